@@ -1,0 +1,4 @@
+//! Records, traces, synthesis and the report schema. Knows neither MLIR nor CUDA.
+
+pub mod layout;
+pub mod sites;

@@ -1,0 +1,160 @@
+//! The static half of a trace: what each probe site is.
+
+use crate::layout::Mode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A position in a source file; lines and columns count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    /// File as the user named it.
+    pub file: String,
+    /// Line.
+    pub line: u32,
+    /// Column, 0 if unknown.
+    pub column: u32,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Everything the passes know about the sites of one instrumented module, in site-id order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SiteTable {
+    /// How these sites record.
+    pub mode: Mode,
+    /// Sites; `sites[i].id == i`.
+    pub sites: Vec<ProbeSite>,
+}
+
+/// One place where a probe records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeSite {
+    /// Dense from 0; the id in every record.
+    pub id: u32,
+    /// Probe that inserted it, e.g. `region-time`.
+    pub probe: String,
+    /// What it covers.
+    pub kind: SiteKind,
+    /// Label for people: the marked region's name, the op's name, or `function:block`.
+    pub name: String,
+    /// Symbol of the function around it.
+    pub function: String,
+    /// Source position of what it covers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
+    /// Loops around a block inside its function; 0 outside any loop.
+    #[serde(default)]
+    pub loop_depth: u32,
+    /// What one execution does, per source line; empty where the probe knows nothing of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lines: Vec<LineFacts>,
+}
+
+/// What a site covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SiteKind {
+    /// A timed interval.
+    Region,
+    /// A basic block of the optimised code.
+    Block,
+}
+
+/// What one execution of a block does on behalf of one source line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LineFacts {
+    /// Source line, `None` for code the compiler made up.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
+    /// LLVM instructions (debug intrinsics, phis and constants not counted).
+    pub instructions: u32,
+    /// Floating-point work.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub flops: Vec<FlopFact>,
+    /// Integer arithmetic instructions, address arithmetic included.
+    #[serde(default)]
+    pub int_ops: u32,
+    /// Loads and stores.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub memory: Vec<AccessFact>,
+    /// Branches, switches and returns.
+    #[serde(default)]
+    pub branches: u32,
+    /// Calls that remain in the machine code.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub calls: Vec<CallFact>,
+}
+
+/// Floating-point operations of one type and width in one execution of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlopFact {
+    /// Element type: `f16`, `bf16`, `f32`, `f64`.
+    pub dtype: String,
+    /// Lanes of the operation, 1 for scalar code.
+    pub lanes: u32,
+    /// Floating-point operations; a fused multiply-add counts 2 per lane.
+    pub flops: u32,
+    /// True for division, remainder and square root, which issue at a fraction of the FMA rate.
+    #[serde(default)]
+    pub slow: bool,
+}
+
+/// Memory traffic of one kind in one execution of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessFact {
+    /// What the pointer is derived from.
+    pub buffer: Buffer,
+    /// Load or store.
+    pub kind: AccessKind,
+    /// Bytes moved.
+    pub bytes: u32,
+    /// Elements moved at once, 1 for scalar code.
+    pub lanes: u32,
+    /// True where the elements are not contiguous (gather, scatter).
+    #[serde(default)]
+    pub indexed: bool,
+}
+
+/// Direction of an access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessKind {
+    /// Memory to register.
+    Load,
+    /// Register to memory.
+    Store,
+}
+
+/// Memory object behind an access.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "index")]
+pub enum Buffer {
+    /// The entry's buffer of this index: inputs in order, then outputs.
+    Argument(u32),
+    /// Memory the kernel allocated; the number tells allocations apart.
+    Allocation(u32),
+    /// The stack.
+    Stack,
+    /// A constant or global of the module.
+    Global,
+    /// Not recoverable from the code.
+    Unknown,
+}
+
+/// A call that remains in the machine code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallFact {
+    /// Symbol, e.g. `tanhf`, `_ZGVeN16v_expf`, or `<indirect>`.
+    pub callee: String,
+    /// Calls per execution of the block.
+    pub count: u32,
+    /// Elements each call handles: 1 for `expf`, 16 for `_ZGVeN16v_expf`.
+    pub lanes: u32,
+    /// True if the callee is defined in the candidate itself.
+    #[serde(default)]
+    pub internal: bool,
+}
