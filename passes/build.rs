@@ -33,9 +33,9 @@ fn list_probes() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// MLIR's C API exports LLVM IR but does not import it; `import.cpp` is the missing function.
+/// MLIR's C API exports LLVM IR but does not import it; `shim.cpp` is what is missing.
 fn build_import_shim() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=src/import.cpp");
+    println!("cargo:rerun-if-changed=src/shim.cpp");
     println!("cargo:rerun-if-env-changed=MLIR_SYS_220_PREFIX");
     let prefix = env::var("MLIR_SYS_220_PREFIX").unwrap_or_else(|_| "/usr/lib/llvm-22".into());
     let config = |flag: &str| -> Result<String, Box<dyn std::error::Error>> {
@@ -43,11 +43,11 @@ fn build_import_shim() -> Result<(), Box<dyn std::error::Error>> {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     };
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").include(config("--includedir")?).file("src/import.cpp").warnings(false);
+    build.cpp(true).std("c++17").include(config("--includedir")?).file("src/shim.cpp").warnings(false);
     build.flag("-fno-exceptions").opt_level(1).debug(false);
     if config("--has-rtti")? == "NO" {
         build.flag("-fno-rtti");
     }
-    build.compile("kinstr_import");
+    build.compile("kinstr_shim");
     Ok(())
 }

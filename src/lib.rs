@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod codegen;
+pub mod complaint;
 pub mod frontend;
 pub mod lower;

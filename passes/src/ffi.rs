@@ -5,11 +5,12 @@ use melior::{
     Context, StringRef,
     ir::{Module, Operation, OperationRef, operation::OperationRefMut},
 };
-use mlir_sys::{MlirContext, MlirOperation};
+use mlir_sys::{MlirContext, MlirOperation, MlirStringRef};
 use std::ffi::CString;
 
 unsafe extern "C" {
     fn kinstrRegisterLLVMImport(context: MlirContext);
+    fn kinstrParseModule(source: MlirStringRef, name: MlirStringRef, context: MlirContext) -> MlirOperation;
     fn kinstrImportLLVMIR(module: LLVMModuleRef, context: MlirContext) -> MlirOperation;
 }
 
@@ -21,10 +22,10 @@ pub fn parse_module<'c>(context: &'c Context, source: &str, source_name: &str) -
     // SAFETY: both strings live through the call and are NUL-terminated, as MLIR's parser demands; a null
     // result is turned into `None`, and a non-null one is an operation that we own.
     let operation = unsafe {
-        Operation::from_option_raw(mlir_sys::mlirOperationCreateParse(
-            context.to_raw(),
+        Operation::from_option_raw(kinstrParseModule(
             StringRef::from_c_str(&source).to_raw(),
             StringRef::from_c_str(&name).to_raw(),
+            context.to_raw(),
         ))
     }?;
     Module::from_operation(operation)
@@ -42,16 +43,16 @@ pub fn register_llvm_import(context: &Context) {
     unsafe { kinstrRegisterLLVMImport(context.to_raw()) }
 }
 
-/// LLVM dialect → LLVM IR in `llvm`. `None` after MLIR has reported why.
+/// LLVM dialect under a `builtin.module` or `gpu.module` → LLVM IR in `llvm`. `None` after MLIR has reported why.
 pub fn translate_to_llvm_ir<'l>(
-    module: &Module<'_>,
+    module: OperationRef<'_, '_>,
     llvm: &'l inkwell::context::Context,
 ) -> Option<inkwell::module::Module<'l>> {
     // SAFETY: mlir-sys and llvm-sys are linked against one LLVM, so the contexts and modules are of one
     // type; the returned module is owned by us and lives in `llvm`, which outlives 'l.
     unsafe {
         let raw = mlir_sys::mlirTranslateModuleToLLVMIR(
-            module.as_operation().to_raw(),
+            module.to_raw(),
             mlir_sys::LLVMContextRef::from(llvm.raw().cast()),
         );
         if raw.is_null() { None } else { Some(inkwell::module::Module::new(raw.cast())) }

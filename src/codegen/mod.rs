@@ -65,9 +65,9 @@ pub fn inline_probes(module: &Module<'_>, machine: &Machine) -> Result<(), Codeg
 }
 
 fn run_passes(module: &Module<'_>, machine: &Machine, pipeline: &str) -> Result<(), CodegenError> {
-    module.run_passes(pipeline, machine.raw(), PassBuilderOptions::create()).map_err(|reason| {
-        CodegenError::Passes { pipeline: pipeline.into(), reason: reason.to_string() }
-    })
+    module
+        .run_passes(pipeline, machine.raw(), PassBuilderOptions::create())
+        .map_err(|reason| CodegenError::Passes { pipeline: pipeline.into(), reason: reason.to_string() })
 }
 
 /// Assembly text, with LLVM's comments on spills.

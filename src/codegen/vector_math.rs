@@ -13,7 +13,8 @@ use inkwell::{
 
 /// Functions of one argument that glibc 2.35 and later have in every width.
 const UNARY: [&str; 14] = [
-    "exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin", "acos", "atan",
+    "exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin", "acos",
+    "atan",
 ];
 
 /// Vector types LLVM writes into intrinsic names: (suffix, lanes, libmvec's letter, feature, double).
@@ -34,7 +35,11 @@ pub fn use_library<'l>(module: &Module<'l>, machine: &Machine) {
             continue;
         }
         for name in UNARY {
-            replace(module, &format!("llvm.{name}.{suffix}"), &library_name(name, lanes, letter, "v", double));
+            replace(
+                module,
+                &format!("llvm.{name}.{suffix}"),
+                &library_name(name, lanes, letter, "v", double),
+            );
         }
         replace(module, &format!("llvm.pow.{suffix}"), &library_name("pow", lanes, letter, "vv", double));
     }
@@ -59,12 +64,14 @@ fn declare<'l>(module: &Module<'l>, name: &str, like: FunctionValue<'l>) -> Func
 
 /// `math.erf` has no LLVM intrinsic: it arrives as a pure call of `erff`. Tells the loop vectoriser which vector
 /// functions stand behind it. A candidate's own declaration of `erff` is not pure, and stays a scalar call.
-pub fn announce_erf(module: &Module<'_>, machine: &Machine) {
+pub fn announce_erf<'l>(module: &Module<'l>, machine: &Machine) {
+    let mut kept = Vec::new();
     for (name, double) in [("erff", false), ("erf", true)] {
-        let Some(function) = module.get_function(name).filter(|function| is_pure(*function)) else { continue };
+        let Some(function) = module.get_function(name).filter(|function| is_pure(*function)) else {
+            continue;
+        };
         let context = module.get_context();
         let mut variants = Vec::new();
-        let mut kept = Vec::new();
         for (_, lanes, letter, feature, _) in WIDTHS.iter().filter(|width| width.4 == double) {
             if !machine.has_feature(feature) {
                 continue;
@@ -72,13 +79,13 @@ pub fn announce_erf(module: &Module<'_>, machine: &Machine) {
             let library = library_name("erf", *lanes, *letter, "v", double);
             let element = if double { context.f64_type() } else { context.f32_type() };
             let vector = element.vec_type(*lanes);
-            let declared =
-                module.add_function(&library, vector.fn_type(&[vector.into()], false), Some(Linkage::External));
+            let declared = module.add_function(
+                &library,
+                vector.fn_type(&[vector.into()], false),
+                Some(Linkage::External),
+            );
             variants.push(format!("_ZGV_LLVM_N{lanes}v_{name}({library})"));
             kept.push(declared.as_global_value().as_pointer_value());
-        }
-        if kept.is_empty() {
-            continue;
         }
         let attribute = context.create_string_attribute("vector-function-abi-variant", &variants.join(","));
         function.add_attribute(AttributeLoc::Function, attribute);
@@ -86,17 +93,16 @@ pub fn announce_erf(module: &Module<'_>, machine: &Machine) {
             let kind = inkwell::attributes::Attribute::get_named_enum_kind_id(attribute);
             function.add_attribute(AttributeLoc::Function, context.create_enum_attribute(kind, 0));
         }
-        keep(module, name, &kept);
+    }
+    if !kept.is_empty() {
+        keep(module, &kept);
     }
 }
 
-/// Global DCE runs before the loop vectoriser and would drop the declarations nobody calls yet.
-fn keep<'l>(module: &Module<'l>, name: &str, functions: &[inkwell::values::PointerValue<'l>]) {
+/// Global DCE runs before the loop vectoriser and would drop the declarations nobody calls yet. LLVM allows one
+/// such list a module; MLIR writes none.
+fn keep<'l>(module: &Module<'l>, functions: &[inkwell::values::PointerValue<'l>]) {
     let pointer = module.get_context().ptr_type(inkwell::AddressSpace::default());
-    let used = module.get_global("llvm.compiler.used");
-    if used.is_some() {
-        return;
-    }
     let global = module.add_global(pointer.array_type(functions.len() as u32), None, "llvm.compiler.used");
     global.set_linkage(Linkage::Appending);
     global.set_section(Some("llvm.metadata"));

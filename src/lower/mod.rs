@@ -1,5 +1,6 @@
 //! From a candidate's MLIR to LLVM IR: clean, with timing probes, or with counting probes.
 
+mod complain;
 pub mod pipelines;
 mod schedule;
 
@@ -19,7 +20,7 @@ use kinstr_passes::{
 use kinstr_trace::{layout::Mode, sites::SiteTable};
 use melior::{
     Context,
-    ir::{Module, operation::OperationLike},
+    ir::{Module, OperationRef, operation::OperationLike},
 };
 
 use crate::frontend::mlir::Directives;
@@ -222,7 +223,21 @@ pub fn to_llvm_ir<'l>(
     llvm: &'l inkwell::context::Context,
 ) -> Result<inkwell::module::Module<'l>, LowerError> {
     mlir.messages.take();
-    ffi::translate_to_llvm_ir(module, llvm)
+    ffi::translate_to_llvm_ir(module.as_operation(), llvm)
+        .ok_or_else(|| LowerError::Translate { messages: mlir.messages.take() })
+}
+
+/// NVVM or ROCDL dialect in a `gpu.module` → LLVM IR.
+///
+/// # Errors
+/// [`LowerError::Translate`].
+pub fn device_to_llvm_ir<'l>(
+    mlir: &Mlir,
+    device: OperationRef<'_, '_>,
+    llvm: &'l inkwell::context::Context,
+) -> Result<inkwell::module::Module<'l>, LowerError> {
+    mlir.messages.take();
+    ffi::translate_to_llvm_ir(device, llvm)
         .ok_or_else(|| LowerError::Translate { messages: mlir.messages.take() })
 }
 

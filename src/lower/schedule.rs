@@ -3,7 +3,10 @@
 use kinstr_passes::ir::{name, operations};
 use melior::{
     Context, IrRewriter,
-    ir::{Module, OperationRef, operation::{OperationLike, OperationMutLike}},
+    ir::{
+        Module, OperationRef,
+        operation::{OperationLike, OperationMutLike},
+    },
 };
 
 /// True if the module holds a schedule: a transform op at its top level, or a module of them.
