@@ -154,10 +154,10 @@ fn is_free(name: &str) -> bool {
 }
 
 /// Floating-point operations per lane, and whether the instruction issues at a fraction of the FMA rate.
-/// A minimum or maximum counts as one operation, a sign change or absolute value as none.
+/// A minimum, maximum or comparison counts as one operation, a sign change or absolute value as none.
 fn float_work(short: &str) -> Option<(u32, bool)> {
     Some(match short {
-        "fadd" | "fsub" | "fmul" => (1, false),
+        "fadd" | "fsub" | "fmul" | "fcmp" => (1, false),
         "fdiv" | "frem" | "intr.sqrt" => (1, true),
         "intr.fma" | "intr.fmuladd" => (2, false),
         "intr.maxnum" | "intr.minnum" | "intr.maximum" | "intr.minimum" => (1, false),

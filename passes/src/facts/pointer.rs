@@ -4,7 +4,7 @@ use crate::ir::name;
 use kinstr_trace::sites::Buffer;
 use melior::ir::{
     BlockLike, BlockRef, OperationRef, Value, ValueLike,
-    attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute},
+    attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute, IntegerAttribute},
     block::BlockArgument,
     operation::{OperationLike, OperationResult},
 };
@@ -139,10 +139,7 @@ fn constant_offset<'c: 'a, 'a>(pointer: Value<'c, 'a>) -> Option<(Value<'c, 'a>,
     if name(operation) != "llvm.getelementptr" {
         return Some((pointer, 0));
     }
-    let indices = DenseI32ArrayAttribute::try_from(operation.attribute("rawConstantIndices").ok()?).ok()?;
-    if indices.len() != 1 || operation.operand_count() != 1 {
-        return None;
-    }
+    let index = constant_index(operation)?;
     let element = operation.attribute("elem_type").ok()?.to_string();
     let size = match element.as_str() {
         "i8" => 1,
@@ -150,7 +147,21 @@ fn constant_offset<'c: 'a, 'a>(pointer: Value<'c, 'a>) -> Option<(Value<'c, 'a>,
         other => i64::from(element_size(other)?),
     };
     let (base, offset) = constant_offset(operation.operand(0).ok()?)?;
-    Some((base, offset + size * i64::from(indices.element(0).ok()?)))
+    Some((base, offset + size * index))
+}
+
+/// The only index of a `getelementptr`, if it is constant: in the attribute, or an operand that is a constant.
+fn constant_index(operation: OperationRef<'_, '_>) -> Option<i64> {
+    let indices = DenseI32ArrayAttribute::try_from(operation.attribute("rawConstantIndices").ok()?).ok()?;
+    if indices.len() != 1 {
+        return None;
+    }
+    if operation.operand_count() == 1 {
+        return indices.element(0).ok().map(i64::from);
+    }
+    let constant = OperationResult::try_from(operation.operand(1).ok()?).ok()?.owner();
+    let value = IntegerAttribute::try_from(constant.attribute("value").ok()?).ok()?;
+    (name(constant) == "llvm.mlir.constant").then(|| value.value())
 }
 
 /// Bytes of an array of bytes, the form LLVM gives most constant offsets: `!llvm.array<8 x i8>`.
