@@ -1,7 +1,7 @@
 //! What the assembly says of a function: the certificate compares it between builds.
 
 /// Counts over all functions of one assembly file whose names do not begin with `__kinstr_` except the entry.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AssemblyFacts {
     /// Machine instructions.
     pub instructions: u64,
