@@ -37,8 +37,8 @@ pub enum Perturbation {
 pub trait Probe: Sync {
     /// The noun it measures, kebab-case, e.g. `region-time`.
     fn name(&self) -> &'static str;
-    /// Its file's doc header, which `kinstr explain` prints.
-    fn docs(&self) -> &'static str;
+    /// The text of its own file (`include_str!`); [`docs`] takes the header out of it.
+    fn source(&self) -> &'static str;
     /// Where it goes in.
     fn level(&self) -> Level;
     /// What it costs.
@@ -166,6 +166,12 @@ pub struct NewSite {
     pub loop_depth: u32,
     /// Static facts per source line.
     pub lines: Vec<kinstr_trace::sites::LineFacts>,
+}
+
+/// A probe's documentation as Markdown, from the header of its file: what `kinstr explain` prints.
+pub fn docs(probe: &dyn Probe) -> String {
+    let header = probe.source().lines().map_while(|line| line.strip_prefix("//!"));
+    header.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// The probe called `name`.

@@ -1,6 +1,9 @@
 //! The command line: the only place that prints. One file a subcommand.
 
+mod explain;
+mod list;
 mod opt;
+mod schema;
 
 use crate::complaint::Complaint;
 use clap::{Parser, Subcommand};
@@ -31,6 +34,12 @@ struct Arguments {
 enum Command {
     /// Run probes and pass pipelines on a module and print it at any point
     Opt(opt::Options),
+    /// List probes, diagnoses and targets
+    List(list::Options),
+    /// Explain a probe or a diagnosis
+    Explain(explain::Options),
+    /// Print the JSON schema of a report
+    Schema(schema::Options),
 }
 
 /// What ends a command early.
@@ -56,6 +65,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Opt(options) => opt::run(&options),
+        Command::List(options) => list::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Schema(options) => schema::run(&options),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -34,7 +34,7 @@ impl Probe for BlockCount {
     fn name(&self) -> &'static str {
         "block-count"
     }
-    fn docs(&self) -> &'static str {
+    fn source(&self) -> &'static str {
         include_str!("block_count.rs")
     }
     fn level(&self) -> Level {

@@ -35,7 +35,7 @@ impl Probe for RegionTime {
     fn name(&self) -> &'static str {
         "region-time"
     }
-    fn docs(&self) -> &'static str {
+    fn source(&self) -> &'static str {
         include_str!("region_time.rs")
     }
     fn level(&self) -> Level {
