@@ -5,5 +5,6 @@ pub mod cli;
 pub mod codegen;
 pub mod complaint;
 pub mod frontend;
+pub mod jobs;
 pub mod lower;
 pub mod store;

@@ -159,6 +159,19 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// Adds the losses of another trace.
+    pub fn add(&mut self, other: &Self) {
+        self.dropped_records += other.dropped_records;
+        self.units_with_drops += other.units_with_drops;
+        self.refused_units += other.refused_units;
+        self.unclosed_regions += other.unclosed_regions;
+        self.unopened_regions += other.unopened_regions;
+        self.out_of_sequence += other.out_of_sequence;
+        self.unknown_records += other.unknown_records;
+        self.reordered_clocks += other.reordered_clocks;
+        self.impossible_clocks += other.impossible_clocks;
+    }
+
     /// Whether anything is missing.
     pub fn any(&self) -> bool {
         *self != Self::default()
