@@ -1,1 +1,3 @@
-//! x
+//! Tells an LLM agent, and a person, why a kernel is not faster.
+
+pub mod worker;
