@@ -3,5 +3,9 @@
 //! `unsafe` code lives here, and no MLIR.
 
 pub mod arena;
+pub mod clock;
 pub mod confine;
+pub mod peaks;
+pub mod records;
 pub mod shared;
+pub mod worker;

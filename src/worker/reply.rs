@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// Longest reply in bytes; a child that sends more is broken.
@@ -50,8 +50,14 @@ pub struct Refusal {
 #[derive(Deserialize)]
 struct Envelope {
     nonce: String,
+    /// A null is an answer too, unlike a missing `ok`.
+    #[serde(default, deserialize_with = "present")]
     ok: Option<Value>,
     error: Option<Refusal>,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 /// Reads one reply line; the error says how it breaks the protocol.
@@ -120,6 +126,7 @@ mod tests {
     fn a_reply_is_taken_only_for_its_own_request() {
         assert_eq!(parse(br#"{"nonce":"a","ok":3}"#, "a"), Ok(Reply::Done(3.into())));
         assert!(parse(br#"{"nonce":"a","ok":3}"#, "b").is_err());
+        assert_eq!(parse(br#"{"nonce":"a","ok":null}"#, "a"), Ok(Reply::Done(Value::Null)));
         assert!(parse(br#"{"nonce":"a"}"#, "a").is_err());
         assert!(parse(b"hello", "a").is_err());
     }
