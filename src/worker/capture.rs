@@ -19,6 +19,12 @@ impl Printed {
         String::from_utf8_lossy(&self.kept).into_owned()
     }
 
+    /// The last line that is not empty, of the kept beginning.
+    pub fn last_line(&self) -> String {
+        let text = self.text();
+        text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         let room = KEPT_BYTES - self.kept.len();
         self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);

@@ -12,6 +12,8 @@ pub struct Limits {
     pub cpu: Duration,
     /// Time from its start to its end, idle time included.
     pub wall: Duration,
+    /// Time for one request, from before it is sent until its reply has arrived.
+    pub request: Duration,
     /// Bytes of address space beyond what is shared with it; `None` for no limit.
     pub memory: Option<u64>,
     /// Bytes of the largest file it may write.
@@ -28,6 +30,7 @@ impl Limits {
         Self {
             cpu: Duration::from_secs(600),
             wall: Duration::from_secs(600),
+            request: Duration::from_secs(30),
             memory: Some(4 << 30),
             file_bytes: 16 << 20,
             open_files: 64,
@@ -41,6 +44,7 @@ impl Limits {
         Self {
             cpu: Duration::from_secs(1800),
             wall: Duration::from_secs(1800),
+            request: Duration::from_secs(120),
             memory: None,
             file_bytes: 256 << 20,
             open_files: 1024,

@@ -46,3 +46,9 @@ pub(super) fn limits(plan: &Confinement) -> Vec<Limit> {
     );
     limits
 }
+
+/// Limits the address space of the calling process to `bytes`; `false` if the kernel refuses.
+pub fn limit_address_space(bytes: u64) -> bool {
+    let limit = Limit { measure: Measure::MemoryLimit, resource: libc::RLIMIT_AS, soft: bytes, hard: bytes };
+    limit.apply()
+}

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 pub use filter::forbid_leaving;
+pub use limits::limit_address_space;
 
 /// First file descriptor handed to the child; 0 to 2 are its standard streams.
 pub const FIRST_FD: RawFd = 3;

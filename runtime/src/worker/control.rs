@@ -33,7 +33,8 @@ pub struct Control {
     pub(super) program_counter: AtomicU64,
     pub(super) stack_pointer: AtomicU64,
     pub(super) address_space: AtomicU64,
-    pub(super) arena: AtomicU64,
+    pub(super) address_space_limit: AtomicU64,
+    arena: AtomicU64,
     pub(super) stack_guard: AtomicU64,
     pub(super) stack: AtomicU64,
 }
@@ -107,6 +108,14 @@ impl Control {
             stack_pointer: self.stack_pointer.load(Relaxed),
             address_space: self.address_space.load(Relaxed),
         })
+    }
+
+    /// Limit on its address space in bytes, if it has one.
+    pub fn address_space_limit(&self) -> Option<u64> {
+        match self.address_space_limit.load(Relaxed) {
+            0 => None,
+            limit => Some(limit),
+        }
     }
 
     /// Offset of `address` in the arena as the worker mapped it, if it lies there.

@@ -13,6 +13,7 @@ mod stack;
 use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::os::fd::FromRawFd;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 pub use control::{CONTROL_BYTES, CONTROL_FD, Control, LastSignal, Phase};
 
 use crate::arena;
-use crate::confine::{FIRST_FD, forbid_leaving};
+use crate::confine::{FIRST_FD, forbid_leaving, limit_address_space};
 use crate::peaks;
 use crate::shared::{Access, Mapping};
 use attach::Attachment;
@@ -110,16 +111,17 @@ impl Server {
 
     fn answer(&mut self, request: Request) -> Result<Value, Refusal> {
         match request {
-            Request::Load { library, entry, arguments, arena_fd, arena } => {
-                let confined_to_program = forbid_leaving();
+            Request::Load { library, entry, arguments, arena_fd, arena, memory } => {
                 let mapping = arena::map_inherited(arena_fd, &arena)?;
                 self.control.enter_arena(&mapping);
+                let confined_to_program = forbid_leaving();
+                let memory_limited = memory.is_none_or(|memory| limit_memory(self.control, memory));
                 self.control.enter(Phase::Loading);
                 let candidate = Candidate::load(&library, &entry, &arguments, mapping, &arena);
                 self.control.enter(Phase::Own);
                 self.attachment = None;
                 self.candidate = Some(candidate?);
-                Ok(json!(Loaded { confined_to_program }))
+                Ok(json!(Loaded { confined_to_program, memory_limited }))
             }
             Request::Run { calls } => self.run(calls),
             Request::Attach { records_fd, bytes } => {
@@ -154,6 +156,17 @@ impl Server {
     fn loaded(&self) -> Result<&Candidate, Refusal> {
         self.candidate.as_ref().ok_or_else(nothing_loaded)
     }
+}
+
+/// Limits the address space to what is mapped now and `memory` bytes more. The worker does this itself,
+/// because only it knows what it needed to get here.
+fn limit_memory(control: &Control, memory: u64) -> bool {
+    let limit = signals::address_space().map(|bytes| bytes.saturating_add(memory));
+    let limited = limit.is_some_and(limit_address_space);
+    if limited {
+        control.address_space_limit.store(limit.unwrap_or(0), Relaxed);
+    }
+    limited
 }
 
 fn nothing_loaded() -> Refusal {

@@ -25,6 +25,8 @@ pub enum Request {
         arena_fd: i32,
         /// Where the buffers lie in it.
         arena: Layout,
+        /// Bytes of address space it may add to what the worker has mapped by then.
+        memory: Option<u64>,
     },
     /// Call the entry this many times, one after the other. Zero measures the empty request.
     Run {
@@ -54,6 +56,8 @@ pub enum Request {
 pub struct Loaded {
     /// Whether the worker could forbid itself to run other programs and to signal other processes.
     pub confined_to_program: bool,
+    /// Whether the limit on memory is in force, or none was asked for.
+    pub memory_limited: bool,
 }
 
 /// One argument of the entry. `args[i]` points to its storage.

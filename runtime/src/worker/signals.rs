@@ -85,7 +85,7 @@ fn registers(context: &libc::ucontext_t) -> Registers {
 }
 
 /// Bytes of address space in use, read without allocating.
-fn address_space() -> Option<u64> {
+pub(super) fn address_space() -> Option<u64> {
     let mut text = [0_u8; 32];
     // SAFETY: open, read and close are async-signal-safe; `text` has the room that read is told of.
     let bytes = unsafe {

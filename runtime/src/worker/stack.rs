@@ -7,8 +7,9 @@ use super::control::Control;
 
 /// Bytes of the stack: what a main thread has on Linux by default.
 const STACK_BYTES: usize = 8 << 20;
-/// Bytes below it that may not be touched, wide because kernels put whole tiles on the stack.
-const GUARD_BYTES: usize = 16 << 20;
+/// Bytes below it that may not be touched, wide because kernels put whole tensors on the stack, and a
+/// frame that reaches past the guard would land in other memory unseen.
+const GUARD_BYTES: usize = 256 << 20;
 
 /// Runs `body`, which never returns, on a thread whose stack bounds stand on the control page.
 pub(super) fn run_on_known_stack(control: &'static Control, body: fn(&'static Control) -> !) -> io::Error {
