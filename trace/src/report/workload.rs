@@ -1,0 +1,125 @@
+//! What was found on one workload.
+
+use crate::roofline::RooflinePoint;
+use crate::synthesis::Certificate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What was found on one workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkloadReport {
+    /// Index in the problem.
+    pub index: usize,
+    /// Axis values.
+    pub axes: BTreeMap<String, u64>,
+    /// Comparison with the reference; absent if it was not reached.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub correctness: Option<Correctness>,
+    /// Clean times; absent if they were not measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub times: Option<Times>,
+    /// Speedup over the reference.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub speedup: Option<Speedup>,
+    /// Where it sits under the roof.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub roofline: Option<RooflinePoint>,
+    /// What instrumentation did to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certificate: Option<Certificate>,
+}
+
+/// Comparison of the candidate's outputs with the reference's, over all seeds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Correctness {
+    /// Within tolerance everywhere.
+    pub passed: bool,
+    /// Bit for bit the same.
+    pub bitwise: bool,
+    /// Largest absolute error; absent if it is not finite.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_abs: Option<f64>,
+    /// Largest relative error; absent if it is not finite.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_rel: Option<f64>,
+    /// Largest distance in units in the last place.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_ulp: Option<u64>,
+    /// Tolerance it was held against, as text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tolerance: Option<String>,
+    /// First element outside the tolerance.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mismatch: Option<Mismatch>,
+    /// Seeds of the inputs.
+    pub seeds: Vec<u64>,
+    /// Whether repeats were bit-identical; absent if none were made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deterministic: Option<bool>,
+}
+
+/// One element that is wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Mismatch {
+    /// Output's name.
+    pub output: String,
+    /// Its position.
+    pub index: Vec<u64>,
+    /// What the reference has, as text, because it may be NaN.
+    pub expected: String,
+    /// What the candidate has.
+    pub actual: String,
+    /// Elements outside the tolerance.
+    pub wrong: u64,
+    /// Elements compared.
+    pub compared: u64,
+    /// Seed of the inputs.
+    pub seed: u64,
+}
+
+/// Clean times of candidate and reference, measured in turns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Times {
+    /// Candidate.
+    pub candidate: Estimate,
+    /// Reference; absent if it was not timed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reference: Option<Estimate>,
+    /// Why sampling stopped.
+    pub stop: StopReason,
+}
+
+/// A median with its 95 % confidence interval, in ns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Estimate {
+    /// Median.
+    pub median_ns: f64,
+    /// Lower end.
+    pub low_ns: f64,
+    /// Upper end.
+    pub high_ns: f64,
+    /// Samples.
+    pub samples: u64,
+}
+
+/// Why sampling stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The interval was narrow enough.
+    IntervalTight,
+    /// The time budget ran out first.
+    BudgetSpent,
+}
+
+/// Reference time over candidate time, with its 95 % confidence interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Speedup {
+    /// Estimate.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}

@@ -1,0 +1,166 @@
+//! What records say once decoded: tracks, slices, counters and flows, and nothing else.
+
+use crate::layout::Mode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Decoded records of one run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// How the sites recorded.
+    pub mode: Mode,
+    /// Calls of the kernel entry that the records cover.
+    pub launches: u32,
+    /// Clock of the run as a whole.
+    pub clock: Clock,
+    /// Execution units.
+    pub units: Vec<Unit>,
+    /// Non-empty aggregates by unit and site.
+    pub aggregates: Vec<AggregateRow>,
+    /// Non-zero execution counts by unit and site.
+    pub counts: Vec<CountRow>,
+    /// One track a unit, in unit order.
+    pub tracks: Vec<Track>,
+    /// Timed intervals, by track, in order of their beginning; an outer one before its inner ones.
+    pub slices: Vec<Slice>,
+    /// Sampled values.
+    pub counters: Vec<Counter>,
+    /// Links between slices. Nothing on the CPU emits one yet.
+    pub flows: Vec<Flow>,
+    /// What did not make it.
+    pub losses: Losses,
+}
+
+/// Ticks and nanoseconds read together at two instants, so that the rate is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Ticks at the first instant.
+    pub begin_ticks: u64,
+    /// Ticks at the second.
+    pub end_ticks: u64,
+    /// Nanoseconds at the first instant.
+    pub begin_ns: u64,
+    /// Nanoseconds at the second.
+    pub end_ns: u64,
+}
+
+/// One execution unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Unit number.
+    pub id: u32,
+    /// Core it began on.
+    pub core: u32,
+    /// Its clock between entry and exit.
+    pub clock: Clock,
+    /// Records it produced, dropped ones included.
+    pub produced: u64,
+    /// Records that did not fit.
+    pub dropped: u64,
+}
+
+/// `{count, sum, min, max}` of one site in one unit, in ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AggregateRow {
+    /// Index into [`Trace::units`].
+    pub unit: u32,
+    /// Site id.
+    pub site: u32,
+    /// Intervals.
+    pub count: u64,
+    /// Sum of their lengths.
+    pub sum: u64,
+    /// Shortest.
+    pub min: u64,
+    /// Longest.
+    pub max: u64,
+}
+
+/// Executions of one site in one unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountRow {
+    /// Index into [`Trace::units`].
+    pub unit: u32,
+    /// Site id.
+    pub site: u32,
+    /// Executions.
+    pub count: u64,
+}
+
+/// A line of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Position in [`Trace::tracks`].
+    pub id: u32,
+    /// Index into [`Trace::units`].
+    pub unit: u32,
+    /// Label.
+    pub name: String,
+}
+
+/// A timed interval on a track.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Track.
+    pub track: u32,
+    /// Site id.
+    pub site: u32,
+    /// Slices around it on the same track.
+    pub depth: u32,
+    /// Beginning, in ticks.
+    pub begin: u64,
+    /// End, in ticks; never before the beginning.
+    pub end: u64,
+}
+
+/// A sampled value on a track.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Track.
+    pub track: u32,
+    /// Site id.
+    pub site: u32,
+    /// Clock of the last timed record before it, because a sample carries none, in ticks.
+    pub at: u64,
+    /// Low 32 bits of the value.
+    pub value: u32,
+}
+
+/// A link from one slice to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Index into [`Trace::slices`].
+    pub from: u32,
+    /// Index into [`Trace::slices`].
+    pub to: u32,
+}
+
+/// Records that did not make it into the tables. All zero means that nothing is missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Losses {
+    /// Records that did not fit their unit's buffer.
+    pub dropped_records: u64,
+    /// Units that lost records.
+    pub units_with_drops: u32,
+    /// Threads that got no unit; all their records are missing.
+    pub refused_units: u32,
+    /// Regions whose end is missing, so that they are not among the slices.
+    pub unclosed_regions: u64,
+    /// Region ends whose beginning is missing.
+    pub unopened_regions: u64,
+    /// Records whose sequence bits do not fit their position.
+    pub out_of_sequence: u64,
+    /// Records of a kind no probe writes.
+    pub unknown_records: u64,
+    /// Clock readings a little earlier than the one before, taken as equal to it.
+    pub reordered_clocks: u64,
+    /// Clock readings later than the unit's exit clock, which no repair can place.
+    pub impossible_clocks: u64,
+}
+
+impl Losses {
+    /// Whether anything is missing.
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
