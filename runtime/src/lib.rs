@@ -1,1 +1,7 @@
-//! x
+//! What runs beside a kernel: confinement, shared memory, clocks, the worker that hosts candidates.
+//!
+//! `unsafe` code lives here, and no MLIR.
+
+pub mod arena;
+pub mod confine;
+pub mod shared;

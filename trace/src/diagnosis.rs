@@ -117,3 +117,25 @@ pub struct Potential {
     /// The model that gave it, in one sentence.
     pub model: String,
 }
+
+impl Evidence {
+    /// A number for context.
+    pub fn new(metric: &str, value: f64, unit: &str, layer: &str) -> Self {
+        let (metric, unit, layer) = (metric.to_owned(), unit.to_owned(), layer.to_owned());
+        Self {
+            metric,
+            value,
+            unit,
+            layer,
+            threshold: None,
+        }
+    }
+
+    /// The same number, held against `threshold`.
+    pub fn against(self, threshold: f64) -> Self {
+        Self {
+            threshold: Some(threshold),
+            ..self
+        }
+    }
+}

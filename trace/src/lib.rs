@@ -1,11 +1,16 @@
 //! Records, traces, synthesis and the report schema. Knows neither MLIR nor CUDA.
 
+pub mod decode;
 pub mod diagnosis;
 pub mod layout;
+mod locate;
 pub mod peaks;
+pub mod regions;
 pub mod report;
 pub mod roofline;
 pub mod sites;
+mod summary;
+pub mod sweeps;
 pub mod synthesis;
 pub mod tables;
 pub mod work;

@@ -1,5 +1,7 @@
 //! Where one workload sits under the roof of this device.
 
+use crate::peaks::Peaks;
+use crate::synthesis::{ProblemBuffer, Role, WorkloadTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,4 +38,83 @@ pub enum Bound {
     Memory,
     /// Arithmetic.
     Compute,
+}
+
+impl RooflinePoint {
+    /// The point of a measured workload, or `None` without a clean time, buffers or usable peaks.
+    ///
+    /// Peaks of one thread are scaled by the units that took part, over the threads they were
+    /// measured with: exact for arithmetic and private caches, generous (a lower floor) where units
+    /// share a level.
+    pub fn of(workload: &WorkloadTable, peaks: &Peaks) -> Option<Self> {
+        let seconds = workload.seconds()?;
+        let compulsory = Compulsory::of(&workload.buffers);
+        let level = peaks.level_for(compulsory.bytes())?;
+        if !peaks.usable() || compulsory.bytes() == 0 {
+            return None;
+        }
+        let threads = workload.threads() / f64::from(peaks.threads.max(1));
+        let memory = level.stream_seconds(compulsory.read, compulsory.written) / threads;
+        let compute = arithmetic_seconds(workload, peaks) / threads;
+        let floor = memory.max(compute);
+        let flops = workload
+            .work
+            .as_ref()
+            .map_or(0, |work| work.per_launch(work.total.flops()));
+        Some(Self {
+            flops,
+            bytes: compulsory.bytes(),
+            level: level.name.clone(),
+            intensity: flops as f64 / compulsory.bytes() as f64,
+            achieved_flops_per_s: flops as f64 / seconds,
+            achieved_bytes_per_s: compulsory.bytes() as f64 / seconds,
+            roof_flops_per_s: flops as f64 / floor,
+            fraction: floor / seconds,
+            bound: if compute > memory {
+                Bound::Compute
+            } else {
+                Bound::Memory
+            },
+            floor_ns: floor * 1e9,
+        })
+    }
+}
+
+/// Bytes that any kernel for this problem must move.
+struct Compulsory {
+    read: u64,
+    written: u64,
+}
+
+impl Compulsory {
+    fn of(buffers: &[ProblemBuffer]) -> Self {
+        let sum = |role| {
+            buffers
+                .iter()
+                .filter(|b| b.role == role)
+                .map(|b| b.bytes)
+                .sum()
+        };
+        Self {
+            read: sum(Role::Input),
+            written: sum(Role::Output),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.read.saturating_add(self.written)
+    }
+}
+
+/// Seconds that the executed floating-point operations take one thread at the vector FMA peak.
+///
+/// Division and square root are taken at the same rate, although they are slower: a floor must
+/// not be too high.
+fn arithmetic_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
+    let Some(work) = &workload.work else {
+        return 0.0;
+    };
+    let rows = work.total.flops.iter();
+    rows.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype))
+        .sum()
 }

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A position in a source file; lines and columns count from 1.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Place {
     /// File as the user named it.
     pub file: String,
@@ -28,6 +30,19 @@ pub struct SiteTable {
     pub mode: Mode,
     /// Sites; `sites[i].id == i`.
     pub sites: Vec<ProbeSite>,
+}
+
+impl SiteTable {
+    /// Ties record files to the sites they belong to: BLAKE3 of the table's compact JSON. The host
+    /// puts it into [`crate::layout::StateHeader::site_digest`], and decoding checks it.
+    ///
+    /// # Errors
+    /// Only if serde_json fails, which these types give it no reason to.
+    pub fn digest(&self) -> Result<[u8; 32], serde_json::Error> {
+        let mut hasher = blake3::Hasher::new();
+        serde_json::to_writer(&mut hasher, self)?;
+        Ok(*hasher.finalize().as_bytes())
+    }
 }
 
 /// One place where a probe records.
@@ -120,7 +135,9 @@ pub struct AccessFact {
 }
 
 /// Direction of an access.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum AccessKind {
     /// Memory to register.
@@ -130,7 +147,9 @@ pub enum AccessKind {
 }
 
 /// Memory object behind an access.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "index")]
 pub enum Buffer {
     /// The entry's buffer of this index: inputs in order, then outputs.

@@ -1,6 +1,8 @@
 //! From tables to ranked diagnoses. One file in `synthesis/` is one rule; the folder is the registry.
 
+use crate::diagnosis::Diagnosis;
 use crate::peaks::Peaks;
+use crate::roofline::RooflinePoint;
 use crate::sites::Place;
 use crate::work::Work;
 use schemars::JsonSchema;
@@ -80,6 +82,8 @@ pub struct RegionTime {
     /// Source position.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<Place>,
+    /// Launches the times cover.
+    pub launches: u32,
     /// Times the region ran, over all launches and units.
     pub calls: u64,
     /// Time in it, over all launches and units.
@@ -116,4 +120,137 @@ pub struct Certificate {
     pub probe_cost_ticks: Option<f64>,
     /// Whether all outputs were bit-identical to the clean build's.
     pub outputs_identical: Option<bool>,
+}
+
+/// One rule: a file in `synthesis/`, listed by the build script.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Name, from the file's name: the disease, e.g. `redundant-passes`.
+    pub name: &'static str,
+    /// Stable code, e.g. `KI0004`.
+    pub code: &'static str,
+    /// What it cannot do without.
+    pub needs: &'static [Need],
+    /// The rule: a pure function.
+    pub diagnose: fn(&Tables) -> Vec<Diagnosis>,
+    source: &'static str,
+}
+
+/// A part of the tables that a rule cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// [`Tables::peaks`].
+    Peaks,
+    /// [`WorkloadTable::work`] of at least one workload.
+    Work,
+}
+
+impl Rule {
+    /// The rule's documentation as Markdown, from the header of its file: what `kinstr explain` prints.
+    pub fn docs(&self) -> String {
+        let header = self
+            .source
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"));
+        let lines: Vec<_> = header
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect();
+        lines.join("\n")
+    }
+
+    /// Its first sentence.
+    pub fn summary(&self) -> String {
+        self.docs().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// What the rule needs and `tables` do not have.
+    fn missing(&self, tables: &Tables) -> Vec<&'static str> {
+        let lacks = |need: &Need| match need {
+            Need::Peaks if tables.peaks.is_none() => Some("measured peaks"),
+            Need::Work if tables.workloads.iter().all(|w| w.work.is_none()) => Some("block counts"),
+            _ => None,
+        };
+        self.needs.iter().filter_map(lacks).collect()
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/rules.rs"));
+
+/// All rules, sorted by name.
+pub fn rules() -> &'static [Rule] {
+    RULES
+}
+
+/// What the rules found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Synthesis {
+    /// Diagnoses, best first.
+    pub diagnoses: Vec<Diagnosis>,
+    /// Rules that were skipped, and workloads that no rule explains.
+    pub notes: Vec<String>,
+}
+
+/// A diagnosis below this speedup leaves nothing to gain worth naming.
+const WORTH: f64 = 1.1;
+/// A diagnosis less sure than this does not speak against being at the roof.
+const SURE: f64 = 0.5;
+
+/// Runs every rule and ranks what they find by potential times confidence.
+pub fn synthesize(tables: &Tables) -> Synthesis {
+    let mut synthesis = Synthesis::default();
+    for rule in rules() {
+        let missing = rule.missing(tables);
+        if missing.is_empty() {
+            synthesis.diagnoses.extend((rule.diagnose)(tables));
+        } else {
+            let missing = missing.join(" and ");
+            synthesis
+                .notes
+                .push(format!("rule `{}` skipped: no {missing}", rule.name));
+        }
+    }
+    drop_roof_with_gains(&mut synthesis.diagnoses);
+    synthesis.diagnoses.sort_by(|a, b| {
+        let score = b.score().total_cmp(&a.score());
+        score
+            .then(a.workload.cmp(&b.workload))
+            .then_with(|| a.code.cmp(&b.code))
+    });
+    note_unexplained(tables, &mut synthesis);
+    synthesis
+}
+
+/// A workload is at its roof only if no other rule is sure of a gain there.
+fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
+    let gain = |d: &Diagnosis| {
+        d.code != at_roofline::CODE && d.potential.speedup >= WORTH && d.confidence.value >= SURE
+    };
+    let gains: Vec<usize> = diagnoses
+        .iter()
+        .filter(|d| gain(d))
+        .map(|d| d.workload)
+        .collect();
+    diagnoses.retain(|d| d.code != at_roofline::CODE || !gains.contains(&d.workload));
+}
+
+fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {
+    let Some(peaks) = &tables.peaks else { return };
+    if !peaks.usable() {
+        let note = "peaks are not usable: a rate is zero, negative or not a number".to_owned();
+        synthesis.notes.push(note);
+    }
+    for workload in &tables.workloads {
+        let explained = synthesis
+            .diagnoses
+            .iter()
+            .any(|d| d.workload == workload.index);
+        let Some(point) = RooflinePoint::of(workload, peaks) else {
+            continue;
+        };
+        if !explained {
+            let (index, percent) = (workload.index, point.fraction * 100.0);
+            let note = format!("no rule explains workload {index}, at {percent:.0} % of its roof");
+            synthesis.notes.push(note);
+        }
+    }
 }

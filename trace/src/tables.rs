@@ -164,3 +164,33 @@ impl Losses {
         *self != Self::default()
     }
 }
+
+impl Losses {
+    /// What is missing, one sentence a kind; empty if nothing is.
+    pub fn sentences(&self) -> Vec<String> {
+        let rows = [
+            (self.dropped_records, "records did not fit their buffer"),
+            (u64::from(self.units_with_drops), "units lost records"),
+            (
+                u64::from(self.refused_units),
+                "threads got no unit, their records are missing",
+            ),
+            (self.unclosed_regions, "regions have no end"),
+            (self.unopened_regions, "region ends have no beginning"),
+            (self.out_of_sequence, "records are out of sequence"),
+            (self.unknown_records, "records are of an unknown kind"),
+            (
+                self.reordered_clocks,
+                "clock readings came slightly out of order",
+            ),
+            (
+                self.impossible_clocks,
+                "clock readings lie after the unit's exit",
+            ),
+        ];
+        let missing = rows.into_iter().filter(|(count, _)| *count > 0);
+        missing
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect()
+    }
+}

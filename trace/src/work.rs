@@ -1,5 +1,9 @@
 //! Exact work of a kernel: block counters joined with what the passes know of each block.
 
+mod join;
+
+pub use join::WorkError;
+
 use crate::sites::{AccessKind, Buffer, Place};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,8 +88,6 @@ pub struct AccessWork {
     pub lanes: u32,
     /// Gather or scatter.
     pub indexed: bool,
-    /// Instructions executed.
-    pub accesses: u64,
     /// Bytes moved.
     pub bytes: u64,
 }
@@ -101,4 +103,110 @@ pub struct CallWork {
     pub internal: bool,
     /// Calls.
     pub calls: u64,
+}
+
+impl Work {
+    /// `amount` of all launches as the amount of one, rounded down.
+    pub fn per_launch(&self, amount: u64) -> u64 {
+        amount / u64::from(self.launches.max(1))
+    }
+
+    /// Work by source line over all blocks, most instructions first.
+    pub fn by_line(&self) -> Vec<LineWork> {
+        let mut lines: Vec<LineWork> = vec![];
+        for line in self.blocks.iter().flat_map(|block| &block.lines) {
+            match lines.iter_mut().find(|known| known.place == line.place) {
+                Some(known) => known.amounts.merge(&line.amounts),
+                None => lines.push(line.clone()),
+            }
+        }
+        lines.sort_by(|a, b| {
+            let instructions = b.amounts.instructions.cmp(&a.amounts.instructions);
+            instructions.then_with(|| a.place.cmp(&b.place))
+        });
+        lines
+    }
+
+    /// The source line with the most instructions.
+    pub fn hottest_line(&self) -> Option<Place> {
+        self.by_line().into_iter().find_map(|line| line.place)
+    }
+}
+
+impl Amounts {
+    /// All floating-point operations.
+    pub fn flops(&self) -> u64 {
+        self.flops.iter().map(|row| row.flops).sum()
+    }
+
+    /// Floating-point operations that `select` picks.
+    pub fn flops_where(&self, select: impl Fn(&FlopWork) -> bool) -> u64 {
+        self.flops
+            .iter()
+            .filter(|row| select(row))
+            .map(|row| row.flops)
+            .sum()
+    }
+
+    /// All bytes loaded and stored.
+    pub fn bytes(&self) -> u64 {
+        self.memory.iter().map(|row| row.bytes).sum()
+    }
+
+    /// Bytes of the accesses that `select` picks.
+    pub fn bytes_where(&self, select: impl Fn(&AccessWork) -> bool) -> u64 {
+        self.memory
+            .iter()
+            .filter(|row| select(row))
+            .map(|row| row.bytes)
+            .sum()
+    }
+
+    /// All calls.
+    pub fn calls(&self) -> u64 {
+        self.calls.iter().map(|row| row.calls).sum()
+    }
+}
+
+impl BlockWork {
+    /// Sum over the block's lines.
+    pub fn amounts(&self) -> Amounts {
+        let mut sum = Amounts::default();
+        self.lines.iter().for_each(|line| sum.merge(&line.amounts));
+        sum
+    }
+
+    /// The line of the block with the most instructions.
+    pub fn hottest_line(&self) -> Option<&Place> {
+        let placed = self.lines.iter().filter(|line| line.place.is_some());
+        // `max_by_key` takes the last of equals; reversed, that is the first.
+        let hottest = placed.rev().max_by_key(|line| line.amounts.instructions);
+        hottest.and_then(|line| line.place.as_ref())
+    }
+}
+
+/// Functions that allocate, free, copy or fill memory: no arithmetic, and not called per element.
+const MEMORY_FUNCTIONS: [&str; 10] = [
+    "malloc",
+    "calloc",
+    "realloc",
+    "free",
+    "aligned_alloc",
+    "posix_memalign",
+    "memcpy",
+    "memmove",
+    "memset",
+    "memrefCopy",
+];
+
+impl CallWork {
+    /// Whether the callee computes something outside the candidate, e.g. `expf`.
+    pub fn is_external_work(&self) -> bool {
+        !self.internal && !MEMORY_FUNCTIONS.contains(&self.callee.as_str())
+    }
+
+    /// Whether each call does a single element's work outside the candidate.
+    pub fn is_scalar_library(&self) -> bool {
+        self.is_external_work() && self.lanes <= 1
+    }
 }

@@ -1,0 +1,149 @@
+//! Time goes into vector arithmetic.
+//!
+//! ## What it means
+//! The kernel does its arithmetic in vectors and has more of it than memory traffic to hide it
+//! behind. The floating-point units, or a vector math library, set its pace.
+//!
+//! ## Evidence
+//! Counted flops by width, the roofline point, calls of vector math functions.
+//!
+//! ## When it fires
+//! At least 75 % of the flops are vector flops (or the elements go through vector math calls, whose
+//! flops cannot be counted), and no scalar math call is left. Then either the point is on the
+//! compute side between 30 % and 75 % of the roof (above, it is `at-roofline`), or vector math calls
+//! handle at least one element per output element while memory explains less than half the time.
+//!
+//! ## Potential
+//! Time over roofline floor where the flops are counted: the same arithmetic at the vector FMA peak.
+//! Where they are inside library calls no gain is claimed: 1.
+//!
+//! ## What to try
+//! More independent accumulators, fused multiply-adds, register tiling so that loads do not take
+//! issue slots; a cheaper polynomial; fewer divisions and exponentials; a narrower element type.
+
+use super::{Need, Role, Tables, WorkloadTable};
+use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
+use crate::peaks::Peaks;
+use crate::roofline::{Bound, RooflinePoint};
+use crate::work::{Amounts, Work};
+
+/// Stable code.
+pub const CODE: &str = "KI0002";
+/// Peaks and counted work.
+pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+const NAME: &str = "compute-bound";
+/// Least part of the flops done in vectors.
+const VECTOR_SHARE: f64 = 0.75;
+/// Below this part of the compute roof something else than arithmetic sets the pace.
+const FRACTION: f64 = 0.3;
+/// Memory explains the time if streaming takes this part of it or more.
+const MEMORY_SHARE: f64 = 0.5;
+
+/// See the module's documentation.
+pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
+    let Some(peaks) = &tables.peaks else { return vec![] };
+    tables.workloads.iter().filter_map(|workload| judge(workload, peaks)).collect()
+}
+
+fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
+    let work = workload.work.as_ref()?;
+    let point = RooflinePoint::of(workload, peaks)?;
+    let vector = vector_share(&work.total).unwrap_or(1.0);
+    let library = library_elements(work, |lanes| lanes > 1);
+    if vector < VECTOR_SHARE || library_elements(work, |lanes| lanes == 1) > library {
+        return None;
+    }
+    let arithmetic = (FRACTION..super::at_roofline::FRACTION).contains(&point.fraction)
+        && point.bound == Bound::Compute;
+    let calls = library >= output_elements(workload)
+        && library > 0
+        && (point.bound == Bound::Compute || point.fraction < MEMORY_SHARE);
+    if arithmetic {
+        Some(by_arithmetic(workload, &point, vector))
+    } else if calls {
+        Some(by_calls(workload, &point, library))
+    } else {
+        None
+    }
+}
+
+fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64) -> Diagnosis {
+    let speedup = (1.0 / point.fraction).max(1.0);
+    let message = format!(
+        "arithmetic sets the pace: {:.1} GFLOP/s at {:.1} flop/byte, {:.0} % of the vector FMA peak, \
+         {:.0} % of it in vectors",
+        point.achieved_flops_per_s / 1e9,
+        point.intensity,
+        point.fraction * 100.0,
+        vector * 100.0,
+    );
+    let evidence = vec![
+        Evidence::new("roofline-fraction", point.fraction, "1", "peaks").against(FRACTION),
+        Evidence::new("vector-flop-share", vector, "1", "kernel-counters").against(VECTOR_SHARE),
+        Evidence::new("intensity", point.intensity, "flop/B", "kernel-counters"),
+    ];
+    let potential = Potential { speedup, model: "time / roofline floor".to_owned() };
+    // The nearer to the peak, the surer that arithmetic and not its surroundings is the limit.
+    let value = 0.4 + 0.6 * point.fraction;
+    let why = "flops are exact; what else fills the issue slots is not counted";
+    diagnosis(workload, value, why, message, evidence, potential)
+}
+
+fn by_calls(workload: &WorkloadTable, point: &RooflinePoint, library: u64) -> Diagnosis {
+    let message = format!(
+        "vector math functions set the pace: {library} elements a launch go through them, while \
+         moving the data explains {:.0} % of the time",
+        point.fraction * 100.0,
+    );
+    let evidence = vec![
+        Evidence::new("vector-math-elements", library as f64, "elements", "kernel-counters")
+            .against(output_elements(workload) as f64),
+        Evidence::new("roofline-fraction", point.fraction, "1", "peaks").against(MEMORY_SHARE),
+    ];
+    let model = "no gain is claimed: the flops inside library calls are not counted".to_owned();
+    let potential = Potential { speedup: 1.0, model };
+    let why = "by exclusion: the time inside the calls is not measured";
+    diagnosis(workload, 0.5, why, message, evidence, potential)
+}
+
+fn diagnosis(
+    workload: &WorkloadTable,
+    confidence: f64,
+    why: &str,
+    message: String,
+    evidence: Vec<Evidence>,
+    potential: Potential,
+) -> Diagnosis {
+    let (place, region) = workload.hot_spot();
+    Diagnosis {
+        code: CODE.to_owned(),
+        name: NAME.to_owned(),
+        class: Class::Compute,
+        severity: Severity::of(potential.speedup),
+        confidence: workload.confidence(confidence, why),
+        message,
+        evidence,
+        place,
+        region,
+        potential,
+        workload: workload.index,
+    }
+}
+
+/// Part of the flops done in vectors; `None` without any.
+fn vector_share(amounts: &Amounts) -> Option<f64> {
+    let flops = amounts.flops();
+    (flops > 0).then(|| amounts.flops_where(|row| row.lanes > 1) as f64 / flops as f64)
+}
+
+/// Elements per launch that calls out of the candidate with these lanes handle.
+fn library_elements(work: &Work, lanes: impl Fn(u32) -> bool) -> u64 {
+    let calls = work.total.calls.iter().filter(|row| row.is_external_work() && lanes(row.lanes));
+    let elements = calls.map(|row| row.calls.saturating_mul(row.lanes.into()));
+    work.per_launch(elements.fold(0, u64::saturating_add))
+}
+
+fn output_elements(workload: &WorkloadTable) -> u64 {
+    let outputs = workload.buffers.iter().filter(|buffer| buffer.role == Role::Output);
+    outputs.map(|buffer| buffer.elements).sum()
+}

@@ -1,0 +1,129 @@
+//! Hot arithmetic is done one element at a time.
+//!
+//! ## What it means
+//! The loop that does most of the work uses scalar instructions although the machine has vectors.
+//! Usual causes: a floating-point reduction in strict order, a stride, a branch, possible aliasing.
+//!
+//! ## Evidence
+//! Executed instructions and flops by width from the block counters; measured scalar and vector FMA
+//! rates. Blocks that call a scalar library function are left to `call-overhead`.
+//!
+//! ## When it fires
+//! Scalar blocks execute at least 30 % of the instructions (a library call counts as the instructions
+//! a call's measured cost has room for), and doing them in vectors would gain 10 %.
+//!
+//! ## Potential
+//! With s the scalar blocks' part of the instructions, taken as their part of the time, and r the
+//! measured vector rate over the scalar rate: 1 / (1 - s + s / r), at most time over roofline floor.
+//!
+//! ## What to try
+//! Vectorise along an independent dimension; keep several accumulators, or allow reassociation
+//! (`fastmath<reassoc>`) where the tolerance permits; make the innermost loop contiguous; write the loop
+//! with `vector` ops or a transform schedule.
+
+use super::{Need, Tables, WorkloadTable};
+use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
+use crate::peaks::Peaks;
+use crate::roofline::RooflinePoint;
+use crate::work::{Amounts, BlockWork, Work};
+
+/// Stable code.
+pub const CODE: &str = "KI0003";
+/// Peaks and counted work.
+pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+const NAME: &str = "unvectorised";
+/// Least part of the instructions in scalar blocks.
+const SHARE: f64 = 0.3;
+/// Least estimated gain.
+const GAIN: f64 = 1.1;
+
+/// See the module's documentation.
+pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
+    let Some(peaks) = &tables.peaks else { return vec![] };
+    tables.workloads.iter().filter_map(|workload| judge(workload, peaks)).collect()
+}
+
+fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
+    let work = workload.work.as_ref()?;
+    let point = RooflinePoint::of(workload, peaks)?;
+    let scalar: Vec<_> = work.blocks.iter().filter(|block| is_scalar(block)).collect();
+    let hottest = scalar.iter().rev().max_by_key(|block| block.amounts().instructions)?;
+    let share = instructions(&scalar) / all_instructions(work, peaks);
+    let ratio = rate_ratio(&hottest.amounts(), peaks);
+    let speedup = (1.0 / (1.0 - share + share / ratio)).min(1.0 / point.fraction);
+    if share < SHARE || speedup < GAIN {
+        return None;
+    }
+    let (flops, scalar_flops) = (work.total.flops(), work.total.flops_where(|row| row.lanes <= 1));
+    let flop_share = scalar_flops as f64 / flops.max(1) as f64;
+    let place = hottest.hottest_line().cloned();
+    let region = place.as_ref().and_then(|place| workload.region_at(place));
+    let (value, why) = match share {
+        s if s >= 0.7 => (0.9, "instruction widths are exact and scalar code dominates"),
+        _ => (0.75, "instruction widths are exact; their part of the time is taken from counts"),
+    };
+    Some(Diagnosis {
+        code: CODE.to_owned(),
+        name: NAME.to_owned(),
+        class: Class::Compute,
+        severity: Severity::of(speedup),
+        confidence: workload.confidence(value, why),
+        message: format!(
+            "{:.0} % of the executed instructions are in scalar loops, which do {:.0} % of the \
+             flops one element at a time; vectors are {ratio:.0} times as fast here",
+            share * 100.0,
+            flop_share * 100.0,
+        ),
+        evidence: vec![
+            Evidence::new("scalar-instruction-share", share, "1", "kernel-counters").against(SHARE),
+            Evidence::new("scalar-flop-share", flop_share, "1", "kernel-counters"),
+            Evidence::new("vector-over-scalar-rate", ratio, "1", "peaks").against(1.0),
+            Evidence::new("roofline-fraction", point.fraction, "1", "peaks"),
+        ],
+        region: region.map(|region| region.name.clone()),
+        place,
+        potential: Potential {
+            speedup,
+            model: format!(
+                "1 / (1 - s + s / r) with s = {share:.2} and r = {ratio:.1}, at most time / \
+                 roofline floor"
+            ),
+        },
+        workload: workload.index,
+    })
+}
+
+/// Whether a block does its data work one element at a time, and not because of a library call.
+fn is_scalar(block: &BlockWork) -> bool {
+    let amounts = block.amounts();
+    if amounts.calls.iter().any(|row| row.is_external_work()) {
+        return false;
+    }
+    let scalar = amounts.flops_where(|row| row.lanes <= 1);
+    let vector = amounts.flops() - scalar;
+    if scalar + vector > 0 {
+        return scalar > vector;
+    }
+    // Copies, comparisons and maxima do no flops; what they move tells their width.
+    let scalar = amounts.bytes_where(|row| row.lanes <= 1);
+    let vector = amounts.bytes() - scalar;
+    block.loop_depth > 0 && scalar > vector
+}
+
+fn instructions(blocks: &[&BlockWork]) -> f64 {
+    blocks.iter().map(|block| block.amounts().instructions as f64).sum()
+}
+
+/// All instructions, a call counting as those that fit its measured cost, one a cycle.
+fn all_instructions(work: &Work, peaks: &Peaks) -> f64 {
+    let external = work.total.calls.iter().filter(|row| row.is_external_work());
+    let calls: f64 = external.map(|row| row.calls as f64).sum();
+    let instructions = work.total.instructions as f64;
+    (instructions + calls * peaks.call_ns * 1e-9 * peaks.clock_hz).max(1.0)
+}
+
+/// Vector over scalar rate for the type most of the flops are in.
+fn rate_ratio(amounts: &Amounts, peaks: &Peaks) -> f64 {
+    let dtype = amounts.flops.iter().max_by_key(|row| row.flops).map_or("f32", |row| &row.dtype);
+    (peaks.vector_flops(dtype) / peaks.scalar_flops(dtype)).max(1.0)
+}

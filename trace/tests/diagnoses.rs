@@ -1,0 +1,387 @@
+//! The rules on kernels whose bottleneck is known: each must name the planted cause first.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use kinstr_trace::sites::{AccessKind, Buffer};
+use kinstr_trace::synthesis::{RegionTime, Role, Tables, rules, synthesize};
+
+/// 16 rows of 4 MiB, larger than L2, smaller than L3.
+const ROWS: u64 = 16;
+const COLUMNS: u64 = MIB;
+const ELEMENTS: u64 = ROWS * COLUMNS;
+const VECTORS: u64 = ELEMENTS / 16;
+
+/// Row loop around three inner loops: maximum, exponential and sum, division.
+fn three_pass_softmax(
+    ms: f64,
+    exp: fn(kinstr_trace::sites::LineFacts) -> kinstr_trace::sites::LineFacts,
+) -> Tables {
+    elementwise(
+        ELEMENTS,
+        ms,
+        vec![
+            Block(1, 0, line(3, 5)),
+            Block(ROWS, 1, line(4, 6)),
+            Block(VECTORS, 2, line(6, 4).loads(0, 16)),
+            Block(ROWS, 1, line(8, 12)),
+            Block(
+                VECTORS,
+                2,
+                exp(line(10, 8).loads(0, 16).stores(1, 16).flops(32, 16)),
+            ),
+            Block(ROWS, 1, line(13, 12)),
+            Block(
+                VECTORS,
+                2,
+                line(15, 5).loads(1, 16).stores(1, 16).flops(16, 16),
+            ),
+            Block(ROWS, 1, line(17, 3)),
+        ],
+    )
+}
+
+#[test]
+fn softmax_in_three_sweeps_is_redundant_passes() {
+    let library = three_pass_softmax(35.0, |line| line.calls("_ZGVeN16v_expf", 16));
+    let synthesis = synthesize(&library);
+    let first = &synthesis.diagnoses[0];
+    assert_eq!(first.name, "redundant-passes", "{:#?}", synthesis.diagnoses);
+    assert_eq!(
+        first.evidence[0].value, 3.0,
+        "x read twice, y read back and written twice"
+    );
+    assert!(first.potential.speedup > 1.2, "{}", first.potential.speedup);
+    assert!([10, 15].contains(&first.place.as_ref().unwrap().line));
+    let inlined = three_pass_softmax(24.0, |line| line.flops(30 * 16, 16));
+    assert_eq!(names(&inlined)[0], "redundant-passes");
+}
+
+#[test]
+fn sweeps_over_short_rows_stay_in_cache_and_are_not_blamed() {
+    let short = |rows: u64, ms| {
+        let mut tables = three_pass_softmax(ms, |line| line.flops(30 * 16, 16));
+        let work = tables.workloads[0].work.as_mut().unwrap();
+        for block in work.blocks.iter_mut().filter(|block| block.loop_depth == 1) {
+            block.executions = rows;
+        }
+        tables
+    };
+    assert!(!names(&short(ELEMENTS / 1024, 20.0)).contains(&"redundant-passes".to_owned()));
+    assert_eq!(names(&short(ROWS, 20.0))[0], "redundant-passes");
+}
+
+#[test]
+fn softmax_in_two_sweeps_near_its_roof_is_at_its_roof() {
+    let online = |ms| {
+        elementwise(
+            ELEMENTS,
+            ms,
+            vec![
+                Block(1, 0, line(3, 5)),
+                Block(ROWS, 1, line(4, 6)),
+                Block(VECTORS, 2, line(6, 40).loads(0, 16).flops(600, 16)),
+                Block(ROWS, 1, line(8, 12)),
+                Block(
+                    VECTORS,
+                    2,
+                    line(15, 30).loads(0, 16).stores(1, 16).flops(400, 16),
+                ),
+            ],
+        )
+    };
+    // The floor is 11.2 ms.
+    assert_eq!(names(&online(14.0))[0], "at-roofline");
+    assert_eq!(names(&online(18.0))[0], "memory-bandwidth-bound");
+}
+
+#[test]
+fn unfused_elementwise_ops_are_redundant_passes() {
+    let temporary = |kind| {
+        move |line: kinstr_trace::sites::LineFacts| line.access(Buffer::Allocation(0), kind, 16)
+    };
+    let gelu = elementwise(
+        ELEMENTS,
+        40.0,
+        vec![
+            Block(1, 0, line(3, 5)),
+            Block(
+                VECTORS,
+                1,
+                temporary(AccessKind::Store)(line(5, 5).loads(0, 16).flops(16, 16)),
+            ),
+            Block(1, 0, line(6, 5)),
+            Block(
+                VECTORS,
+                1,
+                temporary(AccessKind::Load)(line(7, 5).stores(1, 16).flops(160, 16)),
+            ),
+            Block(1, 0, line(8, 5)),
+            Block(
+                VECTORS,
+                1,
+                line(9, 5)
+                    .loads(1, 16)
+                    .loads(0, 16)
+                    .stores(1, 16)
+                    .flops(16, 16),
+            ),
+        ],
+    );
+    assert_eq!(names(&gelu)[0], "redundant-passes");
+}
+
+const N: u64 = 512;
+
+fn matmul(ms: f64, blocks: Vec<Block>) -> Tables {
+    let square = |index, name, role| buffer(index, name, role, N * N);
+    tables(
+        vec![
+            square(0, "a", Role::Input),
+            square(1, "b", Role::Input),
+            square(2, "c", Role::Output),
+        ],
+        ms,
+        blocks,
+    )
+}
+
+#[test]
+fn strict_order_matmul_is_unvectorised() {
+    let ijk = matmul(
+        190.0,
+        vec![
+            Block(1, 0, line(2, 3)),
+            Block(N, 1, line(3, 3)),
+            Block(N * N, 2, line(4, 5)),
+            Block(N * N * N, 3, line(6, 6).loads(0, 1).loads(1, 1).flops(2, 1)),
+            Block(N * N, 2, line(8, 4).stores(2, 1)),
+        ],
+    );
+    let synthesis = synthesize(&ijk);
+    let first = &synthesis.diagnoses[0];
+    assert_eq!(first.name, "unvectorised");
+    assert_eq!(first.place.as_ref().unwrap().line, 6);
+    assert!(
+        (12.0..16.0).contains(&first.potential.speedup),
+        "{}",
+        first.potential.speedup
+    );
+    assert_eq!(
+        synthesis.diagnoses.len(),
+        1,
+        "reuse of `b` by one loop nest is not a sweep"
+    );
+}
+
+#[test]
+fn tiled_matmul_is_compute_bound_and_then_at_its_roof() {
+    let tiled = |ms| {
+        matmul(
+            ms,
+            vec![
+                Block(1, 0, line(2, 3)),
+                Block(N * N / 64, 3, line(4, 40).stores(2, 16)),
+                Block(
+                    N * N * N / 64,
+                    4,
+                    line(6, 10).loads(0, 1).loads(1, 16).flops(2 * 64, 16),
+                ),
+            ],
+        )
+    };
+    // The floor is 1.41 ms.
+    assert_eq!(names(&tiled(3.2)), ["compute-bound"]);
+    assert_eq!(names(&tiled(1.7)), ["at-roofline"]);
+}
+
+/// Mean, variance and normalisation of 4096 rows of 1024, the reductions `lanes` wide.
+fn layernorm(rows: u64, columns: u64, ms: f64, lanes: u64) -> Tables {
+    let (elements, wide) = (rows * columns, lanes as u32);
+    elementwise(
+        elements,
+        ms,
+        vec![
+            Block(1, 0, line(3, 5)),
+            Block(rows, 1, line(4, 6)),
+            Block(
+                elements / lanes,
+                2,
+                line(6, 3).loads(0, wide).flops(wide, wide),
+            ),
+            Block(rows, 1, line(8, 6)),
+            Block(
+                elements / lanes,
+                2,
+                line(10, 4).loads(0, wide).flops(3 * wide, wide),
+            ),
+            Block(rows, 1, line(12, 20)),
+            Block(
+                elements / 16,
+                2,
+                line(14, 6).loads(0, 16).stores(1, 16).flops(64, 16),
+            ),
+            Block(rows, 1, line(16, 3)),
+        ],
+    )
+}
+
+#[test]
+fn layernorm_with_scalar_reductions_is_unvectorised() {
+    let synthesis = synthesize(&layernorm(4096, 1024, 11.0, 1));
+    let first = &synthesis.diagnoses[0];
+    assert_eq!(first.name, "unvectorised");
+    assert!([6, 10].contains(&first.place.as_ref().unwrap().line));
+    // 32 MiB are copied at L3's 25 GB/s at best.
+    let floor_bound = 11.0 / ((32 * MIB) as f64 / 25e9 * 1e3);
+    assert!(first.potential.speedup <= floor_bound + 1e-6);
+    assert_eq!(names(&layernorm(16, MIB, 60.0, 1))[0], "unvectorised");
+}
+
+#[test]
+fn layernorm_in_three_vector_sweeps_is_redundant_passes() {
+    assert_eq!(
+        names(&layernorm(ROWS, COLUMNS, 20.0, 16))[0],
+        "redundant-passes"
+    );
+}
+
+#[test]
+fn a_call_per_element_is_call_overhead() {
+    let scalar = elementwise(
+        ELEMENTS,
+        200.0,
+        vec![
+            Block(1, 0, line(3, 5)),
+            Block(
+                ELEMENTS,
+                1,
+                line(7, 14)
+                    .loads(0, 1)
+                    .stores(1, 1)
+                    .flops(8, 1)
+                    .calls("tanhf", 1),
+            ),
+        ],
+    );
+    let synthesis = synthesize(&scalar);
+    let first = &synthesis.diagnoses[0];
+    assert_eq!(first.name, "call-overhead");
+    assert_eq!(first.place.as_ref().unwrap().line, 7);
+    assert!(
+        first.message.contains("`tanhf` is called 16777216 times"),
+        "{}",
+        first.message
+    );
+    assert!(first.potential.speedup > 10.0);
+}
+
+#[test]
+fn a_vector_math_call_is_no_overhead() {
+    let vector = elementwise(
+        ELEMENTS,
+        40.0,
+        vec![
+            Block(1, 0, line(3, 5)),
+            Block(
+                VECTORS,
+                1,
+                line(7, 14)
+                    .loads(0, 16)
+                    .stores(1, 16)
+                    .flops(128, 16)
+                    .calls("_ZGVeN16v_tanhf", 16),
+            ),
+        ],
+    );
+    assert_eq!(names(&vector), ["compute-bound"]);
+}
+
+#[test]
+fn a_vectorised_gelu_is_told_truly() {
+    let gelu = |ms| {
+        elementwise(
+            ELEMENTS,
+            ms,
+            vec![
+                Block(1, 0, line(3, 5)),
+                Block(
+                    VECTORS,
+                    1,
+                    line(7, 40).loads(0, 16).stores(1, 16).flops(40 * 16, 16),
+                ),
+            ],
+        )
+    };
+    assert_eq!(names(&gelu(13.0)), ["at-roofline"]);
+    assert_eq!(names(&gelu(20.0)), ["memory-bandwidth-bound"]);
+    assert!(names(&gelu(80.0)).is_empty());
+    assert!(synthesize(&gelu(80.0)).notes[0].contains("no rule explains workload 0, at 14 %"));
+}
+
+#[test]
+fn the_timed_region_gives_the_place() {
+    let mut tables = three_pass_softmax(35.0, |line| line.calls("_ZGVeN16v_expf", 16));
+    let region = RegionTime {
+        name: "rows".to_owned(),
+        place: Some(place(4)),
+        launches: 1,
+        calls: 1,
+        ns_total: 35e6,
+        ns_per_call: 35e6,
+        share: 0.99,
+    };
+    tables.workloads[0].regions = Some(vec![region]);
+    let first = &synthesize(&tables).diagnoses[0];
+    assert_eq!(
+        (first.name.as_str(), first.region.as_deref()),
+        ("redundant-passes", Some("rows"))
+    );
+}
+
+#[test]
+fn what_cannot_be_judged_is_said() {
+    let mut tables = three_pass_softmax(35.0, |line| line);
+    tables.peaks = None;
+    let synthesis = synthesize(&tables);
+    assert!(synthesis.diagnoses.is_empty());
+    assert_eq!(synthesis.notes.len(), rules().len());
+    assert!(synthesis.notes[0].contains("`at-roofline` skipped: no measured peaks"));
+
+    let mut tables = three_pass_softmax(14.0, |line| line);
+    tables.workloads[0].work = None;
+    let synthesis = synthesize(&tables);
+    assert_eq!(synthesis.diagnoses[0].name, "at-roofline");
+    assert!(
+        synthesis
+            .notes
+            .iter()
+            .any(|note| note.contains("`unvectorised` skipped: no block counts"))
+    );
+}
+
+#[test]
+fn every_rule_is_documented_and_named_once() {
+    let headings = [
+        "What it means",
+        "Evidence",
+        "When it fires",
+        "Potential",
+        "What to try",
+    ];
+    let mut codes: Vec<_> = rules().iter().map(|rule| rule.code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), rules().len());
+    assert!(rules().is_sorted_by_key(|rule| rule.name));
+    for rule in rules() {
+        let docs = rule.docs();
+        let found: Vec<_> = docs
+            .lines()
+            .filter_map(|line| line.strip_prefix("## "))
+            .collect();
+        assert_eq!(found, headings, "{}", rule.name);
+        assert!(rule.summary().ends_with('.'), "{}", rule.name);
+    }
+}
