@@ -6,7 +6,7 @@ runs on one thread, as candidates for the CPU do.
 
 | op | fields | does |
 |---|---|---|
-| `load` | `path`, `function`, optional `kind` | imports the reference |
+| `load` | `path`, `function` (null for KernelBench) | imports the reference |
 | `describe` | `seed` | KernelBench: names, element types and shapes |
 | `bind` | `fd`, `buffers` | maps the arena; a buffer is `{name, role, offset, dtype, shape}` |
 | `fill` | `seed` | KernelBench: makes model and inputs, and writes them to the input buffers |
@@ -54,7 +54,9 @@ class Host:
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Imports the reference."""
         self.path = os.path.realpath(request["path"])
-        self.kind = request.get("kind") or loading.kind_of(self.path)
+        self.kind = loading.kind_of(self.path)
+        if request["function"] is None and self.kind != loading.KERNELBENCH:
+            raise self._not_kernelbench()
         try:
             self.tensors = NumpyTensors() if self.kind == loading.NUMPY else TorchTensors()
         except ModuleNotFoundError as error:
@@ -140,9 +142,17 @@ class Host:
 
     def _kernelbench(self) -> KernelBench:
         if self.kernelbench is None:
-            names = ", ".join(loading.KERNELBENCH_NAMES)
-            raise Refusal("not-kernelbench", f"not a KernelBench file: that defines {names}", file=self.path)
+            raise self._not_kernelbench()
         return self.kernelbench
+
+    def _not_kernelbench(self) -> Refusal:
+        names = ", ".join(loading.KERNELBENCH_NAMES)
+        return Refusal(
+            "not-kernelbench",
+            f"{self.path} is not a KernelBench file, which would define {names}",
+            "a reference alone is no problem: name it in the `reference` of a .toml file",
+            file=self.path,
+        )
 
     OPS = {"load": load, "describe": describe, "bind": bind, "fill": fill, "take": take, "run": run}
 
