@@ -79,6 +79,7 @@ fn numpy_outputs_follow_seed_and_workload() {
         }
         assert_ne!(seen[0], seen[1]);
     }
+    assert_eq!(reference.evaluate_again().unwrap(), reference.expected());
     reference.run(0).unwrap();
     reference.run(10).unwrap();
     assert!(reference.versions().iter().any(|version| version == "1 thread"), "{:?}", reference.versions());
@@ -163,6 +164,7 @@ fn a_kernelbench_file_is_a_problem_as_it_is() {
     for seed in problem.seeds(&problem.workloads[0], 2) {
         reference.prepare(seed).unwrap();
         reference.evaluate().unwrap();
+        assert_eq!(reference.evaluate_again().unwrap(), reference.expected());
         let tensors: Vec<Vec<f32>> = reference.inputs().into_iter().map(floats).collect();
         let (x, w, b) = (&tensors[0], &tensors[1], &tensors[2]);
         let expected = x[0] * w[0] + x[1] * w[1] + b[0];

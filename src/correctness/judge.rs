@@ -41,6 +41,12 @@ pub enum Finding {
         /// One an output.
         trivial: Vec<Trivial>,
     },
+    /// The reference contradicts itself by more than the tolerance: the problem is invalid.
+    #[error("the reference gives another output `{output}` every time it runs on the same inputs")]
+    ReferenceChanges {
+        /// The output.
+        output: String,
+    },
     /// Elements were never written.
     #[error("{unwritten} of {elements} elements of output `{output}` were never written, first {at:?}")]
     NeverWritten {
@@ -126,6 +132,7 @@ pub struct Judge {
     last: Vec<blake3::Hash>,
     deterministic: Option<bool>,
     unstable: Option<String>,
+    contradicted: Option<String>,
 }
 
 impl Judge {
@@ -142,6 +149,7 @@ impl Judge {
             last: Vec::new(),
             deterministic: None,
             unstable: None,
+            contradicted: None,
         }
     }
 
@@ -184,6 +192,17 @@ impl Judge {
         Ok(())
     }
 
+    /// Takes the outputs of two runs of the reference on the same inputs.
+    ///
+    /// # Errors
+    /// When a buffer has another size than its output.
+    pub fn reference_repeat(&mut self, before: &[&[u8]], after: &[&[u8]]) -> Result<(), SizeError> {
+        let comparisons = self.compare(before, after)?;
+        let changed = comparisons.into_iter().find(|comparison| !comparison.passed);
+        self.contradicted = self.contradicted.take().or(changed.map(|comparison| comparison.output));
+        Ok(())
+    }
+
     fn compare(&self, expected: &[&[u8]], actual: &[&[u8]]) -> Result<Vec<Comparison>, SizeError> {
         let one = |(position, output): (usize, &TensorSpec)| {
             let expected = expected.get(position).copied().unwrap_or_default();
@@ -203,7 +222,8 @@ impl Judge {
         // One output that tells something is enough: a candidate has to get all of them right.
         let tells_nothing = trivial.len() == self.outputs.len();
         let passed = self.seeds.iter().flat_map(|seed| &seed.outputs).all(|comparison| comparison.passed);
-        let verdict = match (tells_nothing || self.seeds.is_empty(), passed) {
+        let unsound = tells_nothing || self.contradicted.is_some() || self.seeds.is_empty();
+        let verdict = match (unsound, passed) {
             (true, _) => Verdict::Invalid,
             (false, true) => Verdict::Correct,
             (false, false) => Verdict::Incorrect,
@@ -212,6 +232,7 @@ impl Judge {
         if tells_nothing {
             findings.push(Finding::TellsNothing { trivial });
         }
+        findings.extend(self.contradicted.map(|output| Finding::ReferenceChanges { output }));
         findings.extend(self.outputs.iter().filter_map(|output| first_failure(&output.name, &self.seeds)));
         findings.extend(self.unstable.map(|output| Finding::NotDeterministic { output }));
         findings.extend(self.outputs.iter().filter_map(|output| matching_nan(&output.name, &self.seeds)));

@@ -68,7 +68,7 @@ impl Tolerance {
     /// The tolerance for `dtype` when `reduction` terms are summed into an element, and elements are about `scale` large.
     ///
     /// Both sides err by λ·√K·u with u = ε/2, so they are λ·√K·ε apart. ε is that of the type sums are kept in: f32 for
-    /// the 16-bit types. To that come [`ROUNDINGS`] in the type itself. Sums of terms that cancel err by their terms'
+    /// the 16-bit types. To that come 8 roundings in the type itself. Sums of terms that cancel err by their terms'
     /// size and not by their own, hence the absolute part: the same relative error of a typical element.
     pub fn auto(dtype: DType, reduction: u64, scale: f64) -> Tolerance {
         let Some(epsilon) = dtype.epsilon() else { return Tolerance::EXACT };

@@ -132,6 +132,17 @@ impl Reference {
         self.process.call(1, true).map(|_| ())
     }
 
+    /// Computes them once more, and gives back the outputs from before: a reference that gives another answer every
+    /// time, such as one with dropout, is nothing to compare with.
+    ///
+    /// # Errors
+    /// As for [`Reference::evaluate`].
+    pub fn evaluate_again(&mut self) -> Result<Vec<Vec<u8>>, ReferenceError> {
+        let before = self.expected().into_iter().map(<[u8]>::to_vec).collect();
+        self.evaluate()?;
+        Ok(before)
+    }
+
     /// The inputs that are in place, in the problem's order, to be copied to the candidate's arena.
     pub fn inputs(&self) -> Vec<&[u8]> {
         (0..self.problem.inputs.len()).map(|index| self.process.arena().bytes(index)).collect()

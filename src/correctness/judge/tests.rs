@@ -104,6 +104,17 @@ fn a_problem_that_tells_nothing_is_invalid_even_for_a_right_answer() {
 }
 
 #[test]
+fn a_reference_that_contradicts_itself_makes_the_problem_invalid() {
+    let mut case = Case::new(2).seed(&[1.0, 2.0], &[1.0, 2.0]);
+    let (one, near, far) = (bytes(&[1.0, 2.0]), bytes(&[1.0, 2.0f32.next_up()]), bytes(&[0.0, 2.0]));
+    case.judge.reference_repeat(&[&one], &[&near]).unwrap();
+    case.judge.reference_repeat(&[&one], &[&far]).unwrap();
+    let verdict = case.finish();
+    assert_eq!(verdict.verdict, Verdict::Invalid);
+    assert_eq!(verdict.findings, [Finding::ReferenceChanges { output: "y".into() }]);
+}
+
+#[test]
 fn nothing_compared_is_nothing_proven() {
     assert_eq!(Case::new(2).finish().verdict, Verdict::Invalid);
 }
