@@ -1,10 +1,5 @@
-//! x
-fn main() {
-    let r = melior::dialect::DialectRegistry::new();
-    melior::utility::register_all_dialects(&r);
-    let c = melior::Context::new();
-    c.append_dialect_registry(&r);
-    c.load_all_available_dialects();
-    let l = inkwell::context::Context::create();
-    let _ = l.create_module("x");
+//! The `kinstr` binary.
+
+fn main() -> std::process::ExitCode {
+    kinstr::cli::main()
 }

@@ -24,11 +24,7 @@ const PROCESS_TRACK: u64 = 1;
 /// Slices and samples come from trace mode. In aggregate mode each unit is one slice from entry to
 /// exit that carries its regions' totals, because aggregates have no place in time.
 pub fn pftrace(trace: &Trace, sites: &SiteTable) -> Vec<u8> {
-    let mut writer = Writer {
-        trace,
-        sites,
-        file: TraceFile::default(),
-    };
+    let mut writer = Writer { trace, sites, file: TraceFile::default() };
     writer.names();
     writer.tracks();
     for unit in 0..trace.units.len() as u32 {
@@ -49,10 +45,7 @@ impl Writer<'_> {
     /// Names and source lines, stored once and referred to by site id + 1, as 0 means none.
     fn names(&mut self) {
         let sites = &self.sites.sites;
-        let name = |site: &ProbeSite| EventName {
-            iid: intern(site.id),
-            name: site.name.clone(),
-        };
+        let name = |site: &ProbeSite| EventName { iid: intern(site.id), name: site.name.clone() };
         let location = |site: &ProbeSite| {
             site.place.as_ref().map(|place| SourceLocation {
                 iid: intern(site.id),
@@ -74,14 +67,8 @@ impl Writer<'_> {
 
     /// One process, in it a thread a unit, under that a counter a sampled site.
     fn tracks(&mut self) {
-        let process = ProcessDescriptor {
-            pid: PROCESS,
-            process_name: "kernel".to_owned(),
-        };
-        self.track(TrackDescriptor {
-            process: Some(process),
-            ..track(PROCESS_TRACK)
-        });
+        let process = ProcessDescriptor { pid: PROCESS, process_name: "kernel".to_owned() };
+        self.track(TrackDescriptor { process: Some(process), ..track(PROCESS_TRACK) });
         for unit in &self.trace.units {
             let thread = ThreadDescriptor {
                 pid: PROCESS,
@@ -90,18 +77,10 @@ impl Writer<'_> {
                 thread_name: format!("unit {} (core {})", unit.id, unit.core),
             };
             let parent_uuid = Some(PROCESS_TRACK);
-            self.track(TrackDescriptor {
-                thread: Some(thread),
-                parent_uuid,
-                ..track(unit_track(unit.id))
-            });
+            self.track(TrackDescriptor { thread: Some(thread), parent_uuid, ..track(unit_track(unit.id)) });
         }
-        let mut sampled: Vec<_> = self
-            .trace
-            .counters
-            .iter()
-            .map(|c| (self.unit_of(c.track), c.site))
-            .collect();
+        let mut sampled: Vec<_> =
+            self.trace.counters.iter().map(|c| (self.unit_of(c.track), c.site)).collect();
         sampled.sort_unstable();
         sampled.dedup();
         for (unit, site) in sampled {
@@ -123,10 +102,7 @@ impl Writer<'_> {
         let mut totals = vec![];
         for row in self.trace.aggregates.iter().filter(|row| row.unit == unit) {
             let name = self.site_name(row.site);
-            let ns = self
-                .trace
-                .unit_ns_per_tick(unit)
-                .map(|rate| row.sum as f64 * rate);
+            let ns = self.trace.unit_ns_per_tick(unit).map(|rate| row.sum as f64 * rate);
             totals.push(DebugAnnotation::count(format!("{name}: runs"), row.count));
             totals.extend(ns.map(|ns| DebugAnnotation::number(format!("{name}: ns"), ns)));
         }
@@ -135,11 +111,8 @@ impl Writer<'_> {
             totals.push(DebugAnnotation::count(name, row.count));
         }
         let name = Some(format!("unit {unit}"));
-        let begin_event = TrackEvent {
-            name,
-            debug_annotations: totals,
-            ..event(event::SLICE_BEGIN, unit_track(unit))
-        };
+        let begin_event =
+            TrackEvent { name, debug_annotations: totals, ..event(event::SLICE_BEGIN, unit_track(unit)) };
         self.event(unit, begin, begin_event);
         self.event(unit, end, event(event::SLICE_END, unit_track(unit)));
     }
@@ -148,16 +121,14 @@ impl Writer<'_> {
     fn slices(&mut self) {
         let mut open: Vec<&Slice> = vec![];
         for slice in &self.trace.slices {
-            while let Some(last) =
-                open.pop_if(|last| last.track != slice.track || last.depth >= slice.depth)
+            while let Some(last) = open.pop_if(|last| last.track != slice.track || last.depth >= slice.depth)
             {
                 self.slice_end(last);
             }
             let unit = self.unit_of(slice.track);
             let begin = TrackEvent {
                 name_iid: Some(intern(slice.site)),
-                source_location_iid: Some(intern(slice.site))
-                    .filter(|_| self.has_place(slice.site)),
+                source_location_iid: Some(intern(slice.site)).filter(|_| self.has_place(slice.site)),
                 ..event(event::SLICE_BEGIN, unit_track(unit))
             };
             self.event(unit, slice.begin, begin);
@@ -178,22 +149,12 @@ impl Writer<'_> {
             let unit = self.unit_of(sample.track);
             let counter_value = Some(i64::from(sample.value));
             let track = counter_track(unit, sample.site);
-            self.event(
-                unit,
-                sample.at,
-                TrackEvent {
-                    counter_value,
-                    ..event(event::COUNTER, track)
-                },
-            );
+            self.event(unit, sample.at, TrackEvent { counter_value, ..event(event::COUNTER, track) });
         }
     }
 
     fn track(&mut self, descriptor: TrackDescriptor) {
-        self.file.packet.push(TracePacket {
-            track_descriptor: Some(descriptor),
-            ..packet()
-        });
+        self.file.packet.push(TracePacket { track_descriptor: Some(descriptor), ..packet() });
     }
 
     fn event(&mut self, unit: u32, ticks: u64, track_event: TrackEvent) {
@@ -207,14 +168,8 @@ impl Writer<'_> {
 
     /// Nanoseconds from the beginning of the recording. Without a usable pair of clocks, ticks.
     fn since_begin(&self, unit: u32, ticks: u64) -> u64 {
-        let own = self
-            .trace
-            .units
-            .get(unit as usize)
-            .map(|unit: &Unit| unit.clock);
-        let at = own
-            .and_then(|clock: Clock| clock.ns_at(ticks))
-            .or_else(|| self.trace.clock.ns_at(ticks));
+        let own = self.trace.units.get(unit as usize).map(|unit: &Unit| unit.clock);
+        let at = own.and_then(|clock: Clock| clock.ns_at(ticks)).or_else(|| self.trace.clock.ns_at(ticks));
         match at {
             Some(ns) => (ns - self.trace.clock.begin_ns as f64).max(0.0) as u64,
             None => ticks.saturating_sub(self.trace.clock.begin_ticks),
@@ -222,17 +177,11 @@ impl Writer<'_> {
     }
 
     fn unit_of(&self, track: u32) -> u32 {
-        self.trace
-            .tracks
-            .get(track as usize)
-            .map_or(0, |track| track.unit)
+        self.trace.tracks.get(track as usize).map_or(0, |track| track.unit)
     }
 
     fn has_place(&self, site: u32) -> bool {
-        self.sites
-            .sites
-            .get(site as usize)
-            .is_some_and(|site| site.place.is_some())
+        self.sites.sites.get(site as usize).is_some_and(|site| site.place.is_some())
     }
 
     fn site_name(&self, site: u32) -> String {
@@ -242,25 +191,15 @@ impl Writer<'_> {
 }
 
 fn packet() -> TracePacket {
-    TracePacket {
-        trusted_packet_sequence_id: Some(SEQUENCE),
-        ..TracePacket::default()
-    }
+    TracePacket { trusted_packet_sequence_id: Some(SEQUENCE), ..TracePacket::default() }
 }
 
 fn track(uuid: u64) -> TrackDescriptor {
-    TrackDescriptor {
-        uuid,
-        ..TrackDescriptor::default()
-    }
+    TrackDescriptor { uuid, ..TrackDescriptor::default() }
 }
 
 fn event(kind: i32, track: u64) -> TrackEvent {
-    TrackEvent {
-        kind,
-        track_uuid: track,
-        ..TrackEvent::default()
-    }
+    TrackEvent { kind, track_uuid: track, ..TrackEvent::default() }
 }
 
 fn intern(site: u32) -> u64 {

@@ -53,23 +53,11 @@ fn nested_regions_and_wrapped_clocks_come_back() {
     let wrapped = ENTRY + (1 << 31);
     assert_eq!(
         trace.slices[0],
-        Slice {
-            track: 0,
-            site: 0,
-            depth: 0,
-            begin: ENTRY + 100,
-            end: wrapped + 400
-        }
+        Slice { track: 0, site: 0, depth: 0, begin: ENTRY + 100, end: wrapped + 400 }
     );
     assert_eq!(
         trace.slices[1],
-        Slice {
-            track: 0,
-            site: 1,
-            depth: 1,
-            begin: ENTRY + 200,
-            end: wrapped + 150
-        }
+        Slice { track: 0, site: 1, depth: 1, begin: ENTRY + 200, end: wrapped + 150 }
     );
     assert_eq!(trace.slices.len(), 6);
     assert_eq!(trace.counters[0].value, 77);
@@ -80,18 +68,11 @@ fn nested_regions_and_wrapped_clocks_come_back() {
 #[test]
 fn dropped_records_are_counted_and_leave_their_regions_open() {
     let trace = trace_of(vec![nested()], 3);
-    let expected = Losses {
-        dropped_records: 5,
-        units_with_drops: 1,
-        unclosed_regions: 1,
-        ..Losses::default()
-    };
+    let expected =
+        Losses { dropped_records: 5, units_with_drops: 1, unclosed_regions: 1, ..Losses::default() };
     assert_eq!(trace.losses, expected);
     assert_eq!(trace.slices.len(), 1);
-    assert_eq!(
-        trace.slices[0].depth, 0,
-        "the region around it has no end, so it is none"
-    );
+    assert_eq!(trace.slices[0].depth, 0, "the region around it has no end, so it is none");
 }
 
 #[test]
@@ -105,9 +86,7 @@ fn records_out_of_order_are_counted() {
         ]),
         ..UnitData::default()
     };
-    unit.records.push(ProbeRecord(
-        9 << ProbeRecord::KIND_SHIFT | 9 << ProbeRecord::SEQUENCE_SHIFT,
-    ));
+    unit.records.push(ProbeRecord(9 << ProbeRecord::KIND_SHIFT | 9 << ProbeRecord::SEQUENCE_SHIFT));
     let trace = trace_of(vec![unit], 8);
     let expected = Losses {
         unopened_regions: 1,
@@ -117,30 +96,18 @@ fn records_out_of_order_are_counted() {
         ..Losses::default()
     };
     assert_eq!(trace.losses, expected);
-    assert_eq!(
-        (trace.slices[0].begin, trace.slices[0].end),
-        (ENTRY + 20, ENTRY + 20)
-    );
+    assert_eq!((trace.slices[0].begin, trace.slices[0].end), (ENTRY + 20, ENTRY + 20));
 }
 
 #[test]
 fn broken_files_are_refused_with_the_reason() {
     let file = aggregate();
-    let site = UnitData {
-        records: records(&[(RecordKind::Count, 9, 0)]),
-        ..UnitData::default()
-    };
+    let site = UnitData { records: records(&[(RecordKind::Count, 9, 0)]), ..UnitData::default() };
     let site = RecordFile::new(Mode::Trace, 4, vec![site]);
     let empty = RecordFile::new(Mode::Aggregate, 0, vec![]);
     let idle = RecordFile::new(Mode::Aggregate, 0, vec![UnitData::default()]);
-    let refused = RecordFile {
-        refused: 4,
-        ..empty.clone()
-    };
-    let uncalled = RecordFile {
-        launches: 0,
-        ..empty.clone()
-    };
+    let refused = RecordFile { refused: 4, ..empty.clone() };
+    let uncalled = RecordFile { launches: 0, ..empty.clone() };
     let errors = [
         error_of(&file, |bytes| bytes[0] = b'X'),
         error_of(&file, |bytes| bytes[7] = b'9'),
@@ -174,52 +141,23 @@ fn perfetto_gets_every_slice_with_its_name_and_line() {
     let bytes = pftrace(&trace, &sites(Mode::Trace));
     let file = proto::TraceFile::decode(bytes.as_slice()).unwrap();
     let interned = file.packet[0].interned_data.clone().unwrap();
-    let name = |iid| {
-        interned
-            .event_names
-            .iter()
-            .find(|name| name.iid == iid)
-            .unwrap()
-            .name
-            .clone()
-    };
-    let line = |iid| {
-        interned
-            .source_locations
-            .iter()
-            .find(|l| l.iid == iid)
-            .unwrap()
-            .line_number
-    };
+    let name = |iid| interned.event_names.iter().find(|name| name.iid == iid).unwrap().name.clone();
+    let line = |iid| interned.source_locations.iter().find(|l| l.iid == iid).unwrap().line_number;
 
     let mut open: Vec<(u64, String)> = vec![];
     let mut slices = vec![];
-    let unit = |packet: &&proto::TracePacket| {
-        packet
-            .track_event
-            .as_ref()
-            .is_some_and(|e| e.track_uuid == 2)
-    };
+    let unit = |packet: &&proto::TracePacket| packet.track_event.as_ref().is_some_and(|e| e.track_uuid == 2);
     // Perfetto sorts by time and keeps the order of packets at the same time.
     let mut packets: Vec<_> = file.packet.iter().filter(unit).collect();
     packets.sort_by_key(|packet| packet.timestamp);
     for packet in packets {
-        let (at, event) = (
-            packet.timestamp.unwrap(),
-            packet.track_event.as_ref().unwrap(),
-        );
+        let (at, event) = (packet.timestamp.unwrap(), packet.track_event.as_ref().unwrap());
         if event.kind == proto::event::SLICE_BEGIN {
-            let interned = event
-                .name_iid
-                .map(|iid| format!("{}:{}", name(iid), line(iid)));
+            let interned = event.name_iid.map(|iid| format!("{}:{}", name(iid), line(iid)));
             open.push((at, interned.or(event.name.clone()).unwrap()));
         } else {
             let (begin, name) = open.pop().unwrap();
-            slices.push(format!(
-                "{}{name} {begin}+{}",
-                "  ".repeat(open.len()),
-                at - begin
-            ));
+            slices.push(format!("{}{name} {begin}+{}", "  ".repeat(open.len()), at - begin));
         }
     }
     assert!(open.is_empty());

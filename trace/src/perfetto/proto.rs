@@ -187,19 +187,11 @@ pub struct DebugAnnotation {
 impl DebugAnnotation {
     /// A whole number.
     pub fn count(name: String, value: u64) -> Self {
-        Self {
-            name,
-            uint_value: Some(value),
-            double_value: None,
-        }
+        Self { name, uint_value: Some(value), double_value: None }
     }
 
     /// A number.
     pub fn number(name: String, value: f64) -> Self {
-        Self {
-            name,
-            uint_value: None,
-            double_value: Some(value),
-        }
+        Self { name, uint_value: None, double_value: Some(value) }
     }
 }

@@ -11,20 +11,11 @@ pub const EXIT: u64 = ENTRY + (3 << 32);
 pub fn sites(mode: Mode) -> SiteTable {
     let site = |id: u32, name: &str, kind| ProbeSite {
         id,
-        probe: if kind == SiteKind::Region {
-            "region-time"
-        } else {
-            "block-count"
-        }
-        .to_owned(),
+        probe: if kind == SiteKind::Region { "region-time" } else { "block-count" }.to_owned(),
         kind,
         name: name.to_owned(),
         function: "kernel".to_owned(),
-        place: Some(Place {
-            file: "kernel.mlir".to_owned(),
-            line: 10 + id,
-            column: 3,
-        }),
+        place: Some(Place { file: "kernel.mlir".to_owned(), line: 10 + id, column: 3 }),
         loop_depth: 0,
         lines: vec![],
     };
@@ -55,13 +46,7 @@ pub struct UnitData {
 
 impl RecordFile {
     pub fn new(mode: Mode, capacity: u64, units: Vec<UnitData>) -> Self {
-        Self {
-            sites: sites(mode),
-            capacity,
-            launches: 1,
-            refused: 0,
-            units,
-        }
+        Self { sites: sites(mode), capacity, launches: 1, refused: 0, units }
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -82,12 +67,7 @@ impl RecordFile {
         bytes[96..128].copy_from_slice(&self.sites.digest().unwrap());
         for (index, unit) in self.units.iter().enumerate() {
             let start = (STATE_BYTES + stride * index as u64) as usize;
-            unit.write(
-                &mut bytes[start..start + stride as usize],
-                index as u32,
-                count,
-                self.capacity,
-            );
+            unit.write(&mut bytes[start..start + stride as usize], index as u32, count, self.capacity);
         }
         bytes
     }
@@ -97,12 +77,7 @@ impl UnitData {
     fn write(&self, bytes: &mut [u8], index: u32, sites: u32, capacity: u64) {
         put32(bytes, 0, index);
         put32(bytes, 4, 5);
-        for (at, value) in [
-            (8, ENTRY),
-            (16, EXIT),
-            (24, 1_000),
-            (32, 1_000 + (EXIT - ENTRY) / 3),
-        ] {
+        for (at, value) in [(8, ENTRY), (16, EXIT), (24, 1_000), (32, 1_000 + (EXIT - ENTRY) / 3)] {
             put(bytes, at, value);
         }
         put(bytes, offset::CURSOR as usize, self.records.len() as u64);
@@ -116,11 +91,7 @@ impl UnitData {
             put(bytes, offset::counter(*site, sites) as usize, *count);
         }
         for (number, record) in self.records.iter().enumerate().take(capacity as usize) {
-            put(
-                bytes,
-                offset::records(sites) as usize + 8 * number,
-                record.0,
-            );
+            put(bytes, offset::records(sites) as usize + 8 * number, record.0);
         }
     }
 }
@@ -163,8 +134,5 @@ pub fn nested() -> UnitData {
         (Count, 3, 0),
         (Sample, 2, 77),
     ];
-    UnitData {
-        records: records(&events),
-        ..UnitData::default()
-    }
+    UnitData { records: records(&events), ..UnitData::default() }
 }
