@@ -9,20 +9,11 @@ use kinstr_trace::synthesis::{Certificate, RegionTime};
 use kinstr_trace::tables::Losses;
 
 fn place(line: u32) -> Place {
-    Place {
-        file: "examples/softmax/three_pass.mlir".to_owned(),
-        line,
-        column: 5,
-    }
+    Place { file: "examples/softmax/three_pass.mlir".to_owned(), line, column: 5 }
 }
 
 fn estimate(median_ns: f64, samples: u64) -> Estimate {
-    Estimate {
-        median_ns,
-        low_ns: median_ns * 0.992,
-        high_ns: median_ns * 1.011,
-        samples,
-    }
+    Estimate { median_ns, low_ns: median_ns * 0.992, high_ns: median_ns * 1.011, samples }
 }
 
 fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> WorkloadReport {
@@ -47,11 +38,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             reference: Some(estimate(ms * 1e6 * speedup, 40)),
             stop: StopReason::IntervalTight,
         }),
-        speedup: Some(Speedup {
-            value: speedup,
-            low: speedup * 0.98,
-            high: speedup * 1.02,
-        }),
+        speedup: Some(Speedup { value: speedup, low: speedup * 0.98, high: speedup * 1.02 }),
         roofline: Some(RooflinePoint {
             flops: (rows * 50) << 20,
             bytes,
@@ -86,14 +73,10 @@ fn diagnosis(name: &str, code: &str, line: u32, speedup: f64, confidence: f64) -
         name: name.to_owned(),
         class: Class::Memory,
         severity: Severity::of(speedup),
-        confidence: Confidence {
-            value: confidence,
-            why: "bytes are exact".to_owned(),
-        },
-        message:
-            "separate loops sweep `x` 3 times; 3 of all 6 sweeps are redundant, refetch 192.0 MiB \
+        confidence: Confidence { value: confidence, why: "bytes are exact".to_owned() },
+        message: "separate loops sweep `x` 3 times; 3 of all 6 sweeps are redundant, refetch 192.0 MiB \
                   from L3 and cost about 38 % of the time"
-                .to_owned(),
+            .to_owned(),
         evidence: vec![
             Evidence::new("redundant-sweeps", 3.0, "sweeps", "kernel-counters").against(0.0),
             Evidence::new("redundant-bytes", 201_326_592.0, "B", "kernel-counters"),
@@ -103,8 +86,7 @@ fn diagnosis(name: &str, code: &str, line: u32, speedup: f64, confidence: f64) -
         region: Some("rows".to_owned()),
         potential: Potential {
             speedup,
-            model: "time / time without the redundant sweeps, each at its level's bandwidth"
-                .to_owned(),
+            model: "time / time without the redundant sweeps, each at its level's bandwidth".to_owned(),
         },
         workload: 0,
     }
@@ -131,10 +113,7 @@ pub fn report() -> Report {
         fault,
         detail: detail.map(str::to_owned),
     };
-    let layer = |name: &str, status| Layer {
-        name: name.to_owned(),
-        status,
-    };
+    let layer = |name: &str, status| Layer { name: name.to_owned(), status };
     Report {
         schema_version: SCHEMA_VERSION,
         problem: "row-softmax".to_owned(),
@@ -145,10 +124,7 @@ pub fn report() -> Report {
         fault: None,
         speedup: Some(2.71),
         primary: Some(PrimaryBottleneck::of(&diagnoses[0])),
-        workloads: vec![
-            workload(0, 16, 35.2, 2.44, 0.32),
-            workload(1, 1, 0.981, 3.01, 0.52),
-        ],
+        workloads: vec![workload(0, 16, 35.2, 2.44, 0.32), workload(1, 1, 0.981, 3.01, 0.52)],
         diagnoses,
         regions: vec![RegionRow {
             workload: 0,
@@ -162,11 +138,7 @@ pub fn report() -> Report {
                 share: 0.995,
             },
         }],
-        hot_lines: vec![
-            hot(18, 0.512, 1.0),
-            hot(12, 0.301, 1.0),
-            hot(25, 0.187, 0.5),
-        ],
+        hot_lines: vec![hot(18, 0.512, 1.0), hot(12, 0.301, 1.0), hot(25, 0.187, 0.5)],
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
             cores: Some(2),
@@ -183,15 +155,10 @@ pub fn report() -> Report {
             layer("system", LayerStatus::Ran),
             layer(
                 "kernel-counters",
-                LayerStatus::Unavailable(
-                    "perf_event_open: permission denied; block counters ran".to_owned(),
-                ),
+                LayerStatus::Unavailable("perf_event_open: permission denied; block counters ran".to_owned()),
             ),
             layer("intra-kernel", LayerStatus::Ran),
-            layer(
-                "accelerator",
-                LayerStatus::Unavailable("the target is a CPU".to_owned()),
-            ),
+            layer("accelerator", LayerStatus::Unavailable("the target is a CPU".to_owned())),
         ],
         peaks: None,
         losses: Losses::default(),
