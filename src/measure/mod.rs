@@ -1,4 +1,9 @@
 //! Measuring: times of candidates against references, and peaks of the machine.
 
 mod date;
+pub mod paired;
 pub mod peaks;
+mod statistics;
+
+pub use paired::{Measurement, Moment, Plan, Samples, Timed, interleave};
+pub use statistics::Interval;
