@@ -7,4 +7,5 @@ pub mod complaint;
 pub mod frontend;
 pub mod jobs;
 pub mod lower;
+pub mod report;
 pub mod store;

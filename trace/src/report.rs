@@ -161,10 +161,7 @@ impl HotLine {
     /// The lines of one launch of `work` that did anything, most instructions first.
     pub fn of(workload: usize, work: &Work) -> Vec<Self> {
         let all = work.total.instructions.max(1) as f64;
-        let lines = work
-            .by_line()
-            .into_iter()
-            .filter(|line| line.amounts.instructions > 0);
+        let lines = work.by_line().into_iter().filter(|line| line.amounts.instructions > 0);
         let row = |line: LineWork| {
             let amounts = line.amounts;
             let (flops, vector) = (amounts.flops(), amounts.flops_where(|row| row.lanes > 1));

@@ -44,11 +44,7 @@ fn a_large_report_is_cut_and_says_what_is_missing() {
     large.verdict_detail = "é".repeat(50_000);
     let cut = large.clone().bounded(DEFAULT_LIMIT);
     assert!(size(&cut) <= DEFAULT_LIMIT, "{}", size(&cut));
-    assert!(
-        size(&cut) > DEFAULT_LIMIT / 2,
-        "cut further than needed: {}",
-        size(&cut)
-    );
+    assert!(size(&cut) > DEFAULT_LIMIT / 2, "cut further than needed: {}", size(&cut));
     assert_eq!(cut.primary, large.primary);
     assert_eq!(cut.hot_lines[0], large.hot_lines[0]);
     let note = cut.notes.last().unwrap();

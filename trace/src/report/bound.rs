@@ -24,17 +24,12 @@ impl Report {
         }
         let before = size(&self);
         self.shorten_texts(LONG_TEXT);
-        let full: Vec<usize> = self
-            .lists()
-            .iter()
-            .map(|list| list.items.length())
-            .collect();
+        let full: Vec<usize> = self.lists().iter().map(|list| list.items.length()).collect();
         let own_notes = self.notes.len();
         loop {
             self.notes.truncate(own_notes.min(KEPT_NOTES));
             let left_out = self.left_out(&full, own_notes);
-            self.notes
-                .push(format!("cut from {before} to {limit} bytes: {left_out}"));
+            self.notes.push(format!("cut from {before} to {limit} bytes: {left_out}"));
             if size(&self) <= limit {
                 return self;
             }
@@ -46,8 +41,7 @@ impl Report {
         self.shorten_texts(SHORT_TEXT);
         self.notes.extend(what_was_cut);
         if size(&self) > limit {
-            self.notes
-                .push(format!("the report does not fit {limit} bytes"));
+            self.notes.push(format!("the report does not fit {limit} bytes"));
         }
         self
     }
@@ -64,18 +58,13 @@ impl Report {
             list("layers", 6, &mut self.layers),
         ];
         let peaks = self.peaks.iter_mut();
-        lists.extend(
-            peaks.map(|peaks| list("memory levels", 4, &mut peaks.levels as &mut dyn Items)),
-        );
+        lists.extend(peaks.map(|peaks| list("memory levels", 4, &mut peaks.levels as &mut dyn Items)));
         lists
     }
 
     /// Halves what the list with the most bytes has beyond its least; false if none has any.
     fn cut_longest(&mut self) -> bool {
-        let lists = self
-            .lists()
-            .into_iter()
-            .filter(|list| list.items.length() > list.least);
+        let lists = self.lists().into_iter().filter(|list| list.items.length() > list.least);
         let Some(longest) = lists.max_by_key(|list| list.items.bytes()) else {
             return self.cut_attempts();
         };
@@ -86,22 +75,15 @@ impl Report {
 
     /// Of a stage tried many times, the first and the last attempt stay; false if that is so already.
     fn cut_attempts(&mut self) -> bool {
-        let many = self
-            .stages
-            .iter_mut()
-            .filter(|stage| stage.attempts.len() > 2);
-        many.map(|stage| stage.attempts.drain(1..stage.attempts.len() - 1).count())
-            .sum::<usize>()
-            > 0
+        let many = self.stages.iter_mut().filter(|stage| stage.attempts.len() > 2);
+        many.map(|stage| stage.attempts.drain(1..stage.attempts.len() - 1).count()).sum::<usize>() > 0
     }
 
     /// What is missing, list by list.
     fn left_out(&mut self, full: &[usize], own_notes: usize) -> String {
         let lists = self.lists();
         let missing = lists.iter().zip(full).filter_map(|(list, full)| {
-            let missing = full
-                .checked_sub(list.items.length())
-                .filter(|missing| *missing > 0)?;
+            let missing = full.checked_sub(list.items.length()).filter(|missing| *missing > 0)?;
             Some(format!("{missing} of {full} {}", list.name))
         });
         let mut parts: Vec<String> = missing.collect();
@@ -119,14 +101,10 @@ impl Report {
         shorten(&mut self.verdict_detail, most);
         self.notes.iter_mut().for_each(|note| shorten(note, most));
         for attempt in self.stages.iter_mut().flat_map(|stage| &mut stage.attempts) {
-            attempt
-                .detail
-                .iter_mut()
-                .for_each(|detail| shorten(detail, most));
+            attempt.detail.iter_mut().for_each(|detail| shorten(detail, most));
         }
         for layer in &mut self.layers {
-            if let super::LayerStatus::Unavailable(why) | super::LayerStatus::Failed(why) =
-                &mut layer.status
+            if let super::LayerStatus::Unavailable(why) | super::LayerStatus::Failed(why) = &mut layer.status
             {
                 shorten(why, most);
             }
@@ -175,13 +153,6 @@ fn shorten(text: &mut String, most: usize) {
     }
     let whole = |at: &usize| text.is_char_boundary(*at);
     let head = (0..=most * 2 / 3).rev().find(whole).unwrap_or(0);
-    let tail = (text.len() - most / 3..text.len())
-        .find(whole)
-        .unwrap_or(text.len());
-    *text = format!(
-        "{} … ({} bytes left out) … {}",
-        &text[..head],
-        tail - head,
-        &text[tail..]
-    );
+    let tail = (text.len() - most / 3..text.len()).find(whole).unwrap_or(text.len());
+    *text = format!("{} … ({} bytes left out) … {}", &text[..head], tail - head, &text[tail..]);
 }

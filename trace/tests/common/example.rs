@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use kinstr_trace::diagnosis::{Class, Confidence, Diagnosis, Evidence, Potential, Severity};
+use kinstr_trace::peaks::{BandwidthLevel, Peaks};
 use kinstr_trace::report::*;
 use kinstr_trace::roofline::{Bound, RooflinePoint};
 use kinstr_trace::sites::Place;
@@ -9,20 +10,33 @@ use kinstr_trace::synthesis::{Certificate, RegionTime};
 use kinstr_trace::tables::Losses;
 
 fn place(line: u32) -> Place {
-    Place {
-        file: "examples/softmax/three_pass.mlir".to_owned(),
-        line,
-        column: 5,
+    Place { file: "examples/softmax/three_pass.mlir".to_owned(), line, column: 5 }
+}
+
+fn peaks() -> Peaks {
+    let level = |name: &str, capacity_bytes, gigabytes: f64| BandwidthLevel {
+        name: name.to_owned(),
+        capacity_bytes,
+        read_bytes_per_s: gigabytes * 1e9,
+        copy_bytes_per_s: gigabytes * 0.8e9,
+    };
+    Peaks {
+        device: "x86-64 AMD EPYC".to_owned(),
+        date: "2026-11-22".to_owned(),
+        threads: 1,
+        clock_hz: 3e9,
+        simd_lanes_f32: 16,
+        levels: vec![level("L2", 1 << 20, 98.0), level("L3", 32 << 20, 31.5), level("DRAM", 1 << 36, 14.2)],
+        fma_f32_scalar: 11.9e9,
+        fma_f32_vector: 188e9,
+        fma_f64_scalar: 11.9e9,
+        fma_f64_vector: 94e9,
+        call_ns: 1.3,
     }
 }
 
 fn estimate(median_ns: f64, samples: u64) -> Estimate {
-    Estimate {
-        median_ns,
-        low_ns: median_ns * 0.992,
-        high_ns: median_ns * 1.011,
-        samples,
-    }
+    Estimate { median_ns, low_ns: median_ns * 0.992, high_ns: median_ns * 1.011, samples }
 }
 
 fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> WorkloadReport {
@@ -47,11 +61,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             reference: Some(estimate(ms * 1e6 * speedup, 40)),
             stop: StopReason::IntervalTight,
         }),
-        speedup: Some(Speedup {
-            value: speedup,
-            low: speedup * 0.98,
-            high: speedup * 1.02,
-        }),
+        speedup: Some(Speedup { value: speedup, low: speedup * 0.98, high: speedup * 1.02 }),
         roofline: Some(RooflinePoint {
             flops: (rows * 50) << 20,
             bytes,
@@ -86,14 +96,10 @@ fn diagnosis(name: &str, code: &str, line: u32, speedup: f64, confidence: f64) -
         name: name.to_owned(),
         class: Class::Memory,
         severity: Severity::of(speedup),
-        confidence: Confidence {
-            value: confidence,
-            why: "bytes are exact".to_owned(),
-        },
-        message:
-            "separate loops sweep `x` 3 times; 3 of all 6 sweeps are redundant, refetch 192.0 MiB \
+        confidence: Confidence { value: confidence, why: "bytes are exact".to_owned() },
+        message: "separate loops sweep `x` 3 times; 3 of all 6 sweeps are redundant, refetch 192.0 MiB \
                   from L3 and cost about 38 % of the time"
-                .to_owned(),
+            .to_owned(),
         evidence: vec![
             Evidence::new("redundant-sweeps", 3.0, "sweeps", "kernel-counters").against(0.0),
             Evidence::new("redundant-bytes", 201_326_592.0, "B", "kernel-counters"),
@@ -103,8 +109,7 @@ fn diagnosis(name: &str, code: &str, line: u32, speedup: f64, confidence: f64) -
         region: Some("rows".to_owned()),
         potential: Potential {
             speedup,
-            model: "time / time without the redundant sweeps, each at its level's bandwidth"
-                .to_owned(),
+            model: "time / time without the redundant sweeps, each at its level's bandwidth".to_owned(),
         },
         workload: 0,
     }
@@ -131,10 +136,7 @@ pub fn report() -> Report {
         fault,
         detail: detail.map(str::to_owned),
     };
-    let layer = |name: &str, status| Layer {
-        name: name.to_owned(),
-        status,
-    };
+    let layer = |name: &str, status| Layer { name: name.to_owned(), status };
     Report {
         schema_version: SCHEMA_VERSION,
         problem: "row-softmax".to_owned(),
@@ -145,10 +147,7 @@ pub fn report() -> Report {
         fault: None,
         speedup: Some(2.71),
         primary: Some(PrimaryBottleneck::of(&diagnoses[0])),
-        workloads: vec![
-            workload(0, 16, 35.2, 2.44, 0.32),
-            workload(1, 1, 0.981, 3.01, 0.52),
-        ],
+        workloads: vec![workload(0, 16, 35.2, 2.44, 0.32), workload(1, 1, 0.981, 3.01, 0.52)],
         diagnoses,
         regions: vec![RegionRow {
             workload: 0,
@@ -162,11 +161,7 @@ pub fn report() -> Report {
                 share: 0.995,
             },
         }],
-        hot_lines: vec![
-            hot(18, 0.512, 1.0),
-            hot(12, 0.301, 1.0),
-            hot(25, 0.187, 0.5),
-        ],
+        hot_lines: vec![hot(18, 0.512, 1.0), hot(12, 0.301, 1.0), hot(25, 0.187, 0.5)],
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
             cores: Some(2),
@@ -183,17 +178,12 @@ pub fn report() -> Report {
             layer("system", LayerStatus::Ran),
             layer(
                 "kernel-counters",
-                LayerStatus::Unavailable(
-                    "perf_event_open: permission denied; block counters ran".to_owned(),
-                ),
+                LayerStatus::Unavailable("perf_event_open: permission denied; block counters ran".to_owned()),
             ),
             layer("intra-kernel", LayerStatus::Ran),
-            layer(
-                "accelerator",
-                LayerStatus::Unavailable("the target is a CPU".to_owned()),
-            ),
+            layer("accelerator", LayerStatus::Unavailable("the target is a CPU".to_owned())),
         ],
-        peaks: None,
+        peaks: Some(peaks()),
         losses: Losses::default(),
         stages: vec![
             StageReport {
@@ -225,5 +215,49 @@ pub fn report() -> Report {
             versions: [("numpy".to_owned(), "2.3.1".to_owned())].into(),
         },
         notes: vec!["rule `call-overhead` skipped: no block counts".to_owned()],
+    }
+}
+
+/// The same problem, and a candidate that gets it wrong.
+pub fn incorrect() -> Report {
+    let right = report();
+    let mut workload = right.workloads[0].clone();
+    workload.times = None;
+    workload.speedup = None;
+    workload.roofline = None;
+    workload.certificate = None;
+    workload.correctness = Some(Correctness {
+        passed: false,
+        max_ulp: Some(1_203_991),
+        tolerance: Some("auto: 64 ulp".to_owned()),
+        mismatch: Some(Mismatch {
+            output: "y".to_owned(),
+            index: vec![0, 131_072],
+            expected: "9.5367e-7".to_owned(),
+            actual: "NaN".to_owned(),
+            wrong: 917_504,
+            compared: 16_777_216,
+            seed: 2,
+        }),
+        seeds: vec![1, 2],
+        deterministic: Some(false),
+        ..Correctness::default()
+    });
+    Report {
+        verdict: Verdict::Incorrect,
+        verdict_detail: "output `y` is outside the tolerance on workload 0".to_owned(),
+        fault: Some(Fault::Candidate),
+        speedup: None,
+        primary: None,
+        workloads: vec![workload],
+        diagnoses: vec![],
+        regions: vec![],
+        hot_lines: vec![],
+        system: None,
+        layers: right.layers[..1].to_vec(),
+        losses: Losses { dropped_records: 17, units_with_drops: 1, ..Losses::default() },
+        stages: vec![],
+        notes: vec![],
+        ..right
     }
 }
