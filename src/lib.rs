@@ -13,6 +13,7 @@ pub mod measure;
 pub mod near;
 pub mod problem;
 pub mod reference;
+pub mod report;
 pub mod store;
 pub mod tensor;
 pub mod worker;
