@@ -1,9 +1,13 @@
 //! The command line: the only place that prints. One file a subcommand.
 
+mod doctor;
+mod eval;
 mod explain;
 mod list;
 mod opt;
+mod progress;
 mod schema;
+mod show;
 
 use crate::complaint::Complaint;
 use clap::{Parser, Subcommand};
@@ -32,12 +36,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Evaluate a candidate against a problem and report why it is not faster
+    Eval(eval::Options),
     /// Run probes and pass pipelines on a module and print it at any point
     Opt(opt::Options),
     /// List probes, diagnoses and targets
     List(list::Options),
     /// Explain a probe or a diagnosis
     Explain(explain::Options),
+    /// Show the report of an earlier evaluation
+    Show(show::Options),
+    /// Say what works on this machine, and what each absent thing costs
+    Doctor(doctor::Options),
     /// Print the JSON schema of a report
     Schema(schema::Options),
 }
@@ -64,6 +74,9 @@ impl Failure {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
+        Command::Eval(options) => eval::run(&options),
+        Command::Show(options) => show::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Opt(options) => opt::run(&options),
         Command::List(options) => list::run(&options),
         Command::Explain(options) => explain::run(&options),

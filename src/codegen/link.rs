@@ -30,7 +30,11 @@ pub fn shared_library(object: &Path, library: &Path) -> Result<(), CodegenError>
     Err(CodegenError::Link { reason: first_lines(&stderr, 3) })
 }
 
-fn find_linker() -> Result<PathBuf, CodegenError> {
+/// The linker that will be used.
+///
+/// # Errors
+/// [`CodegenError::NoLinker`].
+pub fn find_linker() -> Result<PathBuf, CodegenError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = LINKERS.iter().find_map(|name| {
         let candidate = Path::new(name);

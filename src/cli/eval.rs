@@ -1,0 +1,214 @@
+//! `kinstr eval`: one candidate against one problem.
+
+use super::{Failure, exit, print, progress::Progress};
+use crate::{
+    builds::Probes,
+    complaint::Complaint,
+    eval::{self, EvalError, Outcome},
+    near,
+    problem::ProblemError,
+    reference::ReferenceError,
+    report::terminal::{Style, render},
+    store::{Store, cache_dir, write_atomically},
+};
+use clap::{Args, ValueEnum};
+use kinstr_trace::report::{DEFAULT_LIMIT, Fault, Report, Verdict};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Columns of a report where nothing says otherwise; wider lines are hard to read.
+const WIDTH: usize = 100;
+/// Targets there are.
+const TARGETS: [&str; 1] = ["cpu"];
+
+#[derive(Args)]
+pub struct Options {
+    /// Candidate: an MLIR file
+    candidate: PathBuf,
+    /// Problem: a TOML file, or a KernelBench .py file as it is
+    #[arg(long)]
+    problem: PathBuf,
+    /// Where to run
+    #[arg(long, default_value = "cpu")]
+    target: String,
+    /// What to print on standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// How much of the report to give
+    #[arg(long, value_enum, default_value_t = Detail::Short)]
+    detail: Detail,
+    /// Directory for events, records, report and trace; by default a new one in the cache. A directory of an
+    /// evaluation that was killed is gone on with
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Seconds for measuring, all workloads together
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.2, value_parser = positive)]
+    budget: f64,
+    /// Stop measuring early when half the speedup's 95 % interval is below this percentage of it
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = positive)]
+    precision: f64,
+    /// Sets of inputs every workload is checked with
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    seeds: u32,
+    /// Seconds one call of the candidate may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = positive)]
+    timeout: f64,
+    /// MiB the candidate may allocate
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    memory: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Detail {
+    /// At most 16 KiB of JSON
+    Short,
+    /// Everything
+    Full,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && value < 1e9 => Ok(value),
+        _ => Err("a positive number is wanted".into()),
+    }
+}
+
+/// Runs the command.
+pub fn run(options: &Options) -> Result<u8, Failure> {
+    let dir = match &options.out {
+        Some(dir) => dir.clone(),
+        None => fresh_dir()?,
+    };
+    let request = eval::Options {
+        candidate: options.candidate.clone(),
+        problem: options.problem.clone(),
+        target: options.target.clone(),
+        dir: dir.clone(),
+        budget: Duration::from_secs_f64(options.budget),
+        half_width: options.precision / 100.0,
+        seeds: options.seeds,
+        timeout: Duration::from_secs_f64(options.timeout),
+        memory: options.memory << 20,
+        probes: Probes::default(),
+        store: Store::open(),
+    };
+    let mut progress = Progress::new();
+    let outcome = eval::evaluate(&request, &mut progress);
+    progress.finish();
+    let outcome = outcome.map_err(failure)?;
+    let code = exit_code(&outcome);
+    publish(options, &dir, outcome)?;
+    Ok(code)
+}
+
+/// Writes the report beside its events, and prints it.
+fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failure> {
+    let report = match options.detail {
+        Detail::Short => outcome.report.bounded(DEFAULT_LIMIT),
+        Detail::Full => outcome.report,
+    };
+    let json = report.to_json(false).map_err(|error| internal(&error.to_string()))?;
+    write_atomically(&dir.join("report.json"), json.as_bytes())
+        .map_err(|error| failure(EvalError::Store(error)))?;
+    match options.format {
+        Format::Json => print(&json),
+        Format::Human => {
+            if let Some(complaint) = outcome.failure {
+                super::print_error(&complaint.into());
+            }
+            print(&render_for_terminal(&report));
+            print(&format!("files: {}\n", dir.display()));
+        }
+    }
+    Ok(())
+}
+
+/// The report in the terminal's width and colours.
+pub fn render_for_terminal(report: &Report) -> String {
+    let terminal = std::io::stdout().is_terminal();
+    let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let columns = terminal_size::terminal_size().filter(|_| terminal).map(|(width, _)| usize::from(width.0));
+    let width = columns.unwrap_or(WIDTH).clamp(60, WIDTH);
+    render(report, Style { color, width })
+}
+
+fn exit_code(outcome: &Outcome) -> u8 {
+    match (outcome.report.verdict, outcome.report.fault) {
+        (Verdict::Correct, _) => exit::CORRECT,
+        // An unsound problem is as good as an unreadable one.
+        (Verdict::Invalid, None) => exit::USAGE,
+        (_, Some(Fault::Infrastructure)) => exit::INFRASTRUCTURE,
+        (_, Some(Fault::Internal)) => exit::INTERNAL,
+        _ => exit::NOT_ACCEPTED,
+    }
+}
+
+fn fresh_dir() -> Result<PathBuf, Failure> {
+    let runs = cache_dir().join("runs");
+    let made = std::fs::create_dir_all(&runs)
+        .and_then(|()| tempfile::Builder::new().prefix("eval-").tempdir_in(&runs))
+        .map(tempfile::TempDir::keep);
+    made.map_err(|error| {
+        let complaint =
+            Complaint::new("store", format!("cannot create a directory in {}: {error}", runs.display()));
+        Failure::new(
+            exit::INFRASTRUCTURE,
+            complaint.help("--out DIR and XDG_CACHE_HOME choose another place"),
+        )
+    })
+}
+
+fn internal(text: &str) -> Failure {
+    Failure::new(exit::INTERNAL, Complaint::new("internal", text))
+}
+
+fn reference_code(error: &ReferenceError) -> u8 {
+    match (error.is_infrastructure(), error.is_internal()) {
+        (true, _) => exit::INFRASTRUCTURE,
+        (_, true) => exit::INTERNAL,
+        _ => exit::USAGE,
+    }
+}
+
+/// How the command ends where there is no report.
+pub fn failure(error: EvalError) -> Failure {
+    match error {
+        EvalError::Problem(error) => {
+            let code = match &*error {
+                ProblemError::Reference(error) => reference_code(error),
+                _ => exit::USAGE,
+            };
+            Failure::new(code, *error)
+        }
+        EvalError::Candidate(error) => Failure::usage(&error),
+        EvalError::Reference(error) => Failure::new(reference_code(&error), *error),
+        EvalError::NativeReference(_) => {
+            Failure::usage(Complaint::new("reference::native", error.to_string()))
+        }
+        EvalError::Store(_) => {
+            let complaint = Complaint::new("store", error.to_string());
+            let help = "is the disk full? --out DIR and XDG_CACHE_HOME choose another place; nothing finished is lost";
+            Failure::new(exit::INFRASTRUCTURE, complaint.help(help))
+        }
+        EvalError::Target { name } => {
+            let complaint = Complaint::new("target", format!("there is no target `{name}`"));
+            Failure::usage(complaint.help(near::hint(&name, TARGETS)))
+        }
+        EvalError::Stage(failed) => {
+            let code = match failed.failure.fault {
+                Fault::Infrastructure => exit::INFRASTRUCTURE,
+                _ => exit::INTERNAL,
+            };
+            Failure::new(code, failed.complaint)
+        }
+    }
+}
