@@ -27,6 +27,18 @@ impl Complaint {
         self
     }
 
+    /// What was said to do about it.
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The message and what its labels say, on one line: for reports.
+    pub fn summary(&self) -> String {
+        let labels = self.labels.iter().filter_map(|label| label.label());
+        let parts: Vec<&str> = self.message.lines().map(str::trim).chain(labels).collect();
+        parts.join("; ")
+    }
+
     /// Points at `place`. The first call decides the file that is shown; a file that cannot be read, or another
     /// one, is named in the message instead.
     #[must_use]

@@ -159,17 +159,17 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Adds the losses of another trace.
+    /// Adds the losses of another trace. A damaged cursor may claim any number, hence saturating.
     pub fn add(&mut self, other: &Self) {
-        self.dropped_records += other.dropped_records;
-        self.units_with_drops += other.units_with_drops;
-        self.refused_units += other.refused_units;
-        self.unclosed_regions += other.unclosed_regions;
-        self.unopened_regions += other.unopened_regions;
-        self.out_of_sequence += other.out_of_sequence;
-        self.unknown_records += other.unknown_records;
-        self.reordered_clocks += other.reordered_clocks;
-        self.impossible_clocks += other.impossible_clocks;
+        self.dropped_records = self.dropped_records.saturating_add(other.dropped_records);
+        self.units_with_drops = self.units_with_drops.saturating_add(other.units_with_drops);
+        self.refused_units = self.refused_units.saturating_add(other.refused_units);
+        self.unclosed_regions = self.unclosed_regions.saturating_add(other.unclosed_regions);
+        self.unopened_regions = self.unopened_regions.saturating_add(other.unopened_regions);
+        self.out_of_sequence = self.out_of_sequence.saturating_add(other.out_of_sequence);
+        self.unknown_records = self.unknown_records.saturating_add(other.unknown_records);
+        self.reordered_clocks = self.reordered_clocks.saturating_add(other.reordered_clocks);
+        self.impossible_clocks = self.impossible_clocks.saturating_add(other.impossible_clocks);
     }
 
     /// Whether anything is missing.

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use kinstr_trace::diagnosis::{Class, Confidence, Diagnosis, Evidence, Potential, Severity};
+use kinstr_trace::peaks::{BandwidthLevel, Peaks};
 use kinstr_trace::report::*;
 use kinstr_trace::roofline::{Bound, RooflinePoint};
 use kinstr_trace::sites::Place;
@@ -10,6 +11,28 @@ use kinstr_trace::tables::Losses;
 
 fn place(line: u32) -> Place {
     Place { file: "examples/softmax/three_pass.mlir".to_owned(), line, column: 5 }
+}
+
+fn peaks() -> Peaks {
+    let level = |name: &str, capacity_bytes, gigabytes: f64| BandwidthLevel {
+        name: name.to_owned(),
+        capacity_bytes,
+        read_bytes_per_s: gigabytes * 1e9,
+        copy_bytes_per_s: gigabytes * 0.8e9,
+    };
+    Peaks {
+        device: "x86-64 AMD EPYC".to_owned(),
+        date: "2026-11-22".to_owned(),
+        threads: 1,
+        clock_hz: 3e9,
+        simd_lanes_f32: 16,
+        levels: vec![level("L2", 1 << 20, 98.0), level("L3", 32 << 20, 31.5), level("DRAM", 1 << 36, 14.2)],
+        fma_f32_scalar: 11.9e9,
+        fma_f32_vector: 188e9,
+        fma_f64_scalar: 11.9e9,
+        fma_f64_vector: 94e9,
+        call_ns: 1.3,
+    }
 }
 
 fn estimate(median_ns: f64, samples: u64) -> Estimate {
@@ -160,7 +183,7 @@ pub fn report() -> Report {
             layer("intra-kernel", LayerStatus::Ran),
             layer("accelerator", LayerStatus::Unavailable("the target is a CPU".to_owned())),
         ],
-        peaks: None,
+        peaks: Some(peaks()),
         losses: Losses::default(),
         stages: vec![
             StageReport {
@@ -192,5 +215,49 @@ pub fn report() -> Report {
             versions: [("numpy".to_owned(), "2.3.1".to_owned())].into(),
         },
         notes: vec!["rule `call-overhead` skipped: no block counts".to_owned()],
+    }
+}
+
+/// The same problem, and a candidate that gets it wrong.
+pub fn incorrect() -> Report {
+    let right = report();
+    let mut workload = right.workloads[0].clone();
+    workload.times = None;
+    workload.speedup = None;
+    workload.roofline = None;
+    workload.certificate = None;
+    workload.correctness = Some(Correctness {
+        passed: false,
+        max_ulp: Some(1_203_991),
+        tolerance: Some("auto: 64 ulp".to_owned()),
+        mismatch: Some(Mismatch {
+            output: "y".to_owned(),
+            index: vec![0, 131_072],
+            expected: "9.5367e-7".to_owned(),
+            actual: "NaN".to_owned(),
+            wrong: 917_504,
+            compared: 16_777_216,
+            seed: 2,
+        }),
+        seeds: vec![1, 2],
+        deterministic: Some(false),
+        ..Correctness::default()
+    });
+    Report {
+        verdict: Verdict::Incorrect,
+        verdict_detail: "output `y` is outside the tolerance on workload 0".to_owned(),
+        fault: Some(Fault::Candidate),
+        speedup: None,
+        primary: None,
+        workloads: vec![workload],
+        diagnoses: vec![],
+        regions: vec![],
+        hot_lines: vec![],
+        system: None,
+        layers: right.layers[..1].to_vec(),
+        losses: Losses { dropped_records: 17, units_with_drops: 1, ..Losses::default() },
+        stages: vec![],
+        notes: vec![],
+        ..right
     }
 }
