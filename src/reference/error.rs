@@ -73,6 +73,18 @@ pub enum ReferenceError {
     #[error("the problem has no workload {0}")]
     #[diagnostic(code(kinstr::reference::no_such_workload))]
     NoSuchWorkload(usize),
+    /// An output still holds what it held before the run.
+    #[error("the reference {} leaves elements of output `{output}` unwritten", path.display())]
+    #[diagnostic(
+        code(kinstr::reference::unwritten),
+        help("every element of an output has to be written; is its type the problem's?")
+    )]
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// The output.
+        output: String,
+    },
     /// A compiled reference failed.
     #[error("the reference {} failed: {message}", path.display())]
     #[diagnostic(code(kinstr::reference::native))]

@@ -13,9 +13,9 @@ pub use host::{Description, describe};
 pub use interpreter::{Interpreter, cache_directory};
 pub use python::PythonReference;
 
-use crate::problem::{Problem, ReferenceSource};
+use crate::problem::{Output, Problem, ReferenceSource};
 use crate::tensor::{Seed, TensorSpec};
-use kinstr_runtime::arena::{Arena, BufferSpec, Role};
+use kinstr_runtime::arena::{Arena, BufferSpec, POISON, Role};
 use std::time::Duration;
 
 /// What runs a reference: a Python host, or a native worker with a compiled reference.
@@ -126,10 +126,30 @@ impl Reference {
     /// Computes the expected outputs for the inputs that are in place.
     ///
     /// # Errors
-    /// When the reference raises, or gives what the problem does not say.
+    /// When the reference raises, or gives what the problem does not say, or leaves elements unwritten.
     pub fn evaluate(&mut self) -> Result<(), ReferenceError> {
         self.process.arena_mut().poison_outputs();
-        self.process.call(1, true).map(|_| ())
+        self.process.call(1, true)?;
+        match self.unwritten() {
+            Some(output) => {
+                let path = self.problem.reference.path().to_owned();
+                Err(ReferenceError::Unwritten { path, output })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The first output that still holds poison somewhere. Left alone it would match a candidate's own holes, as NaN on
+    /// both sides. Integers are not looked at: there the poison is −1, an answer like any other.
+    fn unwritten(&self) -> Option<String> {
+        let holes = |output: &Output, bytes: &[u8]| {
+            output.dtype.is_float()
+                && bytes
+                    .chunks_exact(output.dtype.bytes())
+                    .any(|element| element.iter().all(|b| *b == POISON))
+        };
+        let mut outputs = self.problem.outputs.iter().zip(self.expected());
+        outputs.find(|(output, bytes)| holes(output, bytes)).map(|(output, _)| output.name.clone())
     }
 
     /// Computes them once more, and gives back the outputs from before: a reference that gives another answer every
@@ -188,3 +208,6 @@ pub fn buffer_specs(problem: &Problem, workload: usize) -> Vec<BufferSpec> {
     let inputs = problem.input_specs(workload).into_iter().map(spec(Role::Input));
     inputs.chain(problem.output_specs(workload).into_iter().map(spec(Role::Output))).collect()
 }
+
+#[cfg(test)]
+mod tests;
