@@ -8,6 +8,9 @@ use crate::shared::{Mapping, Memory};
 pub const CONTROL_FD: i32 = crate::confine::FIRST_FD + 1;
 /// Bytes of the control page.
 pub const CONTROL_BYTES: usize = 4096;
+/// Bytes above the end of the stack where its pointer is when the stack runs out by a call: much more than a red
+/// zone, and little of the whole.
+const NEAR_THE_END: u64 = 64 << 10;
 
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,10 +129,14 @@ impl Control {
     }
 
     /// Whether a fault at `address` with the stack at `stack_pointer` means that the stack ran out.
+    ///
+    /// The guard alone does not tell: the arena may lie right below it, so that a wild index ends in it too. But
+    /// a stack that ran out has its pointer at its end, or below it where a frame is large.
     pub fn is_stack_overflow(&self, address: u64, stack_pointer: u64) -> bool {
         let (guard, stack) = (self.stack_guard.load(Relaxed), self.stack.load(Relaxed));
-        // A frame larger than the guard jumps over it: the stack pointer is below the stack then.
-        (guard..stack).contains(&address)
-            || (stack != 0 && stack_pointer < stack && address.abs_diff(stack_pointer) < 1 << 20)
+        let ran_out = stack_pointer < stack + NEAR_THE_END;
+        // A frame larger than the guard jumps over it.
+        let below = stack_pointer < stack && address.abs_diff(stack_pointer) < 1 << 20;
+        stack != 0 && ran_out && ((guard..stack).contains(&address) || below)
     }
 }
