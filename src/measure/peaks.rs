@@ -1,12 +1,13 @@
 //! Peaks of this machine, measured once and kept in the user's cache directory.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::peaks::Peaks;
 
 use super::date::today;
+use crate::store::cache_dir;
 use crate::worker::fault::InfrastructureFault;
 use crate::worker::{Fault, Limits, Setup, Worker};
 
@@ -30,15 +31,13 @@ pub enum Source {
 /// When they cannot be measured.
 pub fn peaks() -> Result<(Peaks, Source), Fault> {
     let device = Device::here();
-    let file = cache_directory().map(|directory| directory.join(format!("{}.json", device.digest)));
-    if let Some(peaks) = file.as_deref().and_then(|file| cached(file, &device.name())) {
+    let file = cache_dir().join("peaks").join(format!("{}.json", device.digest));
+    if let Some(peaks) = cached(&file, &device.name()) {
         return Ok((peaks, Source::Cached));
     }
     let peaks = measure(None)?;
-    if let Some(file) = file {
-        // Next time they are measured again, which costs a second and changes nothing.
-        let _ = store(&file, &peaks);
-    }
+    // Otherwise they are measured again next time, which costs seconds and changes nothing.
+    let _ = store(&file, &peaks);
     Ok((peaks, Source::Measured))
 }
 
@@ -88,13 +87,6 @@ impl Device {
     fn name(&self) -> String {
         format!("{} [{}]", self.model, self.digest)
     }
-}
-
-/// `$XDG_CACHE_HOME/kinstr/peaks`, or below `~/.cache`.
-fn cache_directory() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-    Some(cache.join("kinstr").join("peaks"))
 }
 
 fn cached(file: &Path, device: &str) -> Option<Peaks> {
