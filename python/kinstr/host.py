@@ -117,9 +117,21 @@ class Host:
         except BaseException as error:
             raise from_exception(error, self.path, "running") from error
         if request.get("store"):
-            store(self.tensors, self.outputs, self.output_views, as_list(result), "the reference")
-            self._refuse_changed_inputs()
+            try:
+                store(self.tensors, self.outputs, self.output_views, as_list(result), "the reference")
+                self._refuse_changed_inputs()
+            except Refusal as refusal:
+                refusal.details.update(self._first_line())
+                raise
         return {}
+
+    def _first_line(self) -> Dict[str, Any]:
+        """Where the function stands that gave the outputs, if it stands in the user's file."""
+        function: Any = self.function if self.kernelbench is None else type(self.kernelbench.model).forward
+        code = getattr(function, "__code__", None)
+        if code is None or code.co_filename != self.path:
+            return {}
+        return {"file": self.path, "line": code.co_firstlineno}
 
     def _call(self) -> Any:
         if self.function is None:

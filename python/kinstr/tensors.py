@@ -182,6 +182,7 @@ def _checked(tensors: Any, buffer: Buffer, value: Any, giver: str) -> Any:
         raise Refusal(
             "not-a-tensor",
             f"{giver} returned {type(value).__name__} for `{buffer.name}`, which is no tensor",
+            "return a tensor for each output, in the problem's order",
             output=buffer.name,
         )
     shape = tuple(value.shape)
@@ -189,6 +190,7 @@ def _checked(tensors: Any, buffer: Buffer, value: Any, giver: str) -> Any:
         raise Refusal(
             "wrong-shape",
             f"{giver} returned shape {list(shape)} for `{buffer.name}`, the problem says {list(buffer.shape)}",
+            "the reference and the `outputs` of the problem have to agree, for every workload",
             output=buffer.name,
             expected=list(buffer.shape),
             found=list(shape),
