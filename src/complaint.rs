@@ -32,11 +32,18 @@ impl Complaint {
         self.help.as_deref()
     }
 
-    /// The message and what its labels say, on one line: for reports.
+    /// The message and what its labels say, each with its place, on one line: for reports.
     pub fn summary(&self) -> String {
-        let labels = self.labels.iter().filter_map(|label| label.label());
-        let parts: Vec<&str> = self.message.lines().map(str::trim).chain(labels).collect();
-        parts.join("; ")
+        let lines = self.message.lines().map(|line| line.trim().to_owned());
+        lines.chain(self.labels.iter().filter_map(|label| self.placed(label))).collect::<Vec<_>>().join("; ")
+    }
+
+    fn placed(&self, label: &LabeledSpan) -> Option<String> {
+        let (text, source) = (label.label()?, self.source.as_ref()?);
+        let before = source.inner().get(..label.offset())?;
+        let line = before.matches('\n').count() + 1;
+        let column = before.len() - before.rfind('\n').map_or(0, |end| end + 1) + 1;
+        Some(format!("{}:{line}:{column}: {text}", source.name()))
     }
 
     /// Points at `place`. The first call decides the file that is shown; a file that cannot be read, or another
@@ -117,5 +124,15 @@ mod tests {
         let place = |line, column| Place { file: "f".into(), line, column };
         assert_eq!(offset_of("ab\ncd\n", &place(2, 2)), 4);
         assert_eq!(offset_of("ab\n", &place(9, 9)), 3);
+    }
+
+    #[test]
+    fn a_summary_says_each_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.mlir").display().to_string();
+        std::fs::write(&file, "ab\ncd\n").unwrap();
+        let place = Place { file: file.clone(), line: 2, column: 2 };
+        let complaint = Complaint::new("mlir", "not valid\n  at all").at(&place, "expected ','");
+        assert_eq!(complaint.summary(), format!("not valid; at all; {file}:2:2: expected ','"));
     }
 }

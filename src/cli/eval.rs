@@ -40,8 +40,8 @@ pub struct Options {
     /// How much of the report to give
     #[arg(long, value_enum, default_value_t = Detail::Short)]
     detail: Detail,
-    /// Directory for events, records, report and trace; by default a new one in the cache. A directory of an
-    /// evaluation that was killed is gone on with
+    /// Directory for events, records, report and trace; by default a new one in the cache. In the directory of an
+    /// evaluation that was killed, it goes on where it was
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Seconds for measuring, all workloads together
@@ -119,12 +119,12 @@ fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failur
     let json = report.to_json(false).map_err(|error| internal(&error.to_string()))?;
     write_atomically(&dir.join("report.json"), json.as_bytes())
         .map_err(|error| failure(EvalError::Store(error)))?;
+    if let Some(complaint) = outcome.failure {
+        super::print_error(&complaint.into());
+    }
     match options.format {
         Format::Json => print(&json),
         Format::Human => {
-            if let Some(complaint) = outcome.failure {
-                super::print_error(&complaint.into());
-            }
             print(&render_for_terminal(&report));
             print(&format!("files: {}\n", dir.display()));
         }
