@@ -7,7 +7,7 @@ use super::{
 use crate::{
     frontend::mlir::Source,
     jobs::{
-        event::{Event, Stage},
+        event::{Event, Failure, Stage},
         log::Log,
     },
     problem::Problem,
@@ -54,8 +54,9 @@ impl<'a> Session<'a> {
         let source = Source::read(&options.candidate)?;
         let problem = Problem::load(&options.problem).map_err(Box::new)?;
         let digests = digests(&problem, &source);
+        let limits = (options.timeout, options.memory);
         let identity = format!(
-            "{digests:?} {:?} {:?} {} {:?}",
+            "{digests:?} {:?} {:?} {} {:?} {limits:?}",
             options.probes, options.budget, options.half_width, options.seeds
         );
         let whole = digest([
@@ -86,6 +87,32 @@ impl<'a> Session<'a> {
         Ok(self.log.push(event)?)
     }
 
+    /// Appends a note, unless an earlier run did.
+    pub fn note_once(&mut self, text: String) -> Result<(), EvalError> {
+        let note = Event::Note { text };
+        if self.log.events().contains(&note) { Ok(()) } else { self.push(note) }
+    }
+
+    /// True if the verdict is known.
+    pub fn is_judged(&self) -> bool {
+        self.log.events().iter().any(|event| matches!(event, Event::Judged { .. }))
+    }
+
+    /// How the last attempt at a stage failed, if it did.
+    pub fn last_failure(&self) -> Option<&Failure> {
+        self.log.events().iter().rev().find_map(|event| match event {
+            Event::StageEnded { failure, .. } => Some(failure.as_ref()),
+            _ => None,
+        })?
+    }
+
+    /// Attempts at `stage` so far, those of earlier runs included.
+    fn attempts(&self, stage: Stage) -> u32 {
+        let is_attempt =
+            |event: &&Event| matches!(event, Event::StageBegan { stage: known, .. } if *known == stage);
+        u32::try_from(self.log.events().iter().filter(is_attempt).count()).unwrap_or(u32::MAX)
+    }
+
     /// True if an earlier run finished `stage`.
     pub fn is_done(&self, stage: Stage) -> bool {
         self.log.events().iter().any(
@@ -112,7 +139,8 @@ impl<'a> Session<'a> {
         T: StageResult,
     {
         let mut pause = BACKOFF;
-        for attempt in 1.. {
+        let earlier = self.attempts(stage);
+        for attempt in earlier + 1.. {
             self.observer.began(stage, attempt);
             self.push(Event::StageBegan { stage, attempt })?;
             let begin = Instant::now();
@@ -135,7 +163,7 @@ impl<'a> Session<'a> {
                 *failure = Some(failed.failure.clone());
             }
             self.push(ended)?;
-            if failed.failure.fault != Fault::Infrastructure || attempt >= ATTEMPTS {
+            if failed.failure.fault != Fault::Infrastructure || attempt >= earlier + ATTEMPTS {
                 return Err(Ended::Failed(failed));
             }
             std::thread::sleep(pause);

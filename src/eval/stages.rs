@@ -14,7 +14,7 @@ use super::{
 use crate::{
     builds::{self, Builds},
     complaint::Complaint,
-    jobs::event::{Event, LoadedWorkload, Stage},
+    jobs::event::{Event, Failure, LoadedWorkload, Stage},
     tensor::TensorSpec,
 };
 use kinstr_trace::{
@@ -24,6 +24,9 @@ use kinstr_trace::{
 
 /// Runs what is left to run. Answers the complaint of the stage that failed, if one did.
 pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
+    if session.is_judged() {
+        return Ok(session.last_failure().map(complaint_of));
+    }
     match run_all(session) {
         Ok(()) => Ok(None),
         Err(Ended::Fatal(error)) => Err(error),
@@ -43,29 +46,31 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     session.stage(Stage::Load, load)?;
     let builds = build(session)?;
     let mut reference = reference::start(&session.problem, &session.options.store)?;
-    if !session.is_done(Stage::Check) {
-        let text = format!("the reference runs on {}", reference.versions().join(", "));
-        session.push(Event::Note { text })?;
-    }
+    session.note_once(format!("the reference runs on {}", reference.versions().join(", ")))?;
     session.stage(Stage::Check, |session| check(session, &builds, &mut reference))?;
-    if is_judged(session) {
+    if session.is_judged() {
         return Ok(());
     }
     session.stage(Stage::Measure, |session| measure(session, &builds, &mut reference))?;
-    if is_judged(session) {
+    if session.is_judged() {
         return Ok(());
     }
     session.stage(Stage::Peaks, peaks)?;
     session.stage(Stage::Counters, |session| counters(session, &builds, &mut reference))?;
     session.stage(Stage::Probes, |session| probes(session, &builds, &mut reference))?;
-    if !is_judged(session) {
+    if !session.is_judged() {
         finish(session)?;
     }
     Ok(())
 }
 
-fn is_judged(session: &Session<'_>) -> bool {
-    session.log.events().iter().any(|event| matches!(event, Event::Judged { .. }))
+/// What an earlier run said of a failure; of the source it showed, the places are left.
+fn complaint_of(failure: &Failure) -> Complaint {
+    let complaint = Complaint::new(&format!("candidate::{}", failure.kind), &failure.message);
+    match &failure.hint {
+        Some(hint) => complaint.help(hint),
+        None => complaint,
+    }
 }
 
 fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {

@@ -187,3 +187,13 @@ pub struct Failure {
     /// What to do about it.
     pub hint: Option<String>,
 }
+
+impl Failure {
+    /// The message, and what to do about it.
+    pub fn with_hint(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{}; {hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}

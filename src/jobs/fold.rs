@@ -1,11 +1,11 @@
 //! Events and record files → report. Pure: replaying gives the same bytes.
 
-use super::event::{Event, RecordKind, Stage};
+use super::event::{Event, Failure, RecordKind, Stage};
 use kinstr_trace::{
     decode::decode,
     regions::region_times,
     report::{
-        Attempt, HotLine, Layer, LayerStatus, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION,
+        Attempt, Fault, HotLine, Layer, LayerStatus, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION,
         StageReport, Verdict, WorkloadReport,
     },
     roofline::RooflinePoint,
@@ -22,11 +22,32 @@ const HOT_LINES: usize = 12;
 /// Makes the report of the evaluation whose `events` and record files stand in `dir`. Record files that cannot
 /// be read or decoded make their layer fail; nothing else does.
 pub fn fold(events: &[Event], dir: &Path) -> Report {
-    let mut fold = Fold { report: empty(), tables: Tables::default(), dir };
-    for event in events {
+    let mut fold = Fold { report: empty(), tables: Tables::default(), dir, open: None };
+    for event in current(events) {
         fold.apply(event);
     }
     fold.finish()
+}
+
+/// The events that count: of an attempt that was killed or tried again, only that it was made.
+fn current(events: &[Event]) -> Vec<&Event> {
+    let mut kept: Vec<(Option<Stage>, &Event)> = Vec::with_capacity(events.len());
+    let mut within = None;
+    for event in events {
+        match event {
+            Event::StageBegan { stage, .. } => {
+                kept.retain(|(owner, _)| *owner != Some(*stage));
+                within = Some(*stage);
+                kept.push((None, event));
+            }
+            Event::StageEnded { .. } => {
+                within = None;
+                kept.push((None, event));
+            }
+            _ => kept.push((within, event)),
+        }
+    }
+    kept.into_iter().map(|(_, event)| event).collect()
 }
 
 fn empty() -> Report {
@@ -58,6 +79,8 @@ struct Fold<'d> {
     report: Report,
     tables: Tables,
     dir: &'d Path,
+    /// The attempt that has begun and not ended.
+    open: Option<(Stage, u32)>,
 }
 
 impl Fold<'_> {
@@ -70,8 +93,13 @@ impl Fold<'_> {
                 report.target = target.clone();
                 report.provenance = provenance.clone();
             }
-            Event::StageBegan { .. } => {}
+            Event::StageBegan { stage, attempt } => {
+                if let Some((stage, number)) = self.open.replace((*stage, *attempt)) {
+                    stage_entry(&mut report.stages, stage).attempts.push(killed(number));
+                }
+            }
             Event::StageEnded { stage, attempt, wall_ms, digest, reused, failure } => {
+                self.open = None;
                 let entry = stage_entry(&mut report.stages, *stage);
                 entry.digest = digest.clone();
                 entry.reused = *reused;
@@ -79,7 +107,7 @@ impl Fold<'_> {
                     number: *attempt,
                     wall_ms: Some(*wall_ms),
                     fault: failure.as_ref().map(|failure| failure.fault),
-                    detail: failure.as_ref().map(|failure| failure.message.clone()),
+                    detail: failure.as_ref().map(Failure::with_hint),
                 });
             }
             Event::Loaded { problem, workloads } => {
@@ -213,6 +241,12 @@ impl Fold<'_> {
     }
 }
 
+/// An attempt of which nothing but the beginning is known.
+fn killed(number: u32) -> Attempt {
+    let detail = "kinstr was ended before it was over".to_owned();
+    Attempt { number, wall_ms: None, fault: Some(Fault::Infrastructure), detail: Some(detail) }
+}
+
 /// Geometric mean over the workloads, if every one has a speedup.
 fn overall_speedup(workloads: &[WorkloadReport]) -> Option<f64> {
     let speedups: Vec<f64> =
@@ -278,4 +312,50 @@ fn hot_lines(table: &WorkloadTable) -> Vec<HotLine> {
         })
     });
     rows.take(HOT_LINES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn began(stage: Stage, attempt: u32) -> Event {
+        Event::StageBegan { stage, attempt }
+    }
+
+    fn ended(stage: Stage, attempt: u32, failure: Option<Failure>) -> Event {
+        Event::StageEnded { stage, attempt, wall_ms: 1.0, digest: None, reused: false, failure }
+    }
+
+    fn note(text: &str) -> Event {
+        Event::Note { text: text.into() }
+    }
+
+    #[test]
+    fn of_an_attempt_that_was_killed_or_tried_again_only_that_it_was_made_counts() {
+        let failure = Failure {
+            fault: Fault::Infrastructure,
+            kind: "killed".into(),
+            message: "it went away".into(),
+            hint: Some("look after it".into()),
+        };
+        let events = [
+            note("before"),
+            began(Stage::Check, 1),
+            note("checked"),
+            began(Stage::Check, 2),
+            note("checked"),
+            ended(Stage::Check, 2, Some(failure)),
+            began(Stage::Check, 3),
+            note("checked"),
+            ended(Stage::Check, 3, None),
+            note("after"),
+        ];
+        let report = fold(&events, Path::new("nowhere"));
+        assert_eq!(report.notes, ["before", "checked", "after"]);
+        let attempts = &report.stages[0].attempts;
+        let details: Vec<_> =
+            attempts.iter().map(|attempt| (attempt.number, attempt.detail.as_deref())).collect();
+        let killed = "kinstr was ended before it was over";
+        assert_eq!(details, [(1, Some(killed)), (2, Some("it went away; look after it")), (3, None)]);
+    }
 }
