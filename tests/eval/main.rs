@@ -1,0 +1,11 @@
+//! `kinstr eval` as its users run it: the binary, on small problems.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod correct;
+mod faults;
+mod help;
+mod resume;
+mod support;
+mod unreadable;
+mod wrong;

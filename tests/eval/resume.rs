@@ -1,0 +1,143 @@
+//! Killed, gone on with, run again, out of space: one verdict, and nothing finished is lost.
+
+use super::support::*;
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// How long something that must happen may take before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[track_caller]
+fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !happened() {
+        assert!(begin.elapsed() < PATIENCE, "{what} did not happen");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+fn log(case: &Case) -> String {
+    fs::read_to_string(case.path("out/events.jsonl")).unwrap_or_default()
+}
+
+/// Starts `case` and kills it once `stage` has begun.
+fn kill_at(case: &Case, stage: &str) {
+    let mut child: Child = case.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = format!("\"event\":\"stage-began\",\"stage\":\"{stage}\"");
+    wait_until(stage, || log(case).contains(&began) || child.try_wait().unwrap().is_some());
+    let children = children_of(child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("the end of its children", || children.iter().all(|id| !is_alive(*id)));
+}
+
+/// Processes whose parent is `id`.
+fn children_of(id: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|child| status(*child).is_some_and(|(_, parent)| parent == id)).collect()
+}
+
+/// State and parent of a process.
+fn status(id: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// A zombie is gone: it waits for whoever inherited it.
+fn is_alive(id: u32) -> bool {
+    status(id).is_some_and(|(state, _)| state != 'Z')
+}
+
+#[test]
+fn a_killed_evaluation_goes_on_to_one_verdict() {
+    let case = Case::new(&kernel(DOUBLE)).with(&["--detail", "full"]);
+    for stage in ["check", "measure", "probes"] {
+        kill_at(&case, stage);
+        let before = log(&case);
+        let whole = before.rfind('\n').map_or("", |end| &before[..=end]);
+        assert!(whole.contains("\"event\":\"began\""));
+        if stage == "probes" {
+            break;
+        }
+    }
+    let before = log(&case);
+    let run = case.accepted();
+    let after = log(&case);
+    let whole = before.rfind('\n').map_or("", |end| &before[..=end]);
+    assert!(after.starts_with(whole), "what was there is kept");
+    assert_eq!(after.matches("\"event\":\"judged\"").count(), 1);
+    let stages = run.field("/stages");
+    let names: Vec<&str> =
+        stages.as_array().unwrap().iter().filter_map(|stage| stage["name"].as_str()).collect();
+    assert_eq!(names, ["load", "build", "check", "measure", "peaks", "counters", "probes"]);
+    let notes = run.notes();
+    let mut lines: Vec<&str> = notes.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), notes.lines().count(), "{notes}");
+    let attempts = stages[2]["attempts"].as_array().unwrap();
+    assert_eq!(attempts.first().unwrap()["number"], 1);
+    for attempt in &attempts[..attempts.len() - 1] {
+        assert_eq!(attempt["detail"], "kinstr was ended before it was over");
+    }
+}
+
+#[test]
+fn a_finished_evaluation_is_not_repeated() {
+    let good = Case::new(&kernel(DOUBLE));
+    let first = good.accepted();
+    let events = log(&good);
+    assert_eq!(good.accepted().report, first.report);
+    assert_eq!(log(&good), events);
+
+    let bad = Case::new(&format!("func.func private @abort()\n{}", kernel("func.call @abort() : () -> ()")));
+    let first = bad.refused(&["the candidate aborts", "candidate::aborted"]);
+    let events = log(&bad);
+    let second = bad.refused(&["the candidate aborts", "candidate::aborted"]);
+    assert_eq!((second.report, second.stderr), (first.report, first.stderr));
+    assert_eq!(log(&bad), events);
+}
+
+#[test]
+fn another_candidate_in_the_same_directory_starts_over() {
+    let case = Case::new(&kernel(""));
+    assert_eq!(case.eval().code, Some(1));
+    case.file("candidate.mlir", &kernel(DOUBLE)).accepted();
+}
+
+#[test]
+fn a_full_disk_is_an_infrastructure_failure_that_can_be_gone_on_from() {
+    let case = Case::new(&kernel(DOUBLE));
+    // A file system of one page, in a name space of its own; else, files of at most one block.
+    let mounted = "mkdir -p out && mount -t tmpfs -o size=4k none out && exec \"$0\" \"$@\"";
+    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    let can_mount = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
+    let mut shell = if can_mount.is_ok_and(|status| status.success()) {
+        let mut shell = Command::new("unshare");
+        shell.args(["--user", "--map-root-user", "--mount", "bash", "-c", mounted]);
+        shell
+    } else {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", limited]);
+        shell
+    };
+    let command = case.command();
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    let run = case.finish(shell.output().unwrap());
+    assert_eq!(run.code, Some(3), "{}\n{}", run.stderr, run.stdout);
+    run.says(&["cannot", "out", "is the disk full?", "--out DIR and XDG_CACHE_HOME choose another place"]);
+    assert_eq!((run.stdout.as_str(), run.report), ("", None));
+    case.accepted();
+}

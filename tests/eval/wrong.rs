@@ -1,0 +1,99 @@
+//! Candidates that come back with a wrong answer, and problems that tell nothing.
+
+use super::support::*;
+use serde_json::json;
+
+/// Stores `value`, an op that gives an `f32`, everywhere.
+fn everywhere(value: &str) -> Case {
+    Case::new(&kernel(&format!(
+        "
+  scf.for %i = %c0 to %n step %c1 {{
+    %v = memref.load %x[%i] : memref<?xf32>
+    %w = {value} : f32
+    memref.store %w, %y[%i] : memref<?xf32>
+  }}"
+    )))
+}
+
+/// Runs `case`, and expects a wrong answer, described with these words.
+#[track_caller]
+fn incorrect(case: &Case, words: &[&str]) -> Run {
+    let run = case.eval();
+    assert_eq!(run.code, Some(1), "{}\n{}", run.stderr, run.stdout);
+    assert_eq!(run.field("/verdict"), "incorrect");
+    assert_eq!(run.field("/fault"), json!(null));
+    let detail = run.field("/verdict_detail").as_str().unwrap().to_owned();
+    for words in words {
+        assert!(detail.contains(words), "`{words}` is not in: {detail}");
+    }
+    run
+}
+
+#[test]
+fn a_wrong_answer_shows_where() {
+    let run = incorrect(&everywhere("arith.mulf %v, %v"), &["of 1000 elements of output `y`", "tolerance"]);
+    assert_eq!(run.stderr, "");
+    assert!(run.stdout.contains("incorrect"), "{}", run.stdout);
+    assert!(run.field("/workloads/0/times").is_null(), "a wrong answer has no time");
+}
+
+#[test]
+fn nan_and_infinity_never_match() {
+    let nan = "arith.constant 0x7FC00000";
+    incorrect(&everywhere(nan), &["NaN at 1000 and in infinity at 0 elements"]);
+    let infinity = "arith.constant 0x7F800000";
+    incorrect(&everywhere(infinity), &["NaN at 0 and in infinity at 1000 elements"]);
+}
+
+#[test]
+fn what_is_never_written_is_counted() {
+    let case = Case::new(&kernel(
+        "
+  %c7 = arith.constant 7 : index
+  scf.for %i = %c7 to %n step %c1 {
+    %v = memref.load %x[%i] : memref<?xf32>
+    %w = arith.addf %v, %v : f32
+    memref.store %w, %y[%i] : memref<?xf32>
+  }",
+    ));
+    incorrect(&case, &["7 of 1000 elements of output `y` were never written"]);
+}
+
+/// Right, but for a last bit that a counter decides.
+const UNSTEADY: &str = "
+  %count = memref.get_global @calls : memref<1xi32>
+  %before = memref.load %count[%c0] : memref<1xi32>
+  %next = arith.addi %before, %step : i32
+  memref.store %next, %count[%c0] : memref<1xi32>
+  %low = arith.andi %before, %step : i32
+  %odd = arith.sitofp %low : i32 to f32
+  %tiny = arith.constant 1.0e-6 : f32
+  %error = arith.mulf %odd, %tiny : f32
+  %two = arith.constant 2.0 : f32
+  %factor = arith.addf %two, %error : f32
+  scf.for %i = %c0 to %n step %c1 {
+    %v = memref.load %x[%i] : memref<?xf32>
+    %w = arith.mulf %v, %factor : f32
+    memref.store %w, %y[%i] : memref<?xf32>
+  }";
+
+#[test]
+fn what_changes_from_run_to_run_is_said() {
+    let counter = "memref.global \"private\" @calls : memref<1xi32> = dense<0>\n".to_owned();
+    let case = Case::new(&(counter + &kernel(&format!("  %step = arith.constant 1 : i32{UNSTEADY}"))));
+    let run =
+        case.problem("reference = {", "tolerance = { rtol = 1e-5, atol = 1e-5 }\nreference = {").accepted();
+    assert!(run.notes().contains("not deterministic: output `y`"), "{}", run.notes());
+    assert_eq!(run.field("/workloads/0/correctness/deterministic"), false);
+}
+
+#[test]
+fn a_problem_that_zeros_solve_is_refused() {
+    let case = Case::new(&kernel(DOUBLE))
+        .file("reference.py", "import numpy as np\ndef run(x):\n    return np.zeros_like(x)\n");
+    let run = case.eval();
+    assert_eq!(run.code, Some(2), "{}\n{}", run.stderr, run.stdout);
+    assert_eq!(run.field("/verdict"), "invalid");
+    let detail = run.field("/verdict_detail").as_str().unwrap().to_owned();
+    assert!(detail.contains("the problem tells nothing"), "{detail}");
+}
