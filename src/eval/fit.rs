@@ -44,16 +44,8 @@ fn first_misfit(problem: &Problem, written: &Signature) -> Option<String> {
         } else {
             format!("result {}", index - written.arguments.len())
         };
-        parameter_misfit(
-            name,
-            *dtype,
-            shape,
-            given,
-            is_output(index),
-            index < written.arguments.len(),
-            problem,
-        )
-        .map(|reason| format!("{place}, `{name}`, {reason}"))
+        parameter_misfit(*dtype, shape, given, is_output(index), index < written.arguments.len(), problem)
+            .map(|reason| format!("{place}, `{name}`, {reason}"))
     })
 }
 
