@@ -1,4 +1,19 @@
-//! Tells an LLM agent, and a person, why a kernel is not faster.
+//! kinstr: why is this kernel not faster? See ARCHITECTURE.md.
 
+pub mod builds;
+pub mod cli;
+pub mod codegen;
+pub mod complaint;
+pub mod correctness;
+pub mod eval;
+pub mod frontend;
+pub mod jobs;
+pub mod lower;
 pub mod measure;
+pub mod near;
+pub mod problem;
+pub mod reference;
+pub mod report;
+pub mod store;
+pub mod tensor;
 pub mod worker;

@@ -5,16 +5,12 @@ use std::path::Path;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let folder =
-        Path::new(&env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("src/synthesis");
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?).join("src/synthesis");
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut modules = rule_modules(&folder)?;
     modules.sort();
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
-    fs::write(
-        Path::new(&out).join("rules.rs"),
-        registry(&folder, &modules),
-    )
+    fs::write(Path::new(&out).join("rules.rs"), registry(&folder, &modules))
 }
 
 /// Module names of the rule files in `folder`.

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Today in UTC, `YYYY-MM-DD`.
-pub(super) fn today() -> String {
+pub fn today() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     date((now.as_secs() / 86_400) as i64)
 }

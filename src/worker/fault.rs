@@ -276,7 +276,8 @@ impl InternalFault {
     }
 }
 
-fn distance(place: Place) -> String {
+/// Where a place lies relative to its buffer, in words that go before the buffer's name.
+pub fn distance(place: Place) -> String {
     match place {
         Place::Inside(bytes) => format!("{bytes} bytes into"),
         Place::Before(bytes) => format!("{bytes} bytes before the start of"),

@@ -119,10 +119,7 @@ pub fn decode(bytes: &[u8], sites: &SiteTable) -> Result<Trace, DecodeError> {
         mode: sites.mode,
         launches: state.launches,
         clock: state.clock,
-        losses: Losses {
-            refused_units: state.units_refused,
-            ..Losses::default()
-        },
+        losses: Losses { refused_units: state.units_refused, ..Losses::default() },
         ..Trace::default()
     };
     for index in 0..state.units_used {
@@ -176,10 +173,7 @@ impl State {
             return Err(DecodeError::SiteCount { found, expected });
         }
         if self.mode != sites.mode as u32 {
-            return Err(DecodeError::Mode {
-                found: self.mode,
-                expected: sites.mode,
-            });
+            return Err(DecodeError::Mode { found: self.mode, expected: sites.mode });
         }
         if self.units_used > self.unit_capacity {
             let (used, capacity) = (self.units_used, self.unit_capacity);
@@ -194,28 +188,18 @@ impl State {
         let capacity = self.record_capacity.min(present);
         let expected = offset::unit_stride(self.site_count, capacity);
         if self.units_used > 0 && self.unit_stride != expected {
-            return Err(DecodeError::Stride {
-                found: self.unit_stride,
-                expected,
-            });
+            return Err(DecodeError::Stride { found: self.unit_stride, expected });
         }
-        let needed = (u64::from(self.units_used))
-            .saturating_mul(self.unit_stride)
-            .saturating_add(STATE_BYTES);
+        let needed =
+            (u64::from(self.units_used)).saturating_mul(self.unit_stride).saturating_add(STATE_BYTES);
         if self.units_used > 0 && needed > present {
-            return Err(truncated(
-                &format!("{} units", self.units_used),
-                needed,
-                present,
-            ));
+            return Err(truncated(&format!("{} units", self.units_used), needed, present));
         }
         Ok(())
     }
 
     fn check_digest(&self, sites: &SiteTable) -> Result<(), DecodeError> {
-        let expected = sites
-            .digest()
-            .map_err(|error| DecodeError::Sites(error.to_string()))?;
+        let expected = sites.digest().map_err(|error| DecodeError::Sites(error.to_string()))?;
         if self.site_digest != expected {
             let (found, expected) = (hex(&self.site_digest), hex(&expected));
             return Err(DecodeError::Digest { found, expected });
@@ -226,11 +210,7 @@ impl State {
 
 fn check_magic(bytes: &[u8]) -> Result<(), DecodeError> {
     let Some(found) = bytes.first_chunk::<8>() else {
-        return Err(truncated(
-            "the file's header",
-            STATE_BYTES,
-            bytes.len() as u64,
-        ));
+        return Err(truncated("the file's header", STATE_BYTES, bytes.len() as u64));
     };
     if found[..6] != MAGIC[..6] {
         return Err(DecodeError::BadMagic { found: *found });
@@ -264,11 +244,7 @@ fn reject_empty(state: &State, sites: &SiteTable, trace: &Trace) -> Result<(), D
 }
 
 fn truncated(what: &str, needed: u64, present: u64) -> DecodeError {
-    DecodeError::Truncated {
-        what: what.to_owned(),
-        needed,
-        present,
-    }
+    DecodeError::Truncated { what: what.to_owned(), needed, present }
 }
 
 fn hex(bytes: &[u8]) -> String {

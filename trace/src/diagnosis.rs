@@ -57,9 +57,7 @@ pub enum Class {
 }
 
 /// How much a diagnosis matters, from its potential.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Nothing to gain.
@@ -122,20 +120,11 @@ impl Evidence {
     /// A number for context.
     pub fn new(metric: &str, value: f64, unit: &str, layer: &str) -> Self {
         let (metric, unit, layer) = (metric.to_owned(), unit.to_owned(), layer.to_owned());
-        Self {
-            metric,
-            value,
-            unit,
-            layer,
-            threshold: None,
-        }
+        Self { metric, value, unit, layer, threshold: None }
     }
 
     /// The same number, held against `threshold`.
     pub fn against(self, threshold: f64) -> Self {
-        Self {
-            threshold: Some(threshold),
-            ..self
-        }
+        Self { threshold: Some(threshold), ..self }
     }
 }

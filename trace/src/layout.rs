@@ -215,8 +215,7 @@ const _: () = assert!(size_of::<UnitHeader>() == UNIT_HEADER_BYTES as usize);
 const _: () = assert!(size_of::<Aggregate>() == AGGREGATE_BYTES as usize);
 const _: () = assert!(std::mem::offset_of!(StateHeader, attach) == offset::STATE_ATTACH as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, cursor) == offset::CURSOR as usize);
-const _: () =
-    assert!(std::mem::offset_of!(UnitHeader, record_capacity) == offset::RECORD_CAPACITY as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, record_capacity) == offset::RECORD_CAPACITY as usize);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ pub mod diagnosis;
 pub mod layout;
 mod locate;
 pub mod peaks;
+pub mod perfetto;
 pub mod regions;
 pub mod report;
 pub mod roofline;

@@ -20,60 +20,38 @@ impl WorkloadTable {
 
     /// Units that took part; 1 if nothing counted them.
     pub fn threads(&self) -> f64 {
-        self.work
-            .as_ref()
-            .map_or(1.0, |work| f64::from(work.units.max(1)))
+        self.work.as_ref().map_or(1.0, |work| f64::from(work.units.max(1)))
     }
 
     /// The innermost timed region that begins at `place` or last before it in the same file.
     pub fn region_at(&self, place: &Place) -> Option<&RegionTime> {
         let begins = |region: &RegionTime| {
-            let begin = region
-                .place
-                .as_ref()
-                .filter(|begin| begin.file == place.file)?;
+            let begin = region.place.as_ref().filter(|begin| begin.file == place.file)?;
             (begin.line <= place.line).then_some((begin.line, begin.column))
         };
-        let regions = self
-            .regions
-            .iter()
-            .flatten()
-            .filter(|region| begins(region).is_some());
+        let regions = self.regions.iter().flatten().filter(|region| begins(region).is_some());
         regions.max_by_key(|region| begins(region))
     }
 
     /// The place that speaks for the kernel as a whole: the region with the largest share of its
     /// time, else the line with the most executed work.
     pub fn hot_spot(&self) -> (Option<Place>, Option<String>) {
-        let regions = self
-            .regions
-            .iter()
-            .flatten()
-            .filter(|region| region.place.is_some());
+        let regions = self.regions.iter().flatten().filter(|region| region.place.is_some());
         match regions.max_by(|a, b| a.share.total_cmp(&b.share)) {
             Some(region) => (region.place.clone(), Some(region.name.clone())),
-            None => (
-                self.work.as_ref().and_then(|work| work.hottest_line()),
-                None,
-            ),
+            None => (self.work.as_ref().and_then(|work| work.hottest_line()), None),
         }
     }
 
     /// `value`, halved if the instrumented builds computed something else than the clean one.
     pub fn confidence(&self, value: f64, why: &str) -> Confidence {
-        let identical = self
-            .certificate
-            .as_ref()
-            .and_then(|certificate| certificate.outputs_identical);
+        let identical = self.certificate.as_ref().and_then(|certificate| certificate.outputs_identical);
         match identical {
             Some(false) => Confidence {
                 value: value / 2.0,
                 why: format!("{why}; but the instrumented outputs differ from the clean ones"),
             },
-            _ => Confidence {
-                value,
-                why: why.to_owned(),
-            },
+            _ => Confidence { value, why: why.to_owned() },
         }
     }
 }

@@ -50,29 +50,18 @@ pub struct BandwidthLevel {
 impl Peaks {
     /// The smallest level that holds `footprint_bytes`, else the largest; `None` without levels.
     pub fn level_for(&self, footprint_bytes: u64) -> Option<&BandwidthLevel> {
-        self.levels
-            .iter()
-            .find(|level| level.capacity_bytes >= footprint_bytes)
-            .or(self.levels.last())
+        self.levels.iter().find(|level| level.capacity_bytes >= footprint_bytes).or(self.levels.last())
     }
 
     /// Vector FMA rate for `dtype` in flop/s. Types narrower than `f32` are computed in `f32` on
     /// the CPUs this measures, so they get its rate.
     pub fn vector_flops(&self, dtype: &str) -> f64 {
-        if dtype == "f64" {
-            self.fma_f64_vector
-        } else {
-            self.fma_f32_vector
-        }
+        if dtype == "f64" { self.fma_f64_vector } else { self.fma_f32_vector }
     }
 
     /// Scalar FMA rate for `dtype` in flop/s.
     pub fn scalar_flops(&self, dtype: &str) -> f64 {
-        if dtype == "f64" {
-            self.fma_f64_scalar
-        } else {
-            self.fma_f32_scalar
-        }
+        if dtype == "f64" { self.fma_f64_scalar } else { self.fma_f32_scalar }
     }
 
     /// Whether every rate is a positive finite number, which all models here divide by.
@@ -85,15 +74,9 @@ impl Peaks {
             self.fma_f64_vector,
             self.call_ns,
         ];
-        let bandwidths = self
-            .levels
-            .iter()
-            .flat_map(|l| [l.read_bytes_per_s, l.copy_bytes_per_s]);
+        let bandwidths = self.levels.iter().flat_map(|l| [l.read_bytes_per_s, l.copy_bytes_per_s]);
         !self.levels.is_empty()
-            && rates
-                .into_iter()
-                .chain(bandwidths)
-                .all(|rate| rate.is_finite() && rate > 0.0)
+            && rates.into_iter().chain(bandwidths).all(|rate| rate.is_finite() && rate > 0.0)
     }
 }
 

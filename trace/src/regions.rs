@@ -44,13 +44,7 @@ impl Interval {
         self.tick_ns += calls as f64 * ns_per_tick;
     }
 
-    fn into_row(
-        self,
-        site: &ProbeSite,
-        probe_cost_ticks: f64,
-        launches: u32,
-        launch_ns: f64,
-    ) -> RegionTime {
+    fn into_row(self, site: &ProbeSite, probe_cost_ticks: f64, launches: u32, launch_ns: f64) -> RegionTime {
         let kernel_ns = launch_ns * f64::from(launches.max(1));
         let ns_total = (self.ns - self.tick_ns * probe_cost_ticks).max(0.0);
         RegionTime {
@@ -60,11 +54,7 @@ impl Interval {
             calls: self.calls,
             ns_total,
             ns_per_call: ns_total / self.calls.max(1) as f64,
-            share: if kernel_ns > 0.0 {
-                ns_total / kernel_ns
-            } else {
-                0.0
-            },
+            share: if kernel_ns > 0.0 { ns_total / kernel_ns } else { 0.0 },
         }
     }
 }
@@ -73,22 +63,13 @@ fn intervals(trace: &Trace) -> BTreeMap<u32, Interval> {
     let mut by_site: BTreeMap<u32, Interval> = BTreeMap::new();
     for row in &trace.aggregates {
         if let Some(rate) = trace.unit_ns_per_tick(row.unit) {
-            by_site
-                .entry(row.site)
-                .or_default()
-                .add(row.count, row.sum, rate);
+            by_site.entry(row.site).or_default().add(row.count, row.sum, rate);
         }
     }
     for slice in &trace.slices {
-        let unit = trace
-            .tracks
-            .get(slice.track as usize)
-            .map_or(0, |track| track.unit);
+        let unit = trace.tracks.get(slice.track as usize).map_or(0, |track| track.unit);
         if let Some(rate) = trace.unit_ns_per_tick(unit) {
-            by_site
-                .entry(slice.site)
-                .or_default()
-                .add(1, slice.end - slice.begin, rate);
+            by_site.entry(slice.site).or_default().add(1, slice.end - slice.begin, rate);
         }
     }
     by_site
@@ -97,10 +78,7 @@ fn intervals(trace: &Trace) -> BTreeMap<u32, Interval> {
 impl Trace {
     /// Length of a tick of `unit`: from the unit's own pair of clocks, else from the run's.
     pub fn unit_ns_per_tick(&self, unit: u32) -> Option<f64> {
-        let own = self
-            .units
-            .get(unit as usize)
-            .and_then(|unit| unit.clock.ns_per_tick());
+        let own = self.units.get(unit as usize).and_then(|unit| unit.clock.ns_per_tick());
         own.or_else(|| self.clock.ns_per_tick())
     }
 }

@@ -14,6 +14,7 @@ use crate::peaks::Peaks;
 use crate::sites::Place;
 use crate::synthesis::RegionTime;
 use crate::tables::Losses;
+use crate::work::{LineWork, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -154,6 +155,29 @@ pub struct HotLine {
     pub bytes: u64,
     /// Calls left in the machine code.
     pub calls: u64,
+}
+
+impl HotLine {
+    /// The lines of one launch of `work` that did anything, most instructions first.
+    pub fn of(workload: usize, work: &Work) -> Vec<Self> {
+        let all = work.total.instructions.max(1) as f64;
+        let lines = work.by_line().into_iter().filter(|line| line.amounts.instructions > 0);
+        let row = |line: LineWork| {
+            let amounts = line.amounts;
+            let (flops, vector) = (amounts.flops(), amounts.flops_where(|row| row.lanes > 1));
+            Some(Self {
+                workload,
+                place: line.place?,
+                share: amounts.instructions as f64 / all,
+                instructions: work.per_launch(amounts.instructions),
+                flops: work.per_launch(flops),
+                vector_share: (flops > 0).then(|| vector as f64 / flops as f64),
+                bytes: work.per_launch(amounts.bytes()),
+                calls: work.per_launch(amounts.calls()),
+            })
+        };
+        lines.filter_map(row).collect()
+    }
 }
 
 /// What happened around the kernel during the clean run.

@@ -57,10 +57,7 @@ impl RooflinePoint {
         let memory = level.stream_seconds(compulsory.read, compulsory.written) / threads;
         let compute = arithmetic_seconds(workload, peaks) / threads;
         let floor = memory.max(compute);
-        let flops = workload
-            .work
-            .as_ref()
-            .map_or(0, |work| work.per_launch(work.total.flops()));
+        let flops = workload.work.as_ref().map_or(0, |work| work.per_launch(work.total.flops()));
         Some(Self {
             flops,
             bytes: compulsory.bytes(),
@@ -70,11 +67,7 @@ impl RooflinePoint {
             achieved_bytes_per_s: compulsory.bytes() as f64 / seconds,
             roof_flops_per_s: flops as f64 / floor,
             fraction: floor / seconds,
-            bound: if compute > memory {
-                Bound::Compute
-            } else {
-                Bound::Memory
-            },
+            bound: if compute > memory { Bound::Compute } else { Bound::Memory },
             floor_ns: floor * 1e9,
         })
     }
@@ -88,17 +81,8 @@ struct Compulsory {
 
 impl Compulsory {
     fn of(buffers: &[ProblemBuffer]) -> Self {
-        let sum = |role| {
-            buffers
-                .iter()
-                .filter(|b| b.role == role)
-                .map(|b| b.bytes)
-                .sum()
-        };
-        Self {
-            read: sum(Role::Input),
-            written: sum(Role::Output),
-        }
+        let sum = |role| buffers.iter().filter(|b| b.role == role).map(|b| b.bytes).sum();
+        Self { read: sum(Role::Input), written: sum(Role::Output) }
     }
 
     fn bytes(&self) -> u64 {
@@ -115,6 +99,5 @@ fn arithmetic_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
         return 0.0;
     };
     let rows = work.total.flops.iter();
-    rows.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype))
-        .sum()
+    rows.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype)).sum()
 }

@@ -50,15 +50,13 @@ pub fn sweeps(workload: &WorkloadTable) -> Vec<Sweep> {
     };
     let sizes = buffer_sizes(workload, work);
     let candidates = work.blocks.iter().enumerate().flat_map(|(index, block)| {
-        moved(work, block)
-            .into_iter()
-            .map(move |((buffer, kind), (bytes, place))| Sweep {
-                buffer,
-                kind,
-                block: index,
-                place,
-                bytes,
-            })
+        moved(work, block).into_iter().map(move |((buffer, kind), (bytes, place))| Sweep {
+            buffer,
+            kind,
+            block: index,
+            place,
+            bytes,
+        })
     });
     let whole = |sweep: &Sweep| {
         sizes.get(&sweep.buffer).is_some_and(|&size| {
@@ -93,9 +91,8 @@ fn moved(work: &Work, block: &BlockWork) -> BTreeMap<(Buffer, AccessKind), (u64,
 /// one loop writes.
 fn buffer_sizes(workload: &WorkloadTable, work: &Work) -> BTreeMap<Buffer, u64> {
     let arguments = workload.buffers.iter().filter(|buffer| buffer.bytes > 0);
-    let mut sizes: BTreeMap<_, _> = arguments
-        .map(|buffer| (Buffer::Argument(buffer.index), buffer.bytes))
-        .collect();
+    let mut sizes: BTreeMap<_, _> =
+        arguments.map(|buffer| (Buffer::Argument(buffer.index), buffer.bytes)).collect();
     for block in &work.blocks {
         for ((buffer, kind), (bytes, _)) in moved(work, block) {
             let temporary = matches!(buffer, Buffer::Allocation(_)) && kind == AccessKind::Store;
@@ -132,12 +129,7 @@ pub fn redundant_sweeps(workload: &WorkloadTable, peaks: &Peaks) -> Vec<Redundan
             AccessKind::Store => level.stream_seconds(0, sweep.bytes),
         };
         let (sweep, level) = (sweep.clone(), level.name.clone());
-        redundant.push(RedundantSweep {
-            sweep,
-            working_set,
-            level,
-            seconds,
-        });
+        redundant.push(RedundantSweep { sweep, working_set, level, seconds });
     }
     redundant
 }
@@ -149,16 +141,9 @@ fn is_compulsory(workload: &WorkloadTable, all: &[Sweep], position: usize) -> bo
         return false;
     };
     let same = |other: &Sweep| other.buffer == sweep.buffer && other.kind == sweep.kind;
-    match workload
-        .buffers
-        .iter()
-        .find(|buffer| buffer.index == index)
-        .map(|b| b.role)
-    {
+    match workload.buffers.iter().find(|buffer| buffer.index == index).map(|b| b.role) {
         Some(Role::Input) => sweep.kind == AccessKind::Load && !all[..position].iter().any(same),
-        Some(Role::Output) => {
-            sweep.kind == AccessKind::Store && !all[position + 1..].iter().any(same)
-        }
+        Some(Role::Output) => sweep.kind == AccessKind::Store && !all[position + 1..].iter().any(same),
         None => true,
     }
 }
@@ -169,22 +154,12 @@ fn neighbour(all: &[Sweep], position: usize) -> Option<usize> {
     let sweep = &all[position];
     let same = |other: &&Sweep| other.buffer == sweep.buffer && other.block != sweep.block;
     let before = all[..position].iter().rev().find(same);
-    before
-        .or_else(|| all[position + 1..].iter().find(same))
-        .map(|other| other.block)
+    before.or_else(|| all[position + 1..].iter().find(same)).map(|other| other.block)
 }
 
 /// Bytes touched from one run of block `first` to the matching run of block `last`.
-fn working_set(
-    workload: &WorkloadTable,
-    work: &Work,
-    all: &[Sweep],
-    first: usize,
-    last: usize,
-) -> u64 {
-    let between = all
-        .iter()
-        .filter(|sweep| (first..=last).contains(&sweep.block));
+fn working_set(workload: &WorkloadTable, work: &Work, all: &[Sweep], first: usize, last: usize) -> u64 {
+    let between = all.iter().filter(|sweep| (first..=last).contains(&sweep.block));
     let mut touched: BTreeMap<&Buffer, u64> = BTreeMap::new();
     for sweep in between {
         let bytes = touched.entry(&sweep.buffer).or_default();
@@ -211,11 +186,7 @@ fn shared_runs(workload: &WorkloadTable, work: &Work, first: usize, last: usize)
         return a.runs_per_launch().min(b.runs_per_launch());
     }
     let inner = a.loop_depth.min(b.loop_depth);
-    let between = || {
-        work.blocks[first..=last]
-            .iter()
-            .filter(|block| block.function == a.function)
-    };
+    let between = || work.blocks[first..=last].iter().filter(|block| block.function == a.function);
     let shallowest = between().map(|block| block.loop_depth).min().unwrap_or(0);
     let most = |depth: u32, blocks: &mut dyn Iterator<Item = &BlockWork>| {
         let at_depth = blocks.filter(|block| block.loop_depth == depth);
@@ -227,10 +198,7 @@ fn shared_runs(workload: &WorkloadTable, work: &Work, first: usize, last: usize)
         most(shallowest, &mut between())
     } else {
         // Two loop bodies in a row with nothing between: the loop around them is one level out.
-        let function = &mut work
-            .blocks
-            .iter()
-            .filter(|block| block.function == a.function);
+        let function = &mut work.blocks.iter().filter(|block| block.function == a.function);
         most(inner - 1, function)
     }
 }

@@ -148,13 +148,8 @@ pub enum Need {
 impl Rule {
     /// The rule's documentation as Markdown, from the header of its file: what `kinstr explain` prints.
     pub fn docs(&self) -> String {
-        let header = self
-            .source
-            .lines()
-            .map_while(|line| line.strip_prefix("//!"));
-        let lines: Vec<_> = header
-            .map(|line| line.strip_prefix(' ').unwrap_or(line))
-            .collect();
+        let header = self.source.lines().map_while(|line| line.strip_prefix("//!"));
+        let lines: Vec<_> = header.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
         lines.join("\n")
     }
 
@@ -204,17 +199,13 @@ pub fn synthesize(tables: &Tables) -> Synthesis {
             synthesis.diagnoses.extend((rule.diagnose)(tables));
         } else {
             let missing = missing.join(" and ");
-            synthesis
-                .notes
-                .push(format!("rule `{}` skipped: no {missing}", rule.name));
+            synthesis.notes.push(format!("rule `{}` skipped: no {missing}", rule.name));
         }
     }
     drop_roof_with_gains(&mut synthesis.diagnoses);
     synthesis.diagnoses.sort_by(|a, b| {
         let score = b.score().total_cmp(&a.score());
-        score
-            .then(a.workload.cmp(&b.workload))
-            .then_with(|| a.code.cmp(&b.code))
+        score.then(a.workload.cmp(&b.workload)).then_with(|| a.code.cmp(&b.code))
     });
     note_unexplained(tables, &mut synthesis);
     synthesis
@@ -225,11 +216,7 @@ fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
     let gain = |d: &Diagnosis| {
         d.code != at_roofline::CODE && d.potential.speedup >= WORTH && d.confidence.value >= SURE
     };
-    let gains: Vec<usize> = diagnoses
-        .iter()
-        .filter(|d| gain(d))
-        .map(|d| d.workload)
-        .collect();
+    let gains: Vec<usize> = diagnoses.iter().filter(|d| gain(d)).map(|d| d.workload).collect();
     diagnoses.retain(|d| d.code != at_roofline::CODE || !gains.contains(&d.workload));
 }
 
@@ -240,10 +227,7 @@ fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {
         synthesis.notes.push(note);
     }
     for workload in &tables.workloads {
-        let explained = synthesis
-            .diagnoses
-            .iter()
-            .any(|d| d.workload == workload.index);
+        let explained = synthesis.diagnoses.iter().any(|d| d.workload == workload.index);
         let Some(point) = RooflinePoint::of(workload, peaks) else {
             continue;
         };

@@ -159,6 +159,19 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// Adds the losses of another trace. A damaged cursor may claim any number, hence saturating.
+    pub fn add(&mut self, other: &Self) {
+        self.dropped_records = self.dropped_records.saturating_add(other.dropped_records);
+        self.units_with_drops = self.units_with_drops.saturating_add(other.units_with_drops);
+        self.refused_units = self.refused_units.saturating_add(other.refused_units);
+        self.unclosed_regions = self.unclosed_regions.saturating_add(other.unclosed_regions);
+        self.unopened_regions = self.unopened_regions.saturating_add(other.unopened_regions);
+        self.out_of_sequence = self.out_of_sequence.saturating_add(other.out_of_sequence);
+        self.unknown_records = self.unknown_records.saturating_add(other.unknown_records);
+        self.reordered_clocks = self.reordered_clocks.saturating_add(other.reordered_clocks);
+        self.impossible_clocks = self.impossible_clocks.saturating_add(other.impossible_clocks);
+    }
+
     /// Whether anything is missing.
     pub fn any(&self) -> bool {
         *self != Self::default()
@@ -171,26 +184,15 @@ impl Losses {
         let rows = [
             (self.dropped_records, "records did not fit their buffer"),
             (u64::from(self.units_with_drops), "units lost records"),
-            (
-                u64::from(self.refused_units),
-                "threads got no unit, their records are missing",
-            ),
+            (u64::from(self.refused_units), "threads got no unit, their records are missing"),
             (self.unclosed_regions, "regions have no end"),
             (self.unopened_regions, "region ends have no beginning"),
             (self.out_of_sequence, "records are out of sequence"),
             (self.unknown_records, "records are of an unknown kind"),
-            (
-                self.reordered_clocks,
-                "clock readings came slightly out of order",
-            ),
-            (
-                self.impossible_clocks,
-                "clock readings lie after the unit's exit",
-            ),
+            (self.reordered_clocks, "clock readings came slightly out of order"),
+            (self.impossible_clocks, "clock readings lie after the unit's exit"),
         ];
         let missing = rows.into_iter().filter(|(count, _)| *count > 0);
-        missing
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect()
+        missing.map(|(count, what)| format!("{count} {what}")).collect()
     }
 }

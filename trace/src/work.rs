@@ -141,11 +141,7 @@ impl Amounts {
 
     /// Floating-point operations that `select` picks.
     pub fn flops_where(&self, select: impl Fn(&FlopWork) -> bool) -> u64 {
-        self.flops
-            .iter()
-            .filter(|row| select(row))
-            .map(|row| row.flops)
-            .sum()
+        self.flops.iter().filter(|row| select(row)).map(|row| row.flops).sum()
     }
 
     /// All bytes loaded and stored.
@@ -155,11 +151,7 @@ impl Amounts {
 
     /// Bytes of the accesses that `select` picks.
     pub fn bytes_where(&self, select: impl Fn(&AccessWork) -> bool) -> u64 {
-        self.memory
-            .iter()
-            .filter(|row| select(row))
-            .map(|row| row.bytes)
-            .sum()
+        self.memory.iter().filter(|row| select(row)).map(|row| row.bytes).sum()
     }
 
     /// All calls.

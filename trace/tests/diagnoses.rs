@@ -26,17 +26,9 @@ fn three_pass_softmax(
             Block(ROWS, 1, line(4, 6)),
             Block(VECTORS, 2, line(6, 4).loads(0, 16)),
             Block(ROWS, 1, line(8, 12)),
-            Block(
-                VECTORS,
-                2,
-                exp(line(10, 8).loads(0, 16).stores(1, 16).flops(32, 16)),
-            ),
+            Block(VECTORS, 2, exp(line(10, 8).loads(0, 16).stores(1, 16).flops(32, 16))),
             Block(ROWS, 1, line(13, 12)),
-            Block(
-                VECTORS,
-                2,
-                line(15, 5).loads(1, 16).stores(1, 16).flops(16, 16),
-            ),
+            Block(VECTORS, 2, line(15, 5).loads(1, 16).stores(1, 16).flops(16, 16)),
             Block(ROWS, 1, line(17, 3)),
         ],
     )
@@ -48,10 +40,7 @@ fn softmax_in_three_sweeps_is_redundant_passes() {
     let synthesis = synthesize(&library);
     let first = &synthesis.diagnoses[0];
     assert_eq!(first.name, "redundant-passes", "{:#?}", synthesis.diagnoses);
-    assert_eq!(
-        first.evidence[0].value, 3.0,
-        "x read twice, y read back and written twice"
-    );
+    assert_eq!(first.evidence[0].value, 3.0, "x read twice, y read back and written twice");
     assert!(first.potential.speedup > 1.2, "{}", first.potential.speedup);
     assert!([10, 15].contains(&first.place.as_ref().unwrap().line));
     let inlined = three_pass_softmax(24.0, |line| line.flops(30 * 16, 16));
@@ -83,11 +72,7 @@ fn softmax_in_two_sweeps_near_its_roof_is_at_its_roof() {
                 Block(ROWS, 1, line(4, 6)),
                 Block(VECTORS, 2, line(6, 40).loads(0, 16).flops(600, 16)),
                 Block(ROWS, 1, line(8, 12)),
-                Block(
-                    VECTORS,
-                    2,
-                    line(15, 30).loads(0, 16).stores(1, 16).flops(400, 16),
-                ),
+                Block(VECTORS, 2, line(15, 30).loads(0, 16).stores(1, 16).flops(400, 16)),
             ],
         )
     };
@@ -98,35 +83,18 @@ fn softmax_in_two_sweeps_near_its_roof_is_at_its_roof() {
 
 #[test]
 fn unfused_elementwise_ops_are_redundant_passes() {
-    let temporary = |kind| {
-        move |line: kinstr_trace::sites::LineFacts| line.access(Buffer::Allocation(0), kind, 16)
-    };
+    let temporary =
+        |kind| move |line: kinstr_trace::sites::LineFacts| line.access(Buffer::Allocation(0), kind, 16);
     let gelu = elementwise(
         ELEMENTS,
         40.0,
         vec![
             Block(1, 0, line(3, 5)),
-            Block(
-                VECTORS,
-                1,
-                temporary(AccessKind::Store)(line(5, 5).loads(0, 16).flops(16, 16)),
-            ),
+            Block(VECTORS, 1, temporary(AccessKind::Store)(line(5, 5).loads(0, 16).flops(16, 16))),
             Block(1, 0, line(6, 5)),
-            Block(
-                VECTORS,
-                1,
-                temporary(AccessKind::Load)(line(7, 5).stores(1, 16).flops(160, 16)),
-            ),
+            Block(VECTORS, 1, temporary(AccessKind::Load)(line(7, 5).stores(1, 16).flops(160, 16))),
             Block(1, 0, line(8, 5)),
-            Block(
-                VECTORS,
-                1,
-                line(9, 5)
-                    .loads(1, 16)
-                    .loads(0, 16)
-                    .stores(1, 16)
-                    .flops(16, 16),
-            ),
+            Block(VECTORS, 1, line(9, 5).loads(1, 16).loads(0, 16).stores(1, 16).flops(16, 16)),
         ],
     );
     assert_eq!(names(&gelu)[0], "redundant-passes");
@@ -137,11 +105,7 @@ const N: u64 = 512;
 fn matmul(ms: f64, blocks: Vec<Block>) -> Tables {
     let square = |index, name, role| buffer(index, name, role, N * N);
     tables(
-        vec![
-            square(0, "a", Role::Input),
-            square(1, "b", Role::Input),
-            square(2, "c", Role::Output),
-        ],
+        vec![square(0, "a", Role::Input), square(1, "b", Role::Input), square(2, "c", Role::Output)],
         ms,
         blocks,
     )
@@ -163,16 +127,8 @@ fn strict_order_matmul_is_unvectorised() {
     let first = &synthesis.diagnoses[0];
     assert_eq!(first.name, "unvectorised");
     assert_eq!(first.place.as_ref().unwrap().line, 6);
-    assert!(
-        (12.0..16.0).contains(&first.potential.speedup),
-        "{}",
-        first.potential.speedup
-    );
-    assert_eq!(
-        synthesis.diagnoses.len(),
-        1,
-        "reuse of `b` by one loop nest is not a sweep"
-    );
+    assert!((12.0..16.0).contains(&first.potential.speedup), "{}", first.potential.speedup);
+    assert_eq!(synthesis.diagnoses.len(), 1, "reuse of `b` by one loop nest is not a sweep");
 }
 
 #[test]
@@ -183,11 +139,7 @@ fn tiled_matmul_is_compute_bound_and_then_at_its_roof() {
             vec![
                 Block(1, 0, line(2, 3)),
                 Block(N * N / 64, 3, line(4, 40).stores(2, 16)),
-                Block(
-                    N * N * N / 64,
-                    4,
-                    line(6, 10).loads(0, 1).loads(1, 16).flops(2 * 64, 16),
-                ),
+                Block(N * N * N / 64, 4, line(6, 10).loads(0, 1).loads(1, 16).flops(2 * 64, 16)),
             ],
         )
     };
@@ -205,23 +157,11 @@ fn layernorm(rows: u64, columns: u64, ms: f64, lanes: u64) -> Tables {
         vec![
             Block(1, 0, line(3, 5)),
             Block(rows, 1, line(4, 6)),
-            Block(
-                elements / lanes,
-                2,
-                line(6, 3).loads(0, wide).flops(wide, wide),
-            ),
+            Block(elements / lanes, 2, line(6, 3).loads(0, wide).flops(wide, wide)),
             Block(rows, 1, line(8, 6)),
-            Block(
-                elements / lanes,
-                2,
-                line(10, 4).loads(0, wide).flops(3 * wide, wide),
-            ),
+            Block(elements / lanes, 2, line(10, 4).loads(0, wide).flops(3 * wide, wide)),
             Block(rows, 1, line(12, 20)),
-            Block(
-                elements / 16,
-                2,
-                line(14, 6).loads(0, 16).stores(1, 16).flops(64, 16),
-            ),
+            Block(elements / 16, 2, line(14, 6).loads(0, 16).stores(1, 16).flops(64, 16)),
             Block(rows, 1, line(16, 3)),
         ],
     )
@@ -241,10 +181,7 @@ fn layernorm_with_scalar_reductions_is_unvectorised() {
 
 #[test]
 fn layernorm_in_three_vector_sweeps_is_redundant_passes() {
-    assert_eq!(
-        names(&layernorm(ROWS, COLUMNS, 20.0, 16))[0],
-        "redundant-passes"
-    );
+    assert_eq!(names(&layernorm(ROWS, COLUMNS, 20.0, 16))[0], "redundant-passes");
 }
 
 #[test]
@@ -254,26 +191,14 @@ fn a_call_per_element_is_call_overhead() {
         200.0,
         vec![
             Block(1, 0, line(3, 5)),
-            Block(
-                ELEMENTS,
-                1,
-                line(7, 14)
-                    .loads(0, 1)
-                    .stores(1, 1)
-                    .flops(8, 1)
-                    .calls("tanhf", 1),
-            ),
+            Block(ELEMENTS, 1, line(7, 14).loads(0, 1).stores(1, 1).flops(8, 1).calls("tanhf", 1)),
         ],
     );
     let synthesis = synthesize(&scalar);
     let first = &synthesis.diagnoses[0];
     assert_eq!(first.name, "call-overhead");
     assert_eq!(first.place.as_ref().unwrap().line, 7);
-    assert!(
-        first.message.contains("`tanhf` is called 16777216 times"),
-        "{}",
-        first.message
-    );
+    assert!(first.message.contains("`tanhf` is called 16777216 times"), "{}", first.message);
     assert!(first.potential.speedup > 10.0);
 }
 
@@ -287,11 +212,7 @@ fn a_vector_math_call_is_no_overhead() {
             Block(
                 VECTORS,
                 1,
-                line(7, 14)
-                    .loads(0, 16)
-                    .stores(1, 16)
-                    .flops(128, 16)
-                    .calls("_ZGVeN16v_tanhf", 16),
+                line(7, 14).loads(0, 16).stores(1, 16).flops(128, 16).calls("_ZGVeN16v_tanhf", 16),
             ),
         ],
     );
@@ -306,11 +227,7 @@ fn a_vectorised_gelu_is_told_truly() {
             ms,
             vec![
                 Block(1, 0, line(3, 5)),
-                Block(
-                    VECTORS,
-                    1,
-                    line(7, 40).loads(0, 16).stores(1, 16).flops(40 * 16, 16),
-                ),
+                Block(VECTORS, 1, line(7, 40).loads(0, 16).stores(1, 16).flops(40 * 16, 16)),
             ],
         )
     };
@@ -334,10 +251,7 @@ fn the_timed_region_gives_the_place() {
     };
     tables.workloads[0].regions = Some(vec![region]);
     let first = &synthesize(&tables).diagnoses[0];
-    assert_eq!(
-        (first.name.as_str(), first.region.as_deref()),
-        ("redundant-passes", Some("rows"))
-    );
+    assert_eq!((first.name.as_str(), first.region.as_deref()), ("redundant-passes", Some("rows")));
 }
 
 #[test]
@@ -353,23 +267,12 @@ fn what_cannot_be_judged_is_said() {
     tables.workloads[0].work = None;
     let synthesis = synthesize(&tables);
     assert_eq!(synthesis.diagnoses[0].name, "at-roofline");
-    assert!(
-        synthesis
-            .notes
-            .iter()
-            .any(|note| note.contains("`unvectorised` skipped: no block counts"))
-    );
+    assert!(synthesis.notes.iter().any(|note| note.contains("`unvectorised` skipped: no block counts")));
 }
 
 #[test]
 fn every_rule_is_documented_and_named_once() {
-    let headings = [
-        "What it means",
-        "Evidence",
-        "When it fires",
-        "Potential",
-        "What to try",
-    ];
+    let headings = ["What it means", "Evidence", "When it fires", "Potential", "What to try"];
     let mut codes: Vec<_> = rules().iter().map(|rule| rule.code).collect();
     codes.sort_unstable();
     codes.dedup();
@@ -377,10 +280,7 @@ fn every_rule_is_documented_and_named_once() {
     assert!(rules().is_sorted_by_key(|rule| rule.name));
     for rule in rules() {
         let docs = rule.docs();
-        let found: Vec<_> = docs
-            .lines()
-            .filter_map(|line| line.strip_prefix("## "))
-            .collect();
+        let found: Vec<_> = docs.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert_eq!(found, headings, "{}", rule.name);
         assert!(rule.summary().ends_with('.'), "{}", rule.name);
     }

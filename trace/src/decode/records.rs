@@ -30,42 +30,19 @@ pub(super) struct Timeline {
 impl Timeline {
     pub(super) fn new(unit: u32, clock: Clock, sites: u32, trace: &mut Trace) -> Self {
         let track = trace.tracks.len() as u32;
-        trace.tracks.push(Track {
-            id: track,
-            unit,
-            name: format!("unit {unit}"),
-        });
+        trace.tracks.push(Track { id: track, unit, name: format!("unit {unit}") });
         let (now, exit) = (clock.begin_ticks, clock.end_ticks);
         let first = trace.slices.len();
-        Self {
-            track,
-            unit,
-            sites,
-            now,
-            exit,
-            open: vec![],
-            first,
-            counts: BTreeMap::new(),
-        }
+        Self { track, unit, sites, now, exit, open: vec![], first, counts: BTreeMap::new() }
     }
 
     /// Takes record `number` of the unit.
-    pub(super) fn push(
-        &mut self,
-        number: u64,
-        word: u64,
-        trace: &mut Trace,
-    ) -> Result<(), DecodeError> {
+    pub(super) fn push(&mut self, number: u64, word: u64, trace: &mut Trace) -> Result<(), DecodeError> {
         let record = ProbeRecord(word);
         let site = record.site();
         if site >= self.sites {
             let (unit, sites) = (self.unit, self.sites);
-            return Err(DecodeError::SiteOutOfRange {
-                unit,
-                record: number,
-                site,
-                sites,
-            });
+            return Err(DecodeError::SiteOutOfRange { unit, record: number, site, sites });
         }
         if record.sequence() != number as u8 {
             trace.losses.out_of_sequence += 1;
@@ -74,12 +51,9 @@ impl Timeline {
             Some(RecordKind::RegionBegin) => self.begin(record, trace),
             Some(RecordKind::RegionEnd) => self.end(record, trace),
             Some(RecordKind::Count) => *self.counts.entry(site).or_default() += 1,
-            Some(RecordKind::Sample) => trace.counters.push(Counter {
-                track: self.track,
-                site,
-                at: self.now,
-                value: record.clock(),
-            }),
+            Some(RecordKind::Sample) => {
+                trace.counters.push(Counter { track: self.track, site, at: self.now, value: record.clock() })
+            }
             None => trace.losses.unknown_records += 1,
         }
         Ok(())
@@ -91,21 +65,12 @@ impl Timeline {
         let depth = self.open.len() as u32 - 1;
         let (track, site) = (self.track, record.site());
         // The end is filled in when its record comes; until then the slice is an open one.
-        trace.slices.push(Slice {
-            track,
-            site,
-            depth,
-            begin,
-            end: OPEN,
-        });
+        trace.slices.push(Slice { track, site, depth, begin, end: OPEN });
     }
 
     fn end(&mut self, record: ProbeRecord, trace: &mut Trace) {
         let end = self.repair(record.clock(), trace);
-        let matching = self
-            .open
-            .iter()
-            .rposition(|&slice| trace.slices[slice].site == record.site());
+        let matching = self.open.iter().rposition(|&slice| trace.slices[slice].site == record.site());
         let Some(position) = matching else {
             trace.losses.unopened_regions += 1;
             return;
@@ -147,9 +112,7 @@ impl Timeline {
         }
         let unit = self.unit;
         let counts = self.counts.into_iter();
-        trace
-            .counts
-            .extend(counts.map(|(site, count)| CountRow { unit, site, count }));
+        trace.counts.extend(counts.map(|(site, count)| CountRow { unit, site, count }));
     }
 }
 

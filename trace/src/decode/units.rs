@@ -6,12 +6,7 @@ use crate::layout::{AGGREGATE_BYTES, STATE_BYTES, UNIT_HEADER_BYTES, offset};
 use crate::tables::{AggregateRow, Clock, CountRow, Trace, Unit};
 
 /// Reads unit `index` into `trace`.
-pub(super) fn read(
-    bytes: &[u8],
-    state: &State,
-    index: u32,
-    trace: &mut Trace,
-) -> Result<(), DecodeError> {
+pub(super) fn read(bytes: &[u8], state: &State, index: u32, trace: &mut Trace) -> Result<(), DecodeError> {
     let start = STATE_BYTES + u64::from(index) * state.unit_stride;
     let fields = Fields::at(bytes, start, state.unit_stride, "a unit")?;
     let unit = header(&fields, state, index)?;
@@ -37,9 +32,7 @@ fn header(fields: &Fields, state: &State, index: u32) -> Result<Unit, DecodeErro
     let capacity = fields.u64(offset::RECORD_CAPACITY);
     if capacity != state.record_capacity {
         let expected = state.record_capacity;
-        return damaged(format!(
-            "it has room for {capacity} records, the file says {expected}"
-        ));
+        return damaged(format!("it has room for {capacity} records, the file says {expected}"));
     }
     let clock = Clock {
         begin_ticks: fields.u64(8),
@@ -52,21 +45,10 @@ fn header(fields: &Fields, state: &State, index: u32) -> Result<Unit, DecodeErro
     }
     let produced = fields.u64(offset::CURSOR);
     let dropped = produced.saturating_sub(state.record_capacity);
-    Ok(Unit {
-        id,
-        core: fields.u32(4),
-        clock,
-        produced,
-        dropped,
-    })
+    Ok(Unit { id, core: fields.u32(4), clock, produced, dropped })
 }
 
-fn aggregates(
-    fields: &Fields,
-    sites: u32,
-    unit: u32,
-    trace: &mut Trace,
-) -> Result<(), DecodeError> {
+fn aggregates(fields: &Fields, sites: u32, unit: u32, trace: &mut Trace) -> Result<(), DecodeError> {
     const _: () = assert!(AGGREGATE_BYTES == 32 && UNIT_HEADER_BYTES == 128);
     for site in 0..sites {
         let at = offset::aggregate(site);
@@ -78,14 +60,7 @@ fn aggregates(
             let what = format!("aggregate of site {site} has min {min}, max {max}, sum {sum}");
             return Err(DecodeError::DamagedUnit { unit, what });
         }
-        trace.aggregates.push(AggregateRow {
-            unit,
-            site,
-            count,
-            sum,
-            min,
-            max,
-        });
+        trace.aggregates.push(AggregateRow { unit, site, count, sum, min, max });
     }
     Ok(())
 }

@@ -34,48 +34,29 @@ impl Work {
             }
         }
         let units = trace.units.len() as u32;
-        let mut work = Self {
-            launches: trace.launches,
-            units,
-            ..Self::default()
-        };
+        let mut work = Self { launches: trace.launches, units, ..Self::default() };
         for (site, executions) in sites.sites.iter().zip(executions) {
             if site.kind == SiteKind::Block {
                 let block = executions.and_then(|executions| block(site, executions));
                 let block = block.ok_or_else(|| overflow(site))?;
-                let summed = block
-                    .lines
-                    .iter()
-                    .try_for_each(|l| work.total.add(&l.amounts));
-                summed
-                    .and_then(|()| work.total.sums_fit())
-                    .ok_or_else(|| overflow(site))?;
+                let summed = block.lines.iter().try_for_each(|l| work.total.add(&l.amounts));
+                summed.and_then(|()| work.total.sums_fit()).ok_or_else(|| overflow(site))?;
                 work.blocks.push(block);
             }
         }
-        if work.blocks.is_empty() {
-            Err(WorkError::NoBlocks)
-        } else {
-            Ok(work)
-        }
+        if work.blocks.is_empty() { Err(WorkError::NoBlocks) } else { Ok(work) }
     }
 }
 
 fn overflow(site: &ProbeSite) -> WorkError {
-    WorkError::Overflow {
-        site: site.id,
-        name: site.name.clone(),
-    }
+    WorkError::Overflow { site: site.id, name: site.name.clone() }
 }
 
 /// Work of one block, or `None` where it does not fit.
 fn block(site: &ProbeSite, executions: u64) -> Option<BlockWork> {
     let lines = site.lines.iter().map(|facts| {
         let amounts = Amounts::times(facts, executions)?;
-        Some(LineWork {
-            place: facts.place.clone(),
-            amounts,
-        })
+        Some(LineWork { place: facts.place.clone(), amounts })
     });
     Some(BlockWork {
         site: site.id,
@@ -100,34 +81,18 @@ impl Amounts {
         for fact in &facts.flops {
             let flops = times(fact.flops)?;
             let (dtype, lanes, slow) = (fact.dtype.clone(), fact.lanes, fact.slow);
-            sum.add_flops(&FlopWork {
-                dtype,
-                lanes,
-                slow,
-                flops,
-            })?;
+            sum.add_flops(&FlopWork { dtype, lanes, slow, flops })?;
         }
         for fact in &facts.memory {
             let bytes = times(fact.bytes)?;
             let (buffer, kind) = (fact.buffer.clone(), fact.kind);
             let (lanes, indexed) = (fact.lanes, fact.indexed);
-            sum.add_access(&AccessWork {
-                buffer,
-                kind,
-                lanes,
-                indexed,
-                bytes,
-            })?;
+            sum.add_access(&AccessWork { buffer, kind, lanes, indexed, bytes })?;
         }
         for fact in &facts.calls {
             let calls = times(fact.count)?;
             let (callee, lanes, internal) = (fact.callee.clone(), fact.lanes, fact.internal);
-            sum.add_calls(&CallWork {
-                callee,
-                lanes,
-                internal,
-                calls,
-            })?;
+            sum.add_calls(&CallWork { callee, lanes, internal, calls })?;
         }
         Some(sum)
     }
@@ -138,10 +103,7 @@ impl Amounts {
         self.int_ops = self.int_ops.checked_add(other.int_ops)?;
         self.branches = self.branches.checked_add(other.branches)?;
         other.flops.iter().try_for_each(|row| self.add_flops(row))?;
-        other
-            .memory
-            .iter()
-            .try_for_each(|row| self.add_access(row))?;
+        other.memory.iter().try_for_each(|row| self.add_access(row))?;
         other.calls.iter().try_for_each(|row| self.add_calls(row))
     }
 

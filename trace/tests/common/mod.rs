@@ -42,20 +42,11 @@ pub fn peaks() -> Peaks {
 pub struct Block(pub u64, pub u32, pub LineFacts);
 
 pub fn line(line: u32, instructions: u32) -> LineFacts {
-    LineFacts {
-        place: Some(place(line)),
-        instructions,
-        branches: 1,
-        ..LineFacts::default()
-    }
+    LineFacts { place: Some(place(line)), instructions, branches: 1, ..LineFacts::default() }
 }
 
 pub fn place(line: u32) -> Place {
-    Place {
-        file: FILE.to_owned(),
-        line,
-        column: 5,
-    }
+    Place { file: FILE.to_owned(), line, column: 5 }
 }
 
 pub trait Does: Sized {
@@ -73,74 +64,36 @@ pub trait Does: Sized {
 
 impl Does for LineFacts {
     fn flops(mut self, flops: u32, lanes: u32) -> Self {
-        self.flops.push(FlopFact {
-            dtype: "f32".to_owned(),
-            lanes,
-            flops,
-            slow: false,
-        });
+        self.flops.push(FlopFact { dtype: "f32".to_owned(), lanes, flops, slow: false });
         self
     }
     fn access(mut self, buffer: Buffer, kind: AccessKind, lanes: u32) -> Self {
-        self.memory.push(AccessFact {
-            buffer,
-            kind,
-            bytes: 4 * lanes,
-            lanes,
-            indexed: false,
-        });
+        self.memory.push(AccessFact { buffer, kind, bytes: 4 * lanes, lanes, indexed: false });
         self
     }
     fn calls(mut self, callee: &str, lanes: u32) -> Self {
-        self.calls.push(CallFact {
-            callee: callee.to_owned(),
-            count: 1,
-            lanes,
-            internal: false,
-        });
+        self.calls.push(CallFact { callee: callee.to_owned(), count: 1, lanes, internal: false });
         self
     }
 }
 
 pub fn work(blocks: Vec<Block>) -> Work {
     let counts = blocks.iter().enumerate();
-    let counts = counts
-        .map(|(site, block)| CountRow {
-            unit: 0,
-            site: site as u32,
-            count: block.0,
-        })
-        .collect();
-    let sites = blocks
-        .into_iter()
-        .enumerate()
-        .map(|(id, Block(_, loop_depth, facts))| ProbeSite {
-            id: id as u32,
-            probe: "block-count".to_owned(),
-            kind: SiteKind::Block,
-            name: format!("kernel:{id}"),
-            function: "kernel".to_owned(),
-            place: facts.place.clone(),
-            loop_depth,
-            lines: vec![facts],
-        });
-    let sites = SiteTable {
-        mode: Mode::Aggregate,
-        sites: sites.collect(),
-    };
-    let unit = Unit {
-        id: 0,
-        core: 0,
-        clock: Default::default(),
-        produced: 0,
-        dropped: 0,
-    };
-    let trace = Trace {
-        launches: 1,
-        units: vec![unit],
-        counts,
-        ..Trace::default()
-    };
+    let counts =
+        counts.map(|(site, block)| CountRow { unit: 0, site: site as u32, count: block.0 }).collect();
+    let sites = blocks.into_iter().enumerate().map(|(id, Block(_, loop_depth, facts))| ProbeSite {
+        id: id as u32,
+        probe: "block-count".to_owned(),
+        kind: SiteKind::Block,
+        name: format!("kernel:{id}"),
+        function: "kernel".to_owned(),
+        place: facts.place.clone(),
+        loop_depth,
+        lines: vec![facts],
+    });
+    let sites = SiteTable { mode: Mode::Aggregate, sites: sites.collect() };
+    let unit = Unit { id: 0, core: 0, clock: Default::default(), produced: 0, dropped: 0 };
+    let trace = Trace { launches: 1, units: vec![unit], counts, ..Trace::default() };
     Work::of(&trace, &sites).unwrap()
 }
 
@@ -157,10 +110,7 @@ pub fn buffer(index: u32, name: &str, role: Role, elements: u64) -> ProblemBuffe
 
 /// One measured workload; `x` of `elements` goes in, `y` of as many comes out.
 pub fn elementwise(elements: u64, ms: f64, blocks: Vec<Block>) -> Tables {
-    let buffers = vec![
-        buffer(0, "x", Role::Input, elements),
-        buffer(1, "y", Role::Output, elements),
-    ];
+    let buffers = vec![buffer(0, "x", Role::Input, elements), buffer(1, "y", Role::Output, elements)];
     tables(buffers, ms, blocks)
 }
 
@@ -168,25 +118,14 @@ pub fn tables(buffers: Vec<ProblemBuffer>, ms: f64, blocks: Vec<Block>) -> Table
     let ns = ms * 1e6;
     let workload = WorkloadTable {
         buffers,
-        clean: CleanTime {
-            median_ns: ns,
-            low_ns: ns * 0.99,
-            high_ns: ns * 1.01,
-        },
+        clean: CleanTime { median_ns: ns, low_ns: ns * 0.99, high_ns: ns * 1.01 },
         work: Some(work(blocks)),
         ..WorkloadTable::default()
     };
-    Tables {
-        workloads: vec![workload],
-        peaks: Some(peaks()),
-    }
+    Tables { workloads: vec![workload], peaks: Some(peaks()) }
 }
 
 /// Names of what the rules find, best first.
 pub fn names(tables: &Tables) -> Vec<String> {
-    synthesize(tables)
-        .diagnoses
-        .into_iter()
-        .map(|diagnosis| diagnosis.name)
-        .collect()
+    synthesize(tables).diagnoses.into_iter().map(|diagnosis| diagnosis.name).collect()
 }

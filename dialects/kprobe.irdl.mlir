@@ -1,0 +1,73 @@
+// The kprobe dialect. This file is its definition: kinstr loads it at run time through IRDL.
+//
+// Two levels (see README.md): intent ops say what is to be measured and carry a site id; mechanism
+// ops say how, with the clock read apart from the store, so that the store can leave the interval.
+
+irdl.dialect @kprobe {
+  // Handle of the execution unit's record memory: a thread's on the CPU, a warp's on a GPU.
+  irdl.type @unit
+
+  // ---- intent ----
+
+  irdl.operation @init {}
+
+  irdl.operation @flush {}
+
+  irdl.operation @region_begin {
+    %site = irdl.base "#builtin.integer"
+    irdl.attributes { "site" = %site }
+  }
+
+  irdl.operation @region_end {
+    %site = irdl.base "#builtin.integer"
+    irdl.attributes { "site" = %site }
+  }
+
+  irdl.operation @count {
+    %site = irdl.base "#builtin.integer"
+    irdl.attributes { "site" = %site }
+  }
+
+  irdl.operation @sample {
+    %site = irdl.base "#builtin.integer"
+    %i64 = irdl.is i64
+    irdl.attributes { "site" = %site }
+    irdl.operands(value: %i64)
+  }
+
+  // ---- mechanism ----
+
+  irdl.operation @get_unit {
+    %unit = irdl.base @kprobe::@unit
+    irdl.results(unit: %unit)
+  }
+
+  irdl.operation @read_clock {
+    %i64 = irdl.is i64
+    irdl.results(ticks: %i64)
+  }
+
+  irdl.operation @record_interval {
+    %site = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    %i64 = irdl.is i64
+    irdl.attributes { "site" = %site }
+    irdl.operands(unit: %unit, begin: %i64, end: %i64)
+  }
+
+  irdl.operation @record_event {
+    %site = irdl.base "#builtin.integer"
+    %kind = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    %i64 = irdl.is i64
+    irdl.attributes { "site" = %site, "kind" = %kind }
+    irdl.operands(unit: %unit, payload: %i64)
+  }
+
+  irdl.operation @add_count {
+    %site = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    irdl.attributes { "site" = %site }
+    irdl.operands(unit: %unit)
+  }
+}

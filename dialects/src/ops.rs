@@ -1,0 +1,201 @@
+//! Typed builders and queries for `kprobe` ops.
+
+use melior::{
+    Context,
+    ir::{
+        Attribute, Identifier, Location, Operation, Type, Value,
+        attribute::IntegerAttribute,
+        operation::{OperationBuilder, OperationLike},
+        r#type::IntegerType,
+    },
+};
+
+/// Attribute that holds the site id.
+pub const SITE: &str = "site";
+/// Attribute that holds the record kind of [`Op::RecordEvent`].
+pub const KIND: &str = "kind";
+
+/// Every op of the dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table in README.md describes them")]
+pub enum Op {
+    Init,
+    Flush,
+    RegionBegin,
+    RegionEnd,
+    Count,
+    Sample,
+    GetUnit,
+    ReadClock,
+    RecordInterval,
+    RecordEvent,
+    AddCount,
+}
+
+impl Op {
+    const ALL: [(Op, &'static str); 11] = [
+        (Op::Init, "kprobe.init"),
+        (Op::Flush, "kprobe.flush"),
+        (Op::RegionBegin, "kprobe.region_begin"),
+        (Op::RegionEnd, "kprobe.region_end"),
+        (Op::Count, "kprobe.count"),
+        (Op::Sample, "kprobe.sample"),
+        (Op::GetUnit, "kprobe.get_unit"),
+        (Op::ReadClock, "kprobe.read_clock"),
+        (Op::RecordInterval, "kprobe.record_interval"),
+        (Op::RecordEvent, "kprobe.record_event"),
+        (Op::AddCount, "kprobe.add_count"),
+    ];
+
+    /// Full name, e.g. `kprobe.count`.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// The `kprobe` op that `operation` is, if it is one.
+    pub fn of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<Op> {
+        let name = operation.name();
+        let name = name.as_string_ref();
+        let name = name.as_str().ok()?;
+        if !name.starts_with("kprobe.") {
+            return None;
+        }
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(op, _)| *op)
+    }
+
+    /// True for ops that say what to measure, false for those that say how.
+    pub fn is_intent(self) -> bool {
+        matches!(self, Op::Init | Op::Flush | Op::RegionBegin | Op::RegionEnd | Op::Count | Op::Sample)
+    }
+}
+
+/// Site id on `operation`, if it carries one.
+pub fn site_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<u32> {
+    integer(operation, SITE)
+}
+
+/// Record kind on a `kprobe.record_event`.
+pub fn kind_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<u32> {
+    integer(operation, KIND)
+}
+
+fn integer<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>, name: &str) -> Option<u32> {
+    let attribute = IntegerAttribute::try_from(operation.attribute(name).ok()?).ok()?;
+    u32::try_from(attribute.value()).ok()
+}
+
+/// Builds `kprobe` ops at one location.
+#[derive(Clone, Copy)]
+pub struct Builder<'c> {
+    context: &'c Context,
+    location: Location<'c>,
+}
+
+/// An op that could not be built: the dialect is not loaded in this context.
+#[derive(Debug, thiserror::Error)]
+#[error("could not build `{0}`: is the kprobe dialect loaded?")]
+pub struct BuildError(pub &'static str);
+
+impl<'c> Builder<'c> {
+    /// Ops built with this builder sit at `location`.
+    pub fn new(context: &'c Context, location: Location<'c>) -> Self {
+        Self { context, location }
+    }
+
+    /// `kprobe.init`: this function holds probes.
+    pub fn init(self) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::Init, &[], &[], &[])
+    }
+
+    /// `kprobe.flush`: what is still in registers goes to memory.
+    pub fn flush(self) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::Flush, &[], &[], &[])
+    }
+
+    /// `kprobe.region_begin {site}`.
+    pub fn region_begin(self, site: u32) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::RegionBegin, &[self.integer(SITE, site)], &[], &[])
+    }
+
+    /// `kprobe.region_end {site}`.
+    pub fn region_end(self, site: u32) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::RegionEnd, &[self.integer(SITE, site)], &[], &[])
+    }
+
+    /// `kprobe.count {site}`: one execution.
+    pub fn count(self, site: u32) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::Count, &[self.integer(SITE, site)], &[], &[])
+    }
+
+    /// `kprobe.get_unit`: the record memory of this thread or warp.
+    pub fn get_unit(self) -> Result<Operation<'c>, BuildError> {
+        let unit = Type::parse(self.context, "!kprobe.unit").ok_or(BuildError("kprobe.get_unit"))?;
+        self.build(Op::GetUnit, &[], &[], &[unit])
+    }
+
+    /// `kprobe.read_clock`: the device clock in ticks.
+    pub fn read_clock(self) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::ReadClock, &[], &[], &[IntegerType::new(self.context, 64).into()])
+    }
+
+    /// `kprobe.record_interval {site}`: `end - begin` goes to the site's aggregate.
+    pub fn record_interval(
+        self,
+        site: u32,
+        unit: Value<'c, '_>,
+        begin: Value<'c, '_>,
+        end: Value<'c, '_>,
+    ) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::RecordInterval, &[self.integer(SITE, site)], &[unit, begin, end], &[])
+    }
+
+    /// `kprobe.record_event {site, kind}`: one 8-byte record whose low half is `payload`.
+    pub fn record_event(
+        self,
+        site: u32,
+        kind: u32,
+        unit: Value<'c, '_>,
+        payload: Value<'c, '_>,
+    ) -> Result<Operation<'c>, BuildError> {
+        let attributes = [self.integer(SITE, site), self.integer(KIND, kind)];
+        self.build(Op::RecordEvent, &attributes, &[unit, payload], &[])
+    }
+
+    /// `kprobe.add_count {site}`: the site's counter goes up by one.
+    pub fn add_count(self, site: u32, unit: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::AddCount, &[self.integer(SITE, site)], &[unit], &[])
+    }
+
+    fn integer(self, name: &str, value: u32) -> (Identifier<'c>, Attribute<'c>) {
+        let kind = IntegerType::new(self.context, 32).into();
+        (Identifier::new(self.context, name), IntegerAttribute::new(kind, value.into()).into())
+    }
+
+    fn build(
+        self,
+        op: Op,
+        attributes: &[(Identifier<'c>, Attribute<'c>)],
+        operands: &[Value<'c, '_>],
+        results: &[Type<'c>],
+    ) -> Result<Operation<'c>, BuildError> {
+        OperationBuilder::new(op.name(), self.location)
+            .add_attributes(attributes)
+            .add_operands(operands)
+            .add_results(results)
+            .build()
+            .map_err(|_| BuildError(op.name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_declaration_order() {
+        for (index, (op, name)) in Op::ALL.iter().enumerate() {
+            assert_eq!(*op as usize, index);
+            assert!(crate::load::DEFINITION.contains(&format!("@{} ", &name["kprobe.".len()..])));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+"""Product of two matrices, in NumPy."""
+
+
+def run(a, b):
+    return a @ b

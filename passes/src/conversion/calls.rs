@@ -1,0 +1,187 @@
+//! The part that all targets share: mechanism ops become calls of a target's record library.
+
+use crate::{
+    ffi::parse_module,
+    ir::{nested, operations, symbol},
+};
+use kinstr_dialects::ops::{Op, kind_of, site_of};
+use kinstr_trace::layout::{ProbeRecord, offset};
+use melior::{
+    Context, IrRewriter,
+    ir::{
+        BlockLike, Identifier, Location, Module, Operation, OperationRef, Type, Value,
+        attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute, IntegerAttribute},
+        operation::{OperationBuilder, OperationLike},
+        r#type::IntegerType,
+    },
+};
+
+/// Why `kprobe` ops could not be converted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConversionError {
+    /// The target's record library is not valid for this MLIR.
+    #[error("the record library of this target does not parse")]
+    Library,
+    /// An intent op was not lowered before.
+    #[error("`{0}` is still an intent op: run lower-probe-intent first")]
+    Intent(&'static str),
+    /// A function with probes is not in the LLVM dialect.
+    #[error("function `{0}` holds probes but is not in the LLVM dialect")]
+    NotLlvm(String),
+    /// MLIR refused an op.
+    #[error("could not build `{0}`")]
+    Build(String),
+    /// No conversion for this target.
+    #[error("probes are not converted for target `{target}`")]
+    #[allow(missing_docs)]
+    Target { target: String },
+}
+
+/// Turns every mechanism op under `module` into a call of `library`'s function of the same name, with the byte
+/// offsets of `sites` sites. Does nothing, and adds nothing, where there is no probe.
+pub fn convert_to_calls<'c>(
+    context: &'c Context,
+    module: &Module<'c>,
+    library: &str,
+    sites: u32,
+) -> Result<(), ConversionError> {
+    let probes: Vec<_> = nested(module.as_operation())
+        .into_iter()
+        .filter_map(|operation| Op::of(&operation).map(|op| (op, operation)))
+        .collect();
+    if probes.is_empty() {
+        return Ok(());
+    }
+    add_library(context, module, library)?;
+    let rewriter = IrRewriter::new(context);
+    for (op, operation) in &probes {
+        check_function(*operation)?;
+        convert_one(context, &rewriter, *op, *operation, sites)?;
+    }
+    for (_, operation) in probes.into_iter().rev() {
+        rewriter.as_rewriter_base().erase_op(operation);
+    }
+    Ok(())
+}
+
+fn add_library<'c>(context: &'c Context, module: &Module<'c>, library: &str) -> Result<(), ConversionError> {
+    let library = parse_module(context, library, "kinstr-record-library").ok_or(ConversionError::Library)?;
+    for operation in operations(library.body()) {
+        module.body().append_operation((*operation).clone());
+    }
+    Ok(())
+}
+
+fn check_function(operation: OperationRef<'_, '_>) -> Result<(), ConversionError> {
+    let mut parent = operation.parent_operation();
+    while let Some(current) = parent {
+        let name = crate::ir::name(current);
+        if name == "llvm.func" {
+            return Ok(());
+        }
+        if name.ends_with(".func") {
+            return Err(ConversionError::NotLlvm(symbol(current)));
+        }
+        parent = current.parent_operation();
+    }
+    Ok(())
+}
+
+fn convert_one<'c>(
+    context: &'c Context,
+    rewriter: &IrRewriter<'c>,
+    op: Op,
+    operation: OperationRef<'c, '_>,
+    sites: u32,
+) -> Result<(), ConversionError> {
+    let calls = Calls { context, at: operation };
+    let site = site_of(&operation).unwrap_or(0);
+    let operands: Vec<_> = operation.operands().collect();
+    let call = match op {
+        Op::GetUnit => calls.call("get_unit", &[], Some("!llvm.ptr"))?,
+        Op::ReadClock => calls.call("read_clock", &[], Some("i64"))?,
+        Op::RecordInterval => {
+            let at = calls.constant(offset::aggregate(site))?;
+            calls.call("record_interval", &[operands[0], at, operands[1], operands[2]], None)?
+        }
+        Op::RecordEvent => {
+            let records = calls.constant(offset::records(sites))?;
+            let kind = u64::from(kind_of(&operation).unwrap_or(0));
+            let word = u64::from(site) << ProbeRecord::SITE_SHIFT | kind << ProbeRecord::KIND_SHIFT;
+            let word = calls.constant(word)?;
+            calls.call("record_event", &[operands[0], records, word, operands[1]], None)?
+        }
+        Op::AddCount => {
+            let at = calls.constant(offset::counter(site, sites))?;
+            calls.call("add_count", &[operands[0], at], None)?
+        }
+        Op::Init | Op::Flush | Op::RegionBegin | Op::RegionEnd | Op::Count | Op::Sample => {
+            return Err(ConversionError::Intent(op.name()));
+        }
+    };
+    if let (Ok(old), Ok(new)) = (operation.result(0), call.result(0)) {
+        rewriter.as_rewriter_base().replace_all_uses_with(old.into(), new.into());
+    }
+    Ok(())
+}
+
+/// Builds LLVM-dialect ops in front of one op.
+struct Calls<'c, 'a> {
+    context: &'c Context,
+    at: OperationRef<'c, 'a>,
+}
+
+impl<'c, 'a> Calls<'c, 'a> {
+    fn call(
+        &self,
+        function: &str,
+        operands: &[Value<'c, 'a>],
+        result: Option<&str>,
+    ) -> Result<OperationRef<'c, 'a>, ConversionError> {
+        let context = self.context;
+        let refused = || ConversionError::Build(format!("llvm.call @__kinstr_{function}"));
+        let results = result.map(|text| Type::parse(context, text).ok_or_else(refused)).transpose()?;
+        let sizes = [i32::try_from(operands.len()).unwrap_or(i32::MAX), 0];
+        let callee = FlatSymbolRefAttribute::new(context, &format!("__kinstr_{function}"));
+        let call = OperationBuilder::new("llvm.call", self.location())
+            .add_attributes(&[
+                (Identifier::new(context, "callee"), callee.into()),
+                (
+                    Identifier::new(context, "operandSegmentSizes"),
+                    DenseI32ArrayAttribute::new(context, &sizes).into(),
+                ),
+                (
+                    Identifier::new(context, "op_bundle_sizes"),
+                    DenseI32ArrayAttribute::new(context, &[]).into(),
+                ),
+            ])
+            .add_operands(operands)
+            .add_results(results.as_slice())
+            .build()
+            .map_err(|_| refused())?;
+        self.insert(call)
+    }
+
+    fn constant(&self, value: u64) -> Result<Value<'c, 'a>, ConversionError> {
+        let i64_type: Type<'c> = IntegerType::new(self.context, 64).into();
+        // The attribute holds the same 64 bits; sites and offsets stay below 2^63.
+        let value = IntegerAttribute::new(i64_type, value as i64);
+        let constant = OperationBuilder::new("llvm.mlir.constant", self.location())
+            .add_attributes(&[(Identifier::new(self.context, "value"), value.into())])
+            .add_results(&[i64_type])
+            .build()
+            .map_err(|_| ConversionError::Build("llvm.mlir.constant".into()))?;
+        let inserted = self.insert(constant)?;
+        Ok(inserted.result(0).map_err(|_| ConversionError::Build("llvm.mlir.constant".into()))?.into())
+    }
+
+    fn location(&self) -> Location<'c> {
+        self.at.location()
+    }
+
+    fn insert(&self, operation: Operation<'c>) -> Result<OperationRef<'c, 'a>, ConversionError> {
+        let block =
+            self.at.block().ok_or_else(|| ConversionError::Build("an op outside any block".into()))?;
+        Ok(block.insert_operation_before(self.at, operation))
+    }
+}

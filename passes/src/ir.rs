@@ -1,0 +1,102 @@
+//! Walking and reading MLIR: what melior leaves to its users.
+
+use kinstr_trace::sites::Place;
+use melior::ir::{
+    BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef, attribute::StringAttribute,
+    operation::OperationLike,
+};
+
+/// Source position of a location: the innermost inlined callee, the first located part of a fused one.
+pub fn place_of(location: Location<'_>) -> Option<Place> {
+    if location.is_file_line_col_range() {
+        let line = location.file_line_col_range_start_line();
+        let file = location.file_line_col_range_filename();
+        let file = file.as_string_ref().as_str().ok()?.to_owned();
+        if line == 0 || file.is_empty() || file == "-" {
+            return None;
+        }
+        return Some(Place {
+            file,
+            line: u32::try_from(line).ok()?,
+            column: u32::try_from(location.file_line_col_range_start_column()).unwrap_or(0),
+        });
+    }
+    if location.is_call_site() {
+        return place_of(location.call_site_callee());
+    }
+    if location.is_name() {
+        return place_of(location.name_child_location());
+    }
+    if location.is_fused() {
+        return (0..location.fused_num_locations()).find_map(|i| place_of(location.fused_location(i)));
+    }
+    None
+}
+
+/// Operations of a block, in order.
+pub fn operations<'c, 'a>(block: BlockRef<'c, 'a>) -> impl Iterator<Item = OperationRef<'c, 'a>> {
+    std::iter::successors(block.first_operation(), |operation| operation.next_in_block())
+}
+
+/// Blocks of a region, in order.
+pub fn blocks<'c, 'a>(region: RegionRef<'c, 'a>) -> impl Iterator<Item = BlockRef<'c, 'a>> {
+    std::iter::successors(region.first_block(), |block| block.next_in_region())
+}
+
+/// Everything nested under `root`, parents before children, `root` itself left out.
+pub fn nested<'c, 'a>(root: OperationRef<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
+    let mut found = Vec::new();
+    let mut stack: Vec<_> = children(root);
+    stack.reverse();
+    while let Some(operation) = stack.pop() {
+        found.push(operation);
+        let mut inner = children(operation);
+        inner.reverse();
+        stack.extend(inner);
+    }
+    found
+}
+
+fn children<'c, 'a>(operation: OperationRef<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
+    // `regions()` borrows the operation; `region(i)` does not.
+    (0..operation.region_count())
+        .filter_map(|index| operation.region(index).ok())
+        .flat_map(blocks)
+        .flat_map(operations)
+        .collect()
+}
+
+/// Functions of dialect `dialect` (`func` or `llvm`) with a body.
+pub fn functions<'c, 'a>(module: &'a Module<'c>, dialect: &str) -> Vec<OperationRef<'c, 'a>> {
+    let name = format!("{dialect}.func");
+    operations(module.body())
+        .filter(|operation| is(*operation, &name) && body(*operation).is_some())
+        .collect()
+}
+
+/// First region of a function that has one with blocks.
+pub fn body<'c, 'a>(function: OperationRef<'c, 'a>) -> Option<RegionRef<'c, 'a>> {
+    let region = function.region(0).ok()?;
+    region.first_block().map(|_| region)
+}
+
+/// True if the operation's name is `name`.
+pub fn is(operation: OperationRef<'_, '_>, name: &str) -> bool {
+    operation.name().as_string_ref().as_str().is_ok_and(|own| own == name)
+}
+
+/// The operation's name as an owned string.
+pub fn name(operation: OperationRef<'_, '_>) -> String {
+    operation.name().as_string_ref().as_str().unwrap_or_default().to_owned()
+}
+
+/// The symbol name of a function or global, empty if it has none.
+pub fn symbol(operation: OperationRef<'_, '_>) -> String {
+    string_attribute(operation, "sym_name").unwrap_or_default()
+}
+
+/// A string attribute's value.
+pub fn string_attribute(operation: OperationRef<'_, '_>, name: &str) -> Option<String> {
+    let attribute = StringAttribute::try_from(operation.attribute(name).ok()?).ok()?;
+    Some(attribute.value().to_owned())
+}

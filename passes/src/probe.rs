@@ -1,0 +1,199 @@
+//! What a probe is: a named pass that puts `kprobe` intent ops into a module and says what each site is.
+
+use kinstr_dialects::{
+    ops::{BuildError, Builder},
+    verify::{VerifyError, verify},
+};
+use kinstr_trace::{
+    layout::Mode,
+    sites::{Place, ProbeSite, SiteKind, SiteTable},
+};
+use melior::{
+    Context,
+    ir::{BlockLike, Module, OperationRef, operation::OperationLike},
+};
+
+use crate::ir::{body, operations, symbol};
+
+/// Where in the lowering a probe goes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Early, on structured ops (linalg, scf, affine, marked regions), before the optimiser.
+    Structured,
+    /// Late, on optimised LLVM IR imported back into the LLVM dialect.
+    Optimized,
+}
+
+/// What a probe does to the code it watches. There is no default: each author decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Perturbation {
+    /// Reads a clock and must stay within the overhead budget; may share a build with other timing probes.
+    Timing,
+    /// May slow the code down; goes into a build of its own from which no clock is read.
+    Counting,
+}
+
+/// One probe: one file in `probes/`, found by the folder.
+pub trait Probe: Sync {
+    /// The noun it measures, kebab-case, e.g. `region-time`.
+    fn name(&self) -> &'static str;
+    /// The text of its own file (`include_str!`); [`docs`] takes the header out of it.
+    fn source(&self) -> &'static str;
+    /// Where it goes in.
+    fn level(&self) -> Level;
+    /// What it costs.
+    fn perturbation(&self) -> Perturbation;
+    /// Inserts `kprobe` intent ops, one new site each. Adds nothing but `kprobe` ops, so that
+    /// `strip-probes` gives back the input.
+    fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError>;
+}
+
+/// Why a probe could not be inserted.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The dialect refused an op.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The inserted ops break a rule of the dialect.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// There is nothing this probe could watch.
+    #[error("probe `{probe}` found nothing to watch: {reason}")]
+    NothingToWatch {
+        /// Probe.
+        probe: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The probe does not work at this level of the lowering.
+    #[error("probe `{probe}` goes in {wanted}, and this module is not there")]
+    WrongLevel {
+        /// Probe.
+        probe: &'static str,
+        /// Where it goes in.
+        wanted: &'static str,
+    },
+}
+
+/// A module under insertion and the sites made so far.
+pub struct Insertion<'m, 'c> {
+    context: &'c Context,
+    module: &'m Module<'c>,
+    entry: Option<String>,
+    sites: Vec<ProbeSite>,
+}
+
+impl<'m, 'c> Insertion<'m, 'c> {
+    /// The context the module lives in.
+    pub fn context(&self) -> &'c Context {
+        self.context
+    }
+
+    /// The module.
+    pub fn module(&self) -> &'m Module<'c> {
+        self.module
+    }
+
+    /// Symbol of the entry function, if only that one is to be watched.
+    pub fn entry(&self) -> Option<&str> {
+        self.entry.as_deref()
+    }
+
+    /// A builder at `operation`'s location.
+    pub fn builder(&self, operation: OperationRef<'c, '_>) -> Builder<'c> {
+        Builder::new(self.context, operation.location())
+    }
+
+    /// Adds a site and returns its id.
+    pub fn add_site(&mut self, site: NewSite) -> u32 {
+        let id = self.sites.len() as u32;
+        self.sites.push(ProbeSite {
+            id,
+            probe: site.probe.into(),
+            kind: site.kind,
+            name: site.name,
+            function: site.function,
+            place: site.place,
+            loop_depth: site.loop_depth,
+            lines: site.lines,
+        });
+        id
+    }
+
+    /// Marks `function` as holding probes: `kprobe.init` first, `kprobe.flush` before every return. Does
+    /// nothing where another probe already did.
+    pub fn open_function(&self, function: OperationRef<'c, '_>) -> Result<(), ProbeError> {
+        use kinstr_dialects::ops::Op;
+        let Some(region) = body(function) else { return Ok(()) };
+        let builder = self.builder(function);
+        for (index, block) in crate::ir::blocks(region).enumerate() {
+            if index == 0 {
+                if block.first_operation().as_ref().and_then(Op::of) == Some(Op::Init) {
+                    return Ok(());
+                }
+                block.insert_operation(0, builder.init()?);
+            }
+            if let Some(last) = operations(block).last().filter(|last| is_return(*last)) {
+                block.insert_operation_before(last, self.builder(last).flush()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Name of the function around `operation`, or of `operation` itself if it is one.
+    pub fn function_name(&self, function: OperationRef<'c, '_>) -> String {
+        symbol(function)
+    }
+}
+
+fn is_return(operation: OperationRef<'_, '_>) -> bool {
+    ["func.return", "llvm.return", "gpu.return"].iter().any(|name| crate::ir::is(operation, name))
+}
+
+/// What [`Insertion::add_site`] needs to know.
+pub struct NewSite {
+    /// Probe name.
+    pub probe: &'static str,
+    /// What is covered.
+    pub kind: SiteKind,
+    /// Label for people.
+    pub name: String,
+    /// Function symbol.
+    pub function: String,
+    /// Source position.
+    pub place: Option<Place>,
+    /// Loops around it.
+    pub loop_depth: u32,
+    /// Static facts per source line.
+    pub lines: Vec<kinstr_trace::sites::LineFacts>,
+}
+
+/// A probe's documentation as Markdown, from the header of its file: what `kinstr explain` prints.
+pub fn docs(probe: &dyn Probe) -> String {
+    let header = probe.source().lines().map_while(|line| line.strip_prefix("//!"));
+    header.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// The probe called `name`.
+pub fn find(name: &str) -> Option<&'static dyn Probe> {
+    crate::probes::ALL.iter().copied().find(|probe| probe.name() == name)
+}
+
+/// Inserts `probes` in order and returns the site table. `entry` limits structured probes to that function.
+///
+/// # Errors
+/// [`ProbeError`], after which the module must be thrown away.
+pub fn insert<'c>(
+    context: &'c Context,
+    module: &Module<'c>,
+    probes: &[&dyn Probe],
+    entry: Option<&str>,
+    mode: Mode,
+) -> Result<SiteTable, ProbeError> {
+    let mut insertion = Insertion { context, module, entry: entry.map(str::to_owned), sites: Vec::new() };
+    for probe in probes {
+        probe.insert(&mut insertion)?;
+    }
+    verify(module.as_operation())?;
+    Ok(SiteTable { mode, sites: insertion.sites })
+}

@@ -1,0 +1,32 @@
+//! Module rewrites that are not probes. Verb-object names, one file each.
+
+pub mod adapt_entry;
+pub mod expand_copies;
+pub mod lower_intent;
+pub mod strip_probes;
+pub mod wrap_entry;
+
+/// Why a rewrite failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransformError {
+    /// An op could not be built.
+    #[error(transparent)]
+    Build(#[from] kinstr_dialects::ops::BuildError),
+    /// MLIR refused something this rewrite made.
+    #[error("{what} could not be built: {detail}")]
+    Refused {
+        /// What.
+        what: &'static str,
+        /// MLIR's reason or the text it refused.
+        detail: String,
+    },
+    /// `region_end` before any `region_begin` of its site.
+    #[error("the end of region site {site} has no begin before it")]
+    EndWithoutBegin {
+        /// Site.
+        site: u32,
+    },
+    /// The entry cannot be called by kinstr.
+    #[error("{0}")]
+    Entry(String),
+}

@@ -1,0 +1,143 @@
+//! Making the builds, in an empty directory.
+
+use super::{Build, BuildError, Instrumented, Manifest, Probes};
+use crate::{
+    codegen::{self, assembly, machine::Machine},
+    frontend::mlir::Source,
+    lower::{self, LowerError, Mlir},
+    store::StoreError,
+};
+use kinstr_passes::{
+    probe::{self, Probe, ProbeError},
+    transforms::adapt_entry::Kind,
+};
+use kinstr_trace::{layout::Mode, sites::SiteTable};
+use std::path::Path;
+
+/// Writes every build of `source` and the manifest into `dir`.
+pub fn make(source: &Source, probes: &Probes, machine: &Machine, dir: &Path) -> Result<(), BuildError> {
+    let maker = Maker { source, machine, dir, mlir: Mlir::new()? };
+    let llvm = inkwell::context::Context::create();
+    let (clean_code, clean, signature) = maker.clean(&llvm)?;
+    let timing_probes = find(&probes.timing);
+    let timing = maker.timing(&timing_probes, Mode::Aggregate, "timing", &llvm)?;
+    let timeline = maker.timing(&timing_probes, Mode::Trace, "timeline", &llvm)?;
+    let counting = maker.counting(&find(&probes.counting), &clean_code, &llvm)?;
+    let scalars = signature.arguments.iter().map(|argument| argument.kind == Kind::Scalar).collect();
+    let manifest = Manifest { entry: signature.name, scalars, clean, timing, timeline, counting };
+    let json = serde_json::to_vec_pretty(&manifest)
+        .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })?;
+    write(dir, "manifest.json", &json)
+}
+
+fn find(names: &[String]) -> Vec<&'static dyn Probe> {
+    names.iter().filter_map(|name| probe::find(name)).collect()
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).map_err(|error| StoreError::new("write", &path, error).into())
+}
+
+struct Maker<'a> {
+    source: &'a Source,
+    machine: &'a Machine,
+    dir: &'a Path,
+    mlir: Mlir,
+}
+
+type Llvm<'l> = inkwell::module::Module<'l>;
+
+impl Maker<'_> {
+    fn clean<'l>(
+        &self,
+        llvm: &'l inkwell::context::Context,
+    ) -> Result<(Llvm<'l>, Build, kinstr_passes::transforms::adapt_entry::Signature), BuildError> {
+        let module = self.source.parse(&self.mlir.context, &self.mlir.messages)?;
+        let (mut structured, rest) = lower::structure(&self.mlir, module, &self.source.directives)?;
+        lower::to_llvm_dialect(&self.mlir, &mut structured, &rest, None)?;
+        let code = lower::to_llvm_ir(&self.mlir, &structured.module, llvm)?;
+        codegen::optimize(&code, self.machine)?;
+        let build = self.emit(&code, "clean", None)?;
+        Ok((code, build, structured.signature))
+    }
+
+    /// Region markers go in early, so that the whole way down is walked again with them.
+    fn timing(
+        &self,
+        probes: &[&dyn Probe],
+        mode: Mode,
+        name: &str,
+        llvm: &inkwell::context::Context,
+    ) -> Result<Instrumented, BuildError> {
+        if probes.is_empty() {
+            return Ok(Instrumented::Unavailable("no timing probe was asked for".into()));
+        }
+        let module = self.source.parse(&self.mlir.context, &self.mlir.messages)?;
+        let (mut structured, rest) = lower::structure(&self.mlir, module, &self.source.directives)?;
+        let sites = match lower::insert_early(&self.mlir, &structured, probes, mode) {
+            Ok(sites) => sites,
+            Err(error) => return unavailable(error),
+        };
+        lower::to_llvm_dialect(&self.mlir, &mut structured, &rest, Some(&sites))?;
+        let code = lower::to_llvm_ir(&self.mlir, &structured.module, llvm)?;
+        codegen::optimize(&code, self.machine)?;
+        Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
+    }
+
+    /// Counters go in late, into the code that the clean build runs.
+    fn counting(
+        &self,
+        probes: &[&dyn Probe],
+        clean: &Llvm<'_>,
+        llvm: &inkwell::context::Context,
+    ) -> Result<Instrumented, BuildError> {
+        if probes.is_empty() {
+            return Ok(Instrumented::Unavailable("no counting probe was asked for".into()));
+        }
+        let (module, sites) = match lower::insert_late(&self.mlir, clean, probes, Mode::Aggregate) {
+            Ok(inserted) => inserted,
+            Err(error) => return unavailable(error),
+        };
+        let code = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
+        codegen::inline_probes(&code, self.machine)?;
+        Ok(Instrumented::Built(self.emit(&code, "counting", Some(sites))?))
+    }
+
+    fn emit(&self, code: &Llvm<'_>, name: &str, sites: Option<SiteTable>) -> Result<Build, BuildError> {
+        let assembly = codegen::emit_assembly(code, self.machine)?;
+        write(self.dir, &format!("{name}.s"), assembly.as_bytes())?;
+        let library = format!("{name}.so");
+        codegen::write_library(&codegen::emit_object(code, self.machine)?, &self.dir.join(&library))?;
+        let sites = sites.map(|sites| self.relocate(sites));
+        Ok(Build { library, assembly: assembly::facts(&assembly), sites })
+    }
+
+    /// Debug information keeps a file's name and loses its folder: places get back the path the user gave.
+    fn relocate(&self, mut sites: SiteTable) -> SiteTable {
+        let path = &self.source.path;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let full = path.to_string_lossy();
+        let lines = sites.sites.iter_mut().flat_map(|site| {
+            std::iter::once(&mut site.place).chain(site.lines.iter_mut().map(|line| &mut line.place))
+        });
+        for place in lines.flatten().filter(|place| place.file == name) {
+            place.file = full.clone().into_owned();
+        }
+        sites
+    }
+}
+
+/// A probe with nothing to watch leaves its layer unavailable; anything else is an error.
+fn unavailable(error: LowerError) -> Result<Instrumented, BuildError> {
+    match error {
+        LowerError::Probe(reason @ ProbeError::NothingToWatch { .. }) => {
+            Ok(Instrumented::Unavailable(reason.to_string()))
+        }
+        LowerError::Import { messages } => {
+            let reason = messages.first().map_or("MLIR gave no reason", |message| &message.text);
+            Ok(Instrumented::Unavailable(format!("the optimised code could not be imported: {reason}")))
+        }
+        other => Err(other.into()),
+    }
+}

@@ -1,0 +1,161 @@
+//! The builds of one candidate: clean, with timing probes, with counting probes. Time comes from the clean one.
+
+mod complain;
+mod make;
+
+use crate::{
+    codegen::{CodegenError, assembly::AssemblyFacts, machine::Machine},
+    frontend::mlir::{FrontendError, Source},
+    lower::LowerError,
+    store::{Store, StoreError, build_identity, digest},
+};
+use kinstr_passes::transforms::adapt_entry::Signature;
+use kinstr_trace::sites::SiteTable;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Why a candidate has no build.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each wraps the error of a module that documents it")]
+pub enum BuildError {
+    #[error(transparent)]
+    Frontend(#[from] FrontendError),
+    #[error(transparent)]
+    Dialect(#[from] kinstr_dialects::LoadError),
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    #[error(transparent)]
+    Codegen(#[from] CodegenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cached manifest is damaged.
+    #[error("the cached build in {} is damaged: {reason}", dir.display())]
+    Damaged { dir: PathBuf, reason: String },
+}
+
+/// Which probes go into a candidate.
+#[derive(Debug, Clone)]
+pub struct Probes {
+    /// Timing probes by name; structured level.
+    pub timing: Vec<String>,
+    /// Counting probes by name; optimised level.
+    pub counting: Vec<String>,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { timing: vec!["region-time".into()], counting: vec!["block-count".into()] }
+    }
+}
+
+impl Probes {
+    /// No probes at all: what a reference in MLIR needs.
+    pub fn none() -> Self {
+        Self { timing: Vec::new(), counting: Vec::new() }
+    }
+}
+
+/// One shared library made of a candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// File name of the library in the artifact's directory; its assembly stands beside it as `.s`.
+    pub library: String,
+    /// What its assembly says.
+    pub assembly: AssemblyFacts,
+    /// Its sites; `None` for the clean build.
+    pub sites: Option<SiteTable>,
+}
+
+/// An instrumented build, or why there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instrumented {
+    /// It was built.
+    Built(Build),
+    /// The probes found nothing to watch, or could not be inserted.
+    Unavailable(String),
+}
+
+impl Instrumented {
+    /// The build, if there is one.
+    pub fn build(&self) -> Option<&Build> {
+        match self {
+            Self::Built(build) => Some(build),
+            Self::Unavailable(_) => None,
+        }
+    }
+}
+
+/// What stands in `manifest.json` of an artifact.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Entry after adaptation: inputs, then outputs as memrefs.
+    pub entry: String,
+    /// Whether each argument is passed by value rather than as a memref.
+    pub scalars: Vec<bool>,
+    /// Clean.
+    pub clean: Build,
+    /// With timing probes.
+    pub timing: Instrumented,
+    /// With timing probes that record every event.
+    pub timeline: Instrumented,
+    /// With counting probes.
+    pub counting: Instrumented,
+}
+
+/// All builds of one candidate.
+#[derive(Debug, Clone)]
+pub struct Builds {
+    /// Directory of the artifact.
+    pub dir: PathBuf,
+    /// Digest of its inputs.
+    pub digest: String,
+    /// True if it was in the store already.
+    pub reused: bool,
+    /// What is in it.
+    pub manifest: Manifest,
+}
+
+impl Builds {
+    /// Path of a build's library.
+    pub fn library(&self, build: &Build) -> PathBuf {
+        self.dir.join(&build.library)
+    }
+}
+
+/// The entry as written, from parsing alone: what is checked against the problem before anything is built.
+///
+/// # Errors
+/// [`BuildError::Frontend`] or `Lower`.
+pub fn written_signature(source: &Source) -> Result<Signature, BuildError> {
+    let mlir = crate::lower::Mlir::new()?;
+    let module = source.parse(&mlir.context, &mlir.messages)?;
+    Ok(crate::lower::written_signature(&module, &source.directives)?)
+}
+
+/// Builds `source`, or takes the builds from `store`.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn build(source: &Source, probes: &Probes, store: &Store) -> Result<Builds, BuildError> {
+    let machine = Machine::native()?;
+    let digest = digest_of(source, probes, &machine);
+    let (dir, reused) = store.get_or_make(&digest, |dir| make::make(source, probes, &machine, dir))?;
+    let manifest = read_manifest(&dir)?;
+    Ok(Builds { dir, digest, reused, manifest })
+}
+
+fn digest_of(source: &Source, probes: &Probes, machine: &Machine) -> String {
+    let identity = build_identity();
+    let machine = machine.describe();
+    let path = source.path.to_string_lossy();
+    let probes = format!("{probes:?}");
+    let parts: [&str; 5] = [&identity, &machine, &path, &source.text, &probes];
+    digest(parts.map(str::as_bytes))
+}
+
+fn read_manifest(dir: &Path) -> Result<Manifest, BuildError> {
+    let damaged = |reason: String| BuildError::Damaged { dir: dir.into(), reason };
+    let text = std::fs::read(dir.join("manifest.json")).map_err(|error| damaged(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))
+}

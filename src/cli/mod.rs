@@ -1,0 +1,91 @@
+//! The command line: the only place that prints. One file a subcommand.
+
+mod explain;
+mod list;
+mod opt;
+mod schema;
+
+use crate::complaint::Complaint;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit codes, as documented in README.md.
+pub mod exit {
+    /// Evaluated and correct.
+    pub const CORRECT: u8 = 0;
+    /// Evaluated and not accepted.
+    pub const NOT_ACCEPTED: u8 = 1;
+    /// Usage, or an unreadable problem or candidate.
+    pub const USAGE: u8 = 2;
+    /// Infrastructure failure after retries.
+    pub const INFRASTRUCTURE: u8 = 3;
+    /// Internal error.
+    pub const INTERNAL: u8 = 70;
+}
+
+#[derive(Parser)]
+#[command(name = "kinstr", version, about, long_about = None, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run probes and pass pipelines on a module and print it at any point
+    Opt(opt::Options),
+    /// List probes, diagnoses and targets
+    List(list::Options),
+    /// Explain a probe or a diagnosis
+    Explain(explain::Options),
+    /// Print the JSON schema of a report
+    Schema(schema::Options),
+}
+
+/// What ends a command early.
+pub struct Failure {
+    code: u8,
+    report: miette::Report,
+}
+
+impl Failure {
+    /// A failure that exits with `code`.
+    pub fn new(code: u8, report: impl Into<miette::Report>) -> Self {
+        Self { code, report: report.into() }
+    }
+
+    /// An unreadable input or wrong usage.
+    pub fn usage(complaint: impl Into<Complaint>) -> Self {
+        Self::new(exit::USAGE, complaint.into())
+    }
+}
+
+/// Parses the arguments, runs the command and renders what went wrong.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Opt(options) => opt::run(&options),
+        Command::List(options) => list::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Schema(options) => schema::run(&options),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            print_error(&failure.report);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "this is the edge")]
+fn print_error(report: &miette::Report) {
+    eprintln!("{report:?}");
+}
+
+/// Writes `text` to standard output; a reader that went away is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -1,0 +1,246 @@
+//! `kinstr opt`: probes and pipelines on one module.
+
+use super::{Failure, exit, print};
+use crate::{
+    codegen::{self, CodegenError, machine::Machine},
+    complaint::Complaint,
+    frontend::mlir::Source,
+    lower::{self, LowerError, Mlir, pipelines},
+    near,
+};
+use clap::{Args, ValueEnum};
+use kinstr_passes::{
+    ir, pipeline,
+    probe::{self, Level, Probe},
+    transforms::{adapt_entry::find_entry, strip_probes::strip_probes},
+};
+use kinstr_trace::{layout::Mode, sites::SiteTable};
+use melior::ir::{
+    Module,
+    operation::{OperationLike, OperationPrintingFlags},
+};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Options {
+    /// MLIR file, `-` for standard input
+    file: PathBuf,
+    /// Probes to insert, comma-separated (`kinstr list probes`)
+    #[arg(long, value_delimiter = ',')]
+    probes: Vec<String>,
+    /// What the probes record
+    #[arg(long, value_enum, default_value_t = RecordMode::Aggregate)]
+    mode: RecordMode,
+    /// Pass pipeline to run before anything else, in MLIR's textual form
+    #[arg(long, default_value = "")]
+    pipeline: String,
+    /// Take every probe out again before printing
+    #[arg(long)]
+    strip: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Emit::Mlir)]
+    emit: Emit,
+    /// Device for PTX or AMDGCN
+    #[arg(long, value_name = "CHIP")]
+    chip: Option<String>,
+    /// Print source locations in MLIR
+    #[arg(long)]
+    locations: bool,
+    /// Write the site table as JSON to FILE
+    #[arg(long, value_name = "FILE")]
+    sites: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RecordMode {
+    Aggregate,
+    Trace,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Emit {
+    /// The module after the pipeline and the probes
+    Mlir,
+    /// The module on memrefs, where structured probes go in
+    Structured,
+    /// The LLVM dialect, probes converted
+    LlvmDialect,
+    /// Optimised LLVM IR
+    LlvmIr,
+    /// Assembly of this CPU
+    Asm,
+    /// PTX of every gpu.module
+    Ptx,
+    /// AMDGCN assembly of every gpu.module
+    Amdgcn,
+    /// The site table
+    Sites,
+}
+
+/// Runs the command.
+pub fn run(options: &Options) -> Result<u8, Failure> {
+    let probes = options.probes.iter().map(|name| find_probe(name)).collect::<Result<Vec<_>, _>>()?;
+    let source = Source::read(&options.file).map_err(|error| Failure::usage(&error))?;
+    let mlir = Mlir::new().map_err(|error| internal(&error.to_string()))?;
+    let mut module = source.parse(&mlir.context, &mlir.messages).map_err(|error| Failure::usage(&error))?;
+    pipeline::run(&mlir.context, &mlir.messages, &mut module, &options.pipeline).map_err(lowering)?;
+    let job = Job { options, mlir: &mlir, source: &source, probes };
+    let (text, sites) = job.emit(module)?;
+    if let (Some(path), Some(sites)) = (&options.sites, &sites) {
+        std::fs::write(path, to_json(sites)).map_err(|error| {
+            Failure::usage(Complaint::new("opt::write", format!("cannot write {}: {error}", path.display())))
+        })?;
+    }
+    print(&text);
+    Ok(exit::CORRECT)
+}
+
+fn find_probe(name: &str) -> Result<&'static dyn Probe, Failure> {
+    probe::find(name).ok_or_else(|| {
+        let names: Vec<&str> = kinstr_passes::probes::ALL.iter().map(|probe| probe.name()).collect();
+        let complaint = Complaint::new("opt::probe", format!("no probe is called `{name}`"));
+        Failure::usage(complaint.help(near::hint(name, names)))
+    })
+}
+
+fn internal(text: &str) -> Failure {
+    Failure::new(exit::INTERNAL, Complaint::new("internal", text))
+}
+
+fn lowering(error: impl Into<LowerError>) -> Failure {
+    Failure::new(exit::NOT_ACCEPTED, Complaint::from(&error.into()))
+}
+
+fn emission(error: CodegenError) -> Failure {
+    Failure::new(exit::NOT_ACCEPTED, Complaint::from(&error))
+}
+
+fn to_json(sites: &SiteTable) -> String {
+    serde_json::to_string_pretty(sites).unwrap_or_default() + "\n"
+}
+
+struct Job<'a> {
+    options: &'a Options,
+    mlir: &'a Mlir,
+    source: &'a Source,
+    probes: Vec<&'static dyn Probe>,
+}
+
+type Emitted = (String, Option<SiteTable>);
+
+impl<'a> Job<'a> {
+    fn emit(&self, module: Module<'a>) -> Result<Emitted, Failure> {
+        match self.options.emit {
+            Emit::Mlir | Emit::Sites => self.emit_inserted(module),
+            Emit::Structured | Emit::LlvmDialect | Emit::LlvmIr | Emit::Asm => self.emit_cpu(module),
+            Emit::Ptx => {
+                let chip = self.options.chip.as_deref().unwrap_or("sm_90");
+                let machine = Machine::nvptx(chip).map_err(emission)?;
+                self.emit_device(module, pipelines::NVVM_LOWERING, &machine)
+            }
+            Emit::Amdgcn => {
+                let chip = self.options.chip.as_deref().unwrap_or("gfx942");
+                let machine = Machine::amdgpu(chip).map_err(emission)?;
+                self.emit_device(module, pipelines::ROCDL_LOWERING, &machine)
+            }
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        match self.options.mode {
+            RecordMode::Aggregate => Mode::Aggregate,
+            RecordMode::Trace => Mode::Trace,
+        }
+    }
+
+    /// Probes go into the module as it stands.
+    fn emit_inserted(&self, module: Module<'a>) -> Result<Emitted, Failure> {
+        let mut sites = None;
+        if !self.probes.is_empty() {
+            let entry = find_entry(&module, self.source.directives.entry.as_deref()).ok().map(ir::symbol);
+            let table =
+                probe::insert(&self.mlir.context, &module, &self.probes, entry.as_deref(), self.mode());
+            sites = Some(table.map_err(lowering)?);
+        }
+        if self.options.strip {
+            strip_probes(&self.mlir.context, &module);
+        }
+        let text = match (self.options.emit, &sites) {
+            (Emit::Sites, Some(sites)) => to_json(sites),
+            (Emit::Sites, None) => to_json(&SiteTable::default()),
+            _ => self.print_module(&module),
+        };
+        Ok((text, sites))
+    }
+
+    /// The way a candidate takes in `kinstr eval`.
+    fn emit_cpu(&self, module: Module<'a>) -> Result<Emitted, Failure> {
+        let (early, late): (Vec<&dyn Probe>, Vec<&dyn Probe>) =
+            self.probes.iter().partition(|probe| probe.level() == Level::Structured);
+        if !early.is_empty() && !late.is_empty() {
+            let text = "probes of the structured and of the optimised level go into separate builds";
+            return Err(Failure::usage(Complaint::new("opt::probes", text).help("run opt once for each")));
+        }
+        let directives = &self.source.directives;
+        let (mut structured, rest) = lower::structure(self.mlir, module, directives).map_err(lowering)?;
+        let mut sites = None;
+        if !early.is_empty() {
+            sites = Some(lower::insert_early(self.mlir, &structured, &early, self.mode()).map_err(lowering)?);
+        }
+        if self.options.emit == Emit::Structured {
+            return Ok((self.print_module(&structured.module), sites));
+        }
+        lower::to_llvm_dialect(self.mlir, &mut structured, &rest, sites.as_ref()).map_err(lowering)?;
+        if self.options.emit == Emit::LlvmDialect && late.is_empty() {
+            return Ok((self.print_module(&structured.module), sites));
+        }
+        let llvm = inkwell::context::Context::create();
+        let machine = Machine::native().map_err(emission)?;
+        let mut code = lower::to_llvm_ir(self.mlir, &structured.module, &llvm).map_err(lowering)?;
+        codegen::optimize(&code, &machine).map_err(emission)?;
+        if !late.is_empty() {
+            let (module, table) =
+                lower::insert_late(self.mlir, &code, &late, self.mode()).map_err(lowering)?;
+            sites = Some(table);
+            if self.options.emit == Emit::LlvmDialect {
+                return Ok((self.print_module(&module), sites));
+            }
+            code = lower::to_llvm_ir(self.mlir, &module, &llvm).map_err(lowering)?;
+            codegen::inline_probes(&code, &machine).map_err(emission)?;
+        }
+        let text = match self.options.emit {
+            Emit::Asm => codegen::emit_assembly(&code, &machine).map_err(emission)?,
+            _ => code.print_to_string().to_string(),
+        };
+        Ok((text, sites))
+    }
+
+    fn emit_device(&self, mut module: Module<'a>, text: &str, machine: &Machine) -> Result<Emitted, Failure> {
+        if !self.probes.is_empty() {
+            let text = "probes in device code are not implemented in this version";
+            return Err(Failure::usage(Complaint::new("opt::probes", text)));
+        }
+        pipeline::run(&self.mlir.context, &self.mlir.messages, &mut module, text).map_err(lowering)?;
+        let modules: Vec<_> =
+            ir::operations(module.body()).filter(|operation| ir::is(*operation, "gpu.module")).collect();
+        if modules.is_empty() {
+            let complaint =
+                Complaint::new("opt::device", "there is no gpu.module and no gpu.launch in this file");
+            return Err(Failure::usage(complaint));
+        }
+        let llvm = inkwell::context::Context::create();
+        let mut out = String::new();
+        for device in modules {
+            let code = lower::device_to_llvm_ir(self.mlir, device, &llvm).map_err(lowering)?;
+            codegen::optimize(&code, machine).map_err(emission)?;
+            out += &codegen::emit_assembly(&code, machine).map_err(emission)?;
+        }
+        Ok((out, None))
+    }
+
+    fn print_module(&self, module: &Module<'_>) -> String {
+        let flags = OperationPrintingFlags::new();
+        let flags = if self.options.locations { flags.enable_debug_info(true, false) } else { flags };
+        module.as_operation().to_string_with_flags(flags).unwrap_or_default()
+    }
+}

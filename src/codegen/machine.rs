@@ -1,0 +1,88 @@
+//! Target machines: this CPU, NVPTX, AMDGPU.
+
+use super::CodegenError;
+use inkwell::{
+    OptimizationLevel,
+    module::Module,
+    targets::{CodeModel, InitializationConfig, RelocMode, Target, TargetMachine, TargetTriple},
+};
+
+/// One LLVM target machine.
+pub struct Machine {
+    machine: TargetMachine,
+    features: String,
+}
+
+impl Machine {
+    /// The CPU kinstr runs on, with all its features.
+    ///
+    /// # Errors
+    /// [`CodegenError::Target`].
+    pub fn native() -> Result<Self, CodegenError> {
+        Target::initialize_x86(&InitializationConfig::default());
+        let triple = TargetMachine::get_default_triple();
+        let cpu = TargetMachine::get_host_cpu_name().to_string();
+        let features = TargetMachine::get_host_cpu_features().to_string();
+        Self::create(&triple, &cpu, &features)
+    }
+
+    /// NVIDIA device code for `chip`, e.g. `sm_90`.
+    ///
+    /// # Errors
+    /// [`CodegenError::Target`].
+    pub fn nvptx(chip: &str) -> Result<Self, CodegenError> {
+        Target::initialize_nvptx(&InitializationConfig::default());
+        Self::create(&TargetTriple::create("nvptx64-nvidia-cuda"), chip, "+ptx80")
+    }
+
+    /// AMD device code for `chip`, e.g. `gfx942`.
+    ///
+    /// # Errors
+    /// [`CodegenError::Target`].
+    pub fn amdgpu(chip: &str) -> Result<Self, CodegenError> {
+        Target::initialize_amd_gpu(&InitializationConfig::default());
+        Self::create(&TargetTriple::create("amdgcn-amd-amdhsa"), chip, "")
+    }
+
+    fn create(triple: &TargetTriple, cpu: &str, features: &str) -> Result<Self, CodegenError> {
+        let name = triple.as_str().to_string_lossy().into_owned();
+        let refused = |reason: String| CodegenError::Target { target: format!("{name} {cpu}"), reason };
+        let target = Target::from_triple(triple).map_err(|reason| refused(reason.to_string()))?;
+        let machine = target
+            .create_target_machine(
+                triple,
+                cpu,
+                features,
+                OptimizationLevel::Aggressive,
+                RelocMode::PIC,
+                CodeModel::Default,
+            )
+            .ok_or_else(|| refused("LLVM made no target machine".into()))?;
+        Ok(Self { machine, features: features.to_owned() })
+    }
+
+    /// Sets the module's triple and data layout.
+    pub fn prepare(&self, module: &Module<'_>) {
+        module.set_triple(&self.machine.get_triple());
+        module.set_data_layout(&self.machine.get_target_data().get_data_layout());
+    }
+
+    /// True if the CPU has `feature`, by LLVM's name.
+    pub fn has_feature(&self, feature: &str) -> bool {
+        self.features.split(',').any(|known| known.strip_prefix('+') == Some(feature))
+    }
+
+    /// CPU name by LLVM's name, e.g. `znver4`.
+    pub fn cpu(&self) -> String {
+        self.machine.get_cpu().to_string()
+    }
+
+    /// CPU name and features: what the digest of generated code depends on.
+    pub fn describe(&self) -> String {
+        format!("{} {} {}", self.machine.get_triple().as_str().to_string_lossy(), self.cpu(), self.features)
+    }
+
+    pub(super) fn raw(&self) -> &TargetMachine {
+        &self.machine
+    }
+}

@@ -1,0 +1,117 @@
+//! LLVM IR → optimised IR, assembly, objects and shared libraries.
+
+pub mod assembly;
+pub mod link;
+pub mod machine;
+mod vector_math;
+
+use inkwell::{module::Module, passes::PassBuilderOptions, targets::FileType};
+use machine::Machine;
+use std::path::Path;
+
+/// Why code generation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CodegenError {
+    /// LLVM has no such target, CPU or feature.
+    #[error("LLVM cannot emit code for `{target}`: {reason}")]
+    #[allow(missing_docs)]
+    Target { target: String, reason: String },
+    /// An LLVM pass pipeline failed.
+    #[error("LLVM pass pipeline `{pipeline}` failed: {reason}")]
+    #[allow(missing_docs)]
+    Passes { pipeline: String, reason: String },
+    /// The module is not valid LLVM IR.
+    #[error("invalid LLVM IR: {reason}")]
+    #[allow(missing_docs)]
+    Invalid { reason: String },
+    /// The emitter failed.
+    #[error("LLVM could not emit code: {reason}")]
+    #[allow(missing_docs)]
+    Emit { reason: String },
+    /// No linker was found.
+    #[error("no linker: looked for {}", looked_for.join(", "))]
+    #[allow(missing_docs)]
+    NoLinker { looked_for: Vec<String> },
+    /// The linker refused the object; undefined symbols are the candidate's fault.
+    #[error("the candidate does not link: {reason}")]
+    #[allow(missing_docs)]
+    Link { reason: String },
+    /// A file could not be written.
+    #[error("cannot write {path}: {error}")]
+    #[allow(missing_docs)]
+    Write { path: String, error: std::io::Error },
+}
+
+/// Optimises at O3 for `machine`'s CPU, and maps vector math to glibc's vector library.
+///
+/// # Errors
+/// [`CodegenError::Invalid`] or `Passes`.
+pub fn optimize(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
+    machine.prepare(module);
+    module.verify().map_err(|reason| CodegenError::Invalid { reason: reason.to_string() })?;
+    vector_math::announce_erf(module, machine);
+    run_passes(module, machine, "default<O3>")?;
+    vector_math::use_library(module, machine);
+    Ok(())
+}
+
+/// Inlines the probes' record functions and nothing else: the code around them is optimised already.
+///
+/// # Errors
+/// [`CodegenError`].
+pub fn inline_probes(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
+    machine.prepare(module);
+    run_passes(module, machine, "always-inline,globaldce")
+}
+
+fn run_passes(module: &Module<'_>, machine: &Machine, pipeline: &str) -> Result<(), CodegenError> {
+    module
+        .run_passes(pipeline, machine.raw(), PassBuilderOptions::create())
+        .map_err(|reason| CodegenError::Passes { pipeline: pipeline.into(), reason: reason.to_string() })
+}
+
+/// Assembly text, with LLVM's comments on spills.
+///
+/// # Errors
+/// [`CodegenError::Emit`].
+pub fn emit_assembly(module: &Module<'_>, machine: &Machine) -> Result<String, CodegenError> {
+    machine.raw().set_asm_verbosity(true);
+    let buffer = emit(module, machine, FileType::Assembly)?;
+    Ok(String::from_utf8_lossy(&buffer).into_owned())
+}
+
+/// Object code.
+///
+/// # Errors
+/// [`CodegenError::Emit`].
+pub fn emit_object(module: &Module<'_>, machine: &Machine) -> Result<Vec<u8>, CodegenError> {
+    emit(module, machine, FileType::Object)
+}
+
+fn emit(module: &Module<'_>, machine: &Machine, kind: FileType) -> Result<Vec<u8>, CodegenError> {
+    machine.prepare(module);
+    let buffer = machine
+        .raw()
+        .write_to_memory_buffer(module, kind)
+        .map_err(|reason| CodegenError::Emit { reason: reason.to_string() })?;
+    // inkwell's slice of an assembly buffer ends with LLVM's NUL.
+    let bytes = buffer.as_slice();
+    Ok(bytes.strip_suffix(&[0]).filter(|_| kind == FileType::Assembly).unwrap_or(bytes).to_vec())
+}
+
+/// Object → shared library at `library`.
+///
+/// # Errors
+/// [`CodegenError::Link`], `NoLinker`, `Write`.
+pub fn write_library(object: &[u8], library: &Path) -> Result<(), CodegenError> {
+    let object_path = library.with_extension("o");
+    std::fs::write(&object_path, object)
+        .map_err(|error| CodegenError::Write { path: object_path.display().to_string(), error })?;
+    link::shared_library(&object_path, library)
+}
+
+/// Version of the LLVM that is linked, e.g. `22.1.8`.
+pub fn llvm_version() -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    format!("{major}.{minor}.{patch}")
+}

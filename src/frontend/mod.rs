@@ -1,0 +1,3 @@
+//! Front ends: files become MLIR modules.
+
+pub mod mlir;

@@ -1,0 +1,189 @@
+//! The one event stream: console, log, resumption and report are all made from it.
+
+use kinstr_trace::{
+    peaks::Peaks,
+    report::{Correctness, Fault, LayerStatus, Provenance, Speedup, SystemSummary, Times, Verdict},
+    synthesis::{Certificate, ProblemBuffer},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A stage of an evaluation, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Problem and candidate are read and fit each other.
+    Load,
+    /// Candidate to LLVM dialect to machine code, in all builds.
+    Build,
+    /// Outputs against the reference's.
+    Check,
+    /// Times against the reference's.
+    Measure,
+    /// Peaks of the device.
+    Peaks,
+    /// Records of the counting build.
+    Counters,
+    /// Records of the timing build, and the certificate.
+    Probes,
+}
+
+impl Stage {
+    /// Kebab-case name, as in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Build => "build",
+            Self::Check => "check",
+            Self::Measure => "measure",
+            Self::Peaks => "peaks",
+            Self::Counters => "counters",
+            Self::Probes => "probes",
+        }
+    }
+}
+
+/// One thing that happened. The report is a pure fold of these and of the record files they name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Event {
+    /// The evaluation began.
+    Began {
+        /// Digest of everything it depends on; a run with another one starts over.
+        digest: String,
+        /// Candidate as the user named it.
+        candidate: String,
+        /// Problem's name, or its path until it is read.
+        problem: String,
+        /// Target.
+        target: String,
+        /// Versions, device, digests, date.
+        provenance: Provenance,
+    },
+    /// An attempt at a stage began.
+    StageBegan {
+        /// Stage.
+        stage: Stage,
+        /// From 1.
+        attempt: u32,
+    },
+    /// An attempt at a stage ended.
+    StageEnded {
+        /// Stage.
+        stage: Stage,
+        /// From 1.
+        attempt: u32,
+        /// Wall time.
+        wall_ms: f64,
+        /// Digest of the stage's inputs, where its artifact is kept.
+        digest: Option<String>,
+        /// True if the artifact was there already.
+        reused: bool,
+        /// Who failed it, and how.
+        failure: Option<Failure>,
+    },
+    /// The problem was read.
+    Loaded {
+        /// Problem's name.
+        problem: String,
+        /// Workloads in order.
+        workloads: Vec<LoadedWorkload>,
+    },
+    /// A workload was compared with the reference.
+    Checked {
+        /// Workload.
+        workload: usize,
+        /// The comparison.
+        correctness: Correctness,
+    },
+    /// A workload was timed.
+    Measured {
+        /// Workload.
+        workload: usize,
+        /// Clean times.
+        times: Times,
+        /// Over the reference.
+        speedup: Option<Speedup>,
+    },
+    /// The peaks of the device.
+    Peaks {
+        /// They are.
+        peaks: Peaks,
+    },
+    /// A build left records.
+    Recorded {
+        /// Workload.
+        workload: usize,
+        /// What kind of build.
+        kind: RecordKind,
+        /// Record file, beside the events.
+        records: String,
+        /// Site table, beside the events.
+        sites: String,
+    },
+    /// What instrumentation did to a workload.
+    Certified {
+        /// Workload.
+        workload: usize,
+        /// It.
+        certificate: Certificate,
+    },
+    /// What happened around the kernel.
+    System {
+        /// It.
+        summary: SystemSummary,
+    },
+    /// A layer's status.
+    Layer {
+        /// Layer.
+        name: String,
+        /// Status.
+        status: LayerStatus,
+    },
+    /// Something a reader should know.
+    Note {
+        /// It.
+        text: String,
+    },
+    /// The answer. Nothing that matters to it comes after.
+    Judged {
+        /// Answer.
+        verdict: Verdict,
+        /// Why.
+        detail: String,
+        /// Who is to blame if a stage failed.
+        fault: Option<Fault>,
+    },
+}
+
+/// Which build left records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordKind {
+    /// Timing build.
+    Timing,
+    /// Counting build.
+    Counting,
+}
+
+/// One workload of a problem.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadedWorkload {
+    /// Axis values.
+    pub axes: BTreeMap<String, u64>,
+    /// Inputs, then outputs.
+    pub buffers: Vec<ProblemBuffer>,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Who.
+    pub fault: Fault,
+    /// Stable kind, kebab-case, e.g. `timed-out`, `out-of-bounds`.
+    pub kind: String,
+    /// One sentence.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}

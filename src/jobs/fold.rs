@@ -1,0 +1,281 @@
+//! Events and record files → report. Pure: replaying gives the same bytes.
+
+use super::event::{Event, RecordKind, Stage};
+use kinstr_trace::{
+    decode::decode,
+    regions::region_times,
+    report::{
+        Attempt, HotLine, Layer, LayerStatus, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION,
+        StageReport, Verdict, WorkloadReport,
+    },
+    roofline::RooflinePoint,
+    sites::SiteTable,
+    synthesis::{Tables, WorkloadTable, synthesize},
+    tables::Trace,
+    work::Work,
+};
+use std::path::Path;
+
+/// Lines listed per workload; the report's size limit may leave out more.
+const HOT_LINES: usize = 12;
+
+/// Makes the report of the evaluation whose `events` and record files stand in `dir`. Record files that cannot
+/// be read or decoded make their layer fail; nothing else does.
+pub fn fold(events: &[Event], dir: &Path) -> Report {
+    let mut fold = Fold { report: empty(), tables: Tables::default(), dir };
+    for event in events {
+        fold.apply(event);
+    }
+    fold.finish()
+}
+
+fn empty() -> Report {
+    Report {
+        schema_version: SCHEMA_VERSION,
+        problem: String::new(),
+        candidate: String::new(),
+        target: String::new(),
+        verdict: Verdict::Invalid,
+        verdict_detail: "the evaluation did not finish".into(),
+        fault: None,
+        speedup: None,
+        primary: None,
+        workloads: Vec::new(),
+        diagnoses: Vec::new(),
+        regions: Vec::new(),
+        hot_lines: Vec::new(),
+        system: None,
+        layers: Vec::new(),
+        peaks: None,
+        losses: Default::default(),
+        stages: Vec::new(),
+        provenance: Default::default(),
+        notes: Vec::new(),
+    }
+}
+
+struct Fold<'d> {
+    report: Report,
+    tables: Tables,
+    dir: &'d Path,
+}
+
+impl Fold<'_> {
+    fn apply(&mut self, event: &Event) {
+        let report = &mut self.report;
+        match event {
+            Event::Began { candidate, problem, target, provenance, .. } => {
+                report.candidate = candidate.clone();
+                report.problem = problem.clone();
+                report.target = target.clone();
+                report.provenance = provenance.clone();
+            }
+            Event::StageBegan { .. } => {}
+            Event::StageEnded { stage, attempt, wall_ms, digest, reused, failure } => {
+                let entry = stage_entry(&mut report.stages, *stage);
+                entry.digest = digest.clone();
+                entry.reused = *reused;
+                entry.attempts.push(Attempt {
+                    number: *attempt,
+                    wall_ms: Some(*wall_ms),
+                    fault: failure.as_ref().map(|failure| failure.fault),
+                    detail: failure.as_ref().map(|failure| failure.message.clone()),
+                });
+            }
+            Event::Loaded { problem, workloads } => {
+                report.problem = problem.clone();
+                self.load(workloads);
+            }
+            Event::Checked { workload, correctness } => {
+                if let Some(entry) = report.workloads.get_mut(*workload) {
+                    entry.correctness = Some(correctness.clone());
+                }
+            }
+            Event::Measured { workload, times, speedup } => self.measure(*workload, times, speedup.clone()),
+            Event::Peaks { peaks } => {
+                report.peaks = Some(peaks.clone());
+                self.tables.peaks = Some(peaks.clone());
+            }
+            Event::Recorded { workload, kind, records, sites } => {
+                self.record(*workload, *kind, records, sites)
+            }
+            Event::Certified { workload, certificate } => {
+                if let Some(entry) = report.workloads.get_mut(*workload) {
+                    entry.certificate = Some(certificate.clone());
+                }
+                if let Some(table) = self.tables.workloads.get_mut(*workload) {
+                    table.certificate = Some(certificate.clone());
+                }
+            }
+            Event::System { summary } => report.system = Some(summary.clone()),
+            Event::Layer { name, status } => set_layer(&mut report.layers, name, status.clone()),
+            Event::Note { text } => report.notes.push(text.clone()),
+            Event::Judged { verdict, detail, fault } => {
+                report.verdict = *verdict;
+                report.verdict_detail = detail.clone();
+                report.fault = *fault;
+            }
+        }
+    }
+
+    fn load(&mut self, workloads: &[super::event::LoadedWorkload]) {
+        for (index, workload) in workloads.iter().enumerate() {
+            self.report.workloads.push(WorkloadReport {
+                index,
+                axes: workload.axes.clone(),
+                correctness: None,
+                times: None,
+                speedup: None,
+                roofline: None,
+                certificate: None,
+            });
+            self.tables.workloads.push(WorkloadTable {
+                index,
+                buffers: workload.buffers.clone(),
+                ..WorkloadTable::default()
+            });
+        }
+    }
+
+    fn measure(
+        &mut self,
+        workload: usize,
+        times: &kinstr_trace::report::Times,
+        speedup: Option<kinstr_trace::report::Speedup>,
+    ) {
+        if let Some(entry) = self.report.workloads.get_mut(workload) {
+            entry.times = Some(times.clone());
+            entry.speedup = speedup;
+        }
+        if let Some(table) = self.tables.workloads.get_mut(workload) {
+            table.clean.median_ns = times.candidate.median_ns;
+            table.clean.low_ns = times.candidate.low_ns;
+            table.clean.high_ns = times.candidate.high_ns;
+            table.reference_ns = times.reference.as_ref().map(|reference| reference.median_ns);
+        }
+    }
+
+    fn record(&mut self, workload: usize, kind: RecordKind, records: &str, sites: &str) {
+        let layer = match kind {
+            RecordKind::Timing => "intra-kernel",
+            RecordKind::Counting => "kernel-counters",
+        };
+        let loaded = load_trace(self.dir, records, sites);
+        let result = loaded.and_then(|(trace, sites)| self.add_trace(workload, kind, &trace, &sites));
+        if let Err(reason) = result {
+            let reason = format!("workload {workload}: {reason}");
+            set_layer(&mut self.report.layers, layer, LayerStatus::Failed(reason));
+        }
+    }
+
+    fn add_trace(
+        &mut self,
+        workload: usize,
+        kind: RecordKind,
+        trace: &Trace,
+        sites: &SiteTable,
+    ) -> Result<(), String> {
+        self.report.losses.add(&trace.losses);
+        let Some(table) = self.tables.workloads.get_mut(workload) else { return Ok(()) };
+        match kind {
+            RecordKind::Counting => {
+                table.work = Some(Work::of(trace, sites).map_err(|error| error.to_string())?);
+            }
+            RecordKind::Timing => {
+                let certificate = table.certificate.as_ref();
+                let cost = certificate.and_then(|certificate| certificate.probe_cost_ticks).unwrap_or(0.0);
+                let launch =
+                    certificate.map_or(table.clean.median_ns, |certificate| certificate.instrumented_ns);
+                table.regions = Some(region_times(trace, sites, cost, launch));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Report {
+        let synthesis = synthesize(&self.tables);
+        let report = &mut self.report;
+        report.primary = synthesis.diagnoses.first().map(PrimaryBottleneck::of);
+        report.diagnoses = synthesis.diagnoses;
+        report.notes.extend(synthesis.notes);
+        for table in &self.tables.workloads {
+            if let (Some(peaks), Some(entry)) = (&self.tables.peaks, report.workloads.get_mut(table.index)) {
+                entry.roofline = RooflinePoint::of(table, peaks);
+            }
+            let regions = table.regions.iter().flatten();
+            report
+                .regions
+                .extend(regions.map(|time| RegionRow { workload: table.index, time: time.clone() }));
+            report.hot_lines.extend(hot_lines(table));
+        }
+        report.speedup = overall_speedup(&report.workloads);
+        self.report
+    }
+}
+
+/// Geometric mean over the workloads, if every one has a speedup.
+fn overall_speedup(workloads: &[WorkloadReport]) -> Option<f64> {
+    let speedups: Vec<f64> =
+        workloads.iter().map(|workload| workload.speedup.as_ref().map(|s| s.value)).collect::<Option<_>>()?;
+    if speedups.is_empty() {
+        return None;
+    }
+    let logs: f64 = speedups.iter().map(|value| value.ln()).sum();
+    Some((logs / speedups.len() as f64).exp())
+}
+
+fn stage_entry(stages: &mut Vec<StageReport>, stage: Stage) -> &mut StageReport {
+    let index = stages.iter().position(|entry| entry.name == stage.name()).unwrap_or_else(|| {
+        stages.push(StageReport {
+            name: stage.name().into(),
+            digest: None,
+            reused: false,
+            attempts: Vec::new(),
+        });
+        stages.len() - 1
+    });
+    &mut stages[index]
+}
+
+fn set_layer(layers: &mut Vec<Layer>, name: &str, status: LayerStatus) {
+    match layers.iter_mut().find(|layer| layer.name == name) {
+        // A failure is not undone by what comes later.
+        Some(Layer { status: LayerStatus::Failed(_), .. }) => {}
+        Some(layer) => layer.status = status,
+        None => layers.push(Layer { name: name.into(), status }),
+    }
+}
+
+/// Reads and decodes one record file with its site table.
+///
+/// # Errors
+/// A sentence for the layer's status.
+pub fn load_trace(dir: &Path, records: &str, sites: &str) -> Result<(Trace, SiteTable), String> {
+    let read =
+        |name: &str| std::fs::read(dir.join(name)).map_err(|error| format!("cannot read {name}: {error}"));
+    let sites: SiteTable =
+        serde_json::from_slice(&read(sites)?).map_err(|error| format!("{sites} is damaged: {error}"))?;
+    let trace = decode(&read(records)?, &sites).map_err(|error| format!("{records}: {error}"))?;
+    Ok((trace, sites))
+}
+
+fn hot_lines(table: &WorkloadTable) -> Vec<HotLine> {
+    let Some(work) = &table.work else { return Vec::new() };
+    let all = work.total.instructions.max(1) as f64;
+    let rows = work.by_line().into_iter().filter_map(|line| {
+        let amounts = &line.amounts;
+        let flops = amounts.flops();
+        let vector = amounts.flops_where(|row| row.lanes > 1);
+        Some(HotLine {
+            workload: table.index,
+            place: line.place.clone()?,
+            share: amounts.instructions as f64 / all,
+            instructions: work.per_launch(amounts.instructions),
+            flops: work.per_launch(flops),
+            vector_share: (flops > 0).then(|| vector as f64 / flops as f64),
+            bytes: work.per_launch(amounts.bytes()),
+            calls: work.per_launch(amounts.calls()),
+        })
+    });
+    rows.take(HOT_LINES).collect()
+}

@@ -1,0 +1,109 @@
+//! `events.jsonl`: appended to, one line an event, each on disk before the next thing happens.
+
+use super::event::Event;
+use crate::store::StoreError;
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// File name of the log in an evaluation's directory.
+pub const FILE: &str = "events.jsonl";
+
+/// The event log of one evaluation.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    events: Vec<Event>,
+}
+
+impl Log {
+    /// Opens the log in `dir`. Events of an earlier run are kept if it began with `digest`; a last line that was
+    /// cut off by a kill is dropped. Otherwise the log starts empty.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(dir: &Path, digest: &str) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|error| StoreError::new("create", dir, error))?;
+        let path = dir.join(FILE);
+        let earlier = read(&path).unwrap_or_default();
+        let same = matches!(earlier.first(), Some(Event::Began { digest: known, .. }) if known == digest);
+        let events = if same { earlier } else { Vec::new() };
+        // Written anew: what is on disk is whole lines of this evaluation and nothing else.
+        let text: String = events.iter().map(line).collect();
+        crate::store::write_atomically(&path, text.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(&path);
+        let file = file.map_err(|error| StoreError::new("open", &path, error))?;
+        Ok(Self { path, file, events })
+    }
+
+    /// Appends `event`.
+    ///
+    /// # Errors
+    /// [`StoreError`]; a full disk ends the evaluation.
+    pub fn push(&mut self, event: Event) -> Result<(), StoreError> {
+        let written = self.file.write_all(line(&event).as_bytes()).and_then(|()| self.file.sync_data());
+        written.map_err(|error| StoreError::new("append to", &self.path, error))?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// Everything so far, earlier runs included.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Directory of the evaluation.
+    pub fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+}
+
+fn line(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default() + "\n"
+}
+
+/// Reads a log; lines that do not parse are dropped, which only the last one after a kill can be.
+///
+/// # Errors
+/// [`StoreError`] if the file cannot be read.
+pub fn read(path: &Path) -> Result<Vec<Event>, StoreError> {
+    let text = std::fs::read_to_string(path).map_err(|error| StoreError::new("read", path, error))?;
+    Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(text: &str) -> Event {
+        Event::Note { text: text.into() }
+    }
+
+    fn began(digest: &str) -> Event {
+        Event::Began {
+            digest: digest.into(),
+            candidate: "c".into(),
+            problem: "p".into(),
+            target: "cpu".into(),
+            provenance: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_log_goes_on_after_a_kill_and_starts_over_for_another_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), "one").unwrap();
+        log.push(began("one")).unwrap();
+        log.push(note("a")).unwrap();
+        drop(log);
+        let path = dir.path().join(FILE);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"event\":\"no").unwrap();
+        let again = Log::open(dir.path(), "one").unwrap();
+        assert_eq!(again.events(), [began("one"), note("a")]);
+        assert!(Log::open(dir.path(), "two").unwrap().events().is_empty());
+    }
+}

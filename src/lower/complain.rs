@@ -1,0 +1,75 @@
+//! What a person is told when lowering or code generation fails.
+
+use super::LowerError;
+use crate::{codegen::CodegenError, complaint::Complaint, frontend::mlir::FrontendError};
+use kinstr_passes::pipeline::PipelineError;
+
+impl From<&FrontendError> for Complaint {
+    fn from(error: &FrontendError) -> Self {
+        let text = error.to_string();
+        match error {
+            FrontendError::Read { .. } => {
+                Self::new("candidate::read", text).help("check the path and its permissions")
+            }
+            FrontendError::Kind { .. } => Self::new("candidate::kind", text)
+                .help("candidates are MLIR files (`.mlir`): linalg, scf, affine, vector, memref, math"),
+            FrontendError::Directive { .. } => Self::new("candidate::directive", text)
+                .help("known directives: `// kinstr: entry=NAME`, `// kinstr: pipeline=PASSES`"),
+            FrontendError::Parse { messages, .. } => {
+                let unknown = messages
+                    .iter()
+                    .any(|m| m.text.contains("unregistered dialect") || m.text.contains("not registered"));
+                let help = if unknown {
+                    "kinstr knows the dialects of upstream MLIR 22: lower others before handing the module over"
+                } else {
+                    "`kinstr opt FILE` parses and verifies a module without running it"
+                };
+                Self::new("candidate::mlir", text).messages(messages).help(help)
+            }
+        }
+    }
+}
+
+impl From<&LowerError> for Complaint {
+    fn from(error: &LowerError) -> Self {
+        let text = error.to_string();
+        match error {
+            LowerError::Pipeline(PipelineError::Parse { .. }) => {
+                Self::new("pipeline::parse", text).help("pass names are those of `mlir-opt-22 --help`")
+            }
+            LowerError::Pipeline(PipelineError::Run { messages, .. }) => {
+                Self::new("pipeline::run", text).messages(messages)
+            }
+            LowerError::Transform(_) => Self::new("candidate::entry", text),
+            LowerError::Probe(_) => {
+                Self::new("probe", text).help("`kinstr list probes` says where each probe goes in")
+            }
+            LowerError::Conversion(_) => Self::new("probe::conversion", text),
+            LowerError::Left { place, .. } => {
+                let complaint = Self::new("candidate::not-lowered", text)
+                    .help("give the candidate a pipeline (`// kinstr: pipeline=...`) or a transform schedule that lowers them");
+                match place {
+                    Some(place) => complaint.at(place, "first of them"),
+                    None => complaint,
+                }
+            }
+            LowerError::Translate { messages } => Self::new("translate", text).messages(messages),
+            LowerError::Import { messages } => Self::new("import", text).messages(messages),
+        }
+    }
+}
+
+impl From<&CodegenError> for Complaint {
+    fn from(error: &CodegenError) -> Self {
+        let text = error.to_string();
+        match error {
+            CodegenError::NoLinker { .. } => {
+                Self::new("codegen::linker", text).help("run scripts/setup, or install lld")
+            }
+            CodegenError::Link { .. } => Self::new("codegen::link", text).help(
+                "a candidate may call libm and libc; any other external function must be in its module",
+            ),
+            _ => Self::new("codegen", text),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Where the work and the time are: source lines and regions.
+
+use super::paint::{Ink, Page};
+use super::quantity::{bytes, count, percent, time};
+use super::table::{self, bar, left, right};
+use kinstr_trace::report::{HotLine, RegionRow, Report};
+use kinstr_trace::sites::Place;
+
+/// Lines and regions shown for one workload; the report has the rest.
+const SHOWN: usize = 8;
+/// Columns of a share bar.
+const BAR: usize = 14;
+
+/// Source lines of the workload with the most to say, by executed instructions.
+pub fn hot_lines(page: &mut Page, report: &Report) {
+    let Some(workload) = subject(report, report.hot_lines.iter().map(|line| line.workload)) else { return };
+    let lines: Vec<&HotLine> = report.hot_lines.iter().filter(|line| line.workload == workload).collect();
+    page.heading(&format!("Hot lines, workload {workload}, one launch"));
+    let names =
+        ["share of instructions", "", "line", "instructions", "flops", "in vectors", "moved", "calls"];
+    let header = table::header(&names.map(|name| (name, !matches!(name, "share of instructions" | "line"))));
+    let rows = lines.iter().take(SHOWN).map(|line| hot_line(line));
+    table::write(page, std::iter::once(header).chain(rows).collect());
+    more(page, lines.len());
+}
+
+fn hot_line(line: &HotLine) -> Vec<table::Cell> {
+    let vectors = line.vector_share.map(percent).unwrap_or_default();
+    vec![
+        left(bar(line.share, BAR)),
+        right(percent(line.share)),
+        left(short(&line.place)),
+        right(count(line.instructions as f64, "")),
+        right(count(line.flops as f64, "")),
+        right(vectors),
+        right(bytes(line.bytes as f64)),
+        right(count(line.calls as f64, "")),
+    ]
+}
+
+/// Timed regions of the same workload.
+pub fn regions(page: &mut Page, report: &Report) {
+    let Some(workload) = subject(report, report.regions.iter().map(|row| row.workload)) else { return };
+    let rows: Vec<&RegionRow> = report.regions.iter().filter(|row| row.workload == workload).collect();
+    page.heading(&format!("Regions, workload {workload}, probe cost subtracted"));
+    let names = ["share of time", "", "region", "line", "runs", "each", "total"];
+    let to_right = |name: &str| !matches!(name, "share of time" | "region" | "line");
+    let header = table::header(&names.map(|name| (name, to_right(name))));
+    let cells = rows.iter().take(SHOWN).map(|row| region(row));
+    table::write(page, std::iter::once(header).chain(cells).collect());
+    more(page, rows.len());
+}
+
+fn region(row: &RegionRow) -> Vec<table::Cell> {
+    let time_of = &row.time;
+    vec![
+        left(bar(time_of.share, BAR)),
+        right(percent(time_of.share)),
+        left(&time_of.name),
+        left(time_of.place.as_ref().map(short).unwrap_or_default()),
+        right(count(time_of.calls as f64, "")),
+        right(time(time_of.ns_per_call)),
+        right(time(time_of.ns_total)),
+    ]
+}
+
+/// The workload to show: that of the first diagnosis if there are rows of it, else of the first row.
+fn subject(report: &Report, mut present: impl Iterator<Item = usize> + Clone) -> Option<usize> {
+    let first = present.clone().next()?;
+    let diagnosed = report.diagnoses.first().map(|diagnosis| diagnosis.workload);
+    diagnosed.filter(|workload| present.any(|row| row == *workload)).or(Some(first))
+}
+
+fn more(page: &mut Page, total: usize) {
+    if total > SHOWN {
+        let more = page.ink(Ink::Faint, &format!("  … and {} more in the JSON report", total - SHOWN));
+        page.line(&more);
+    }
+}
+
+/// The place with the file's name only: the folders stand in the headline.
+fn short(place: &Place) -> String {
+    let file = place.file.rsplit('/').next().unwrap_or(&place.file);
+    format!("{file}:{}", place.line)
+}

@@ -1,0 +1,138 @@
+//! Artifacts by the digest of what they were made from, in the user's cache directory.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// The store could not be read or written: an infrastructure fault.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {error}", path.display())]
+#[allow(missing_docs)]
+pub struct StoreError {
+    action: &'static str,
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl StoreError {
+    /// Wraps an error of the file system.
+    pub fn new(action: &'static str, path: &Path, error: io::Error) -> Self {
+        Self { action, path: path.into(), error }
+    }
+}
+
+/// `$XDG_CACHE_HOME/kinstr`, by default `~/.cache/kinstr`; the system's temporary directory without a home.
+pub fn cache_dir() -> PathBuf {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("kinstr")
+}
+
+/// The digest of an artifact's inputs: each part's length and bytes, so that no two lists collide.
+pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// What this build of kinstr would do differently from another: version, size and age of the executable.
+pub fn build_identity() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let file = std::env::current_exe().ok().and_then(|path| path.metadata().ok());
+    let stamp = file.map_or(0, |meta| {
+        let age = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        age.map_or(0, |age| age.as_nanos())
+    });
+    format!("kinstr {version} {stamp}")
+}
+
+/// Directories of artifacts.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store under [`cache_dir`].
+    pub fn open() -> Self {
+        Self { root: cache_dir().join("artifacts") }
+    }
+
+    /// A store under `root`, for tests.
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The artifact of `digest`, made by `make` in an empty directory if it is not there, and whether it was.
+    /// An artifact appears by one rename: a killed or failed `make` leaves none.
+    ///
+    /// # Errors
+    /// Whatever `make` returns, or [`StoreError`].
+    pub fn get_or_make<E: From<StoreError>>(
+        &self,
+        digest: &str,
+        make: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(PathBuf, bool), E> {
+        let place = self.root.join(&digest[..2]).join(digest);
+        if place.is_dir() {
+            return Ok((place, true));
+        }
+        let parent = place.parent().unwrap_or(&self.root);
+        std::fs::create_dir_all(parent).map_err(|error| StoreError::new("create", parent, error))?;
+        let scratch = tempfile::Builder::new()
+            .prefix("making-")
+            .tempdir_in(parent)
+            .map_err(|error| StoreError::new("create a directory in", parent, error))?;
+        make(scratch.path())?;
+        match std::fs::rename(scratch.path(), &place) {
+            Ok(()) => drop(scratch.keep()),
+            // Somebody else was faster: theirs is as good.
+            Err(_) if place.is_dir() => {}
+            Err(error) => return Err(StoreError::new("move an artifact to", &place, error).into()),
+        }
+        Ok((place, false))
+    }
+}
+
+/// Writes a file by rename, so that no reader sees half of it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error| StoreError::new("write", path, error);
+    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed)?;
+    io::Write::write_all(&mut file, bytes).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifact_is_made_once_and_a_failed_one_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path().into());
+        let failed = store
+            .get_or_make("abcd", |dir| Err(StoreError::new("write", dir, io::Error::other("disk full"))));
+        assert!(failed.is_err());
+        let make =
+            |dir: &Path| std::fs::write(dir.join("a"), "1").map_err(|e| StoreError::new("write", dir, e));
+        assert!(!store.get_or_make("abcd", make).unwrap().1);
+        let (path, reused) = store.get_or_make("abcd", make).unwrap();
+        assert!(reused && path.join("a").is_file());
+    }
+
+    #[test]
+    fn digests_keep_parts_apart() {
+        assert_ne!(digest([&b"ab"[..], b"c"]), digest([&b"a"[..], b"bc"]));
+    }
+}

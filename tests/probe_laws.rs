@@ -1,0 +1,95 @@
+//! What holds for every probe, over every example: insert then strip is the identity, and no `kprobe` op
+//! survives conversion. A new probe is covered by being in its folder.
+
+use kinstr::{
+    codegen::{self, machine::Machine},
+    frontend::mlir::Source,
+    lower::{self, Mlir},
+};
+use kinstr_passes::{
+    probe::{self, Level, Probe},
+    probes,
+    transforms::strip_probes::strip_probes,
+};
+use kinstr_trace::layout::Mode;
+use melior::ir::Module;
+use std::path::PathBuf;
+
+fn examples() -> Vec<PathBuf> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(root)
+        .unwrap()
+        .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).into_iter().flatten())
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "mlir"))
+        .filter(|path| path.file_stem().is_some_and(|stem| stem != "reference"))
+        .collect();
+    found.sort();
+    assert!(found.len() >= 8, "too few examples: {found:?}");
+    found
+}
+
+fn text(module: &Module<'_>) -> String {
+    module.as_operation().to_string()
+}
+
+fn structured<'c>(mlir: &'c Mlir, path: &PathBuf) -> (lower::Structured<'c>, Vec<String>) {
+    let source = Source::read(path).unwrap();
+    let module = source.parse(&mlir.context, &mlir.messages).unwrap();
+    lower::structure(mlir, module, &source.directives)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn check_structured(path: &PathBuf, probe: &dyn Probe, mode: Mode) {
+    let mlir = Mlir::new().unwrap();
+    let (mut module, rest) = structured(&mlir, path);
+    let before = text(&module.module);
+    lower::insert_early(&mlir, &module, &[probe], mode).unwrap();
+    assert_ne!(text(&module.module), before, "{} inserted nothing into {}", probe.name(), path.display());
+    strip_probes(&mlir.context, &module.module);
+    assert_eq!(text(&module.module), before, "{} on {}", probe.name(), path.display());
+
+    let sites = lower::insert_early(&mlir, &module, &[probe], mode).unwrap();
+    lower::to_llvm_dialect(&mlir, &mut module, &rest, Some(&sites)).unwrap();
+    assert!(!text(&module.module).contains("kprobe."), "{} on {}", probe.name(), path.display());
+}
+
+fn check_optimized(path: &PathBuf, probe: &dyn Probe, mode: Mode) {
+    let mlir = Mlir::new().unwrap();
+    let (mut module, rest) = structured(&mlir, path);
+    lower::to_llvm_dialect(&mlir, &mut module, &rest, None).unwrap();
+    let llvm = inkwell::context::Context::create();
+    let code = lower::to_llvm_ir(&mlir, &module.module, &llvm).unwrap();
+    codegen::optimize(&code, &Machine::native().unwrap()).unwrap();
+
+    let imported = lower::import(&mlir, &code).unwrap();
+    let before = text(&imported);
+    probe::insert(&mlir.context, &imported, &[probe], None, mode).unwrap();
+    assert_ne!(text(&imported), before);
+    strip_probes(&mlir.context, &imported);
+    assert_eq!(text(&imported), before, "{} on {}", probe.name(), path.display());
+
+    let (converted, _) = lower::insert_late(&mlir, &code, &[probe], mode).unwrap();
+    assert!(!text(&converted).contains("kprobe."), "{} on {}", probe.name(), path.display());
+}
+
+fn check_all(mode: Mode) {
+    for path in examples() {
+        for probe in probes::ALL {
+            match probe.level() {
+                Level::Structured => check_structured(&path, *probe, mode),
+                Level::Optimized => check_optimized(&path, *probe, mode),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_probe_keeps_the_laws_when_aggregating() {
+    check_all(Mode::Aggregate);
+}
+
+#[test]
+fn every_probe_keeps_the_laws_when_tracing() {
+    check_all(Mode::Trace);
+}

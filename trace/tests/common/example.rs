@@ -1,0 +1,263 @@
+//! A report as an evaluation of a slow softmax gives it.
+#![allow(dead_code)]
+
+use kinstr_trace::diagnosis::{Class, Confidence, Diagnosis, Evidence, Potential, Severity};
+use kinstr_trace::peaks::{BandwidthLevel, Peaks};
+use kinstr_trace::report::*;
+use kinstr_trace::roofline::{Bound, RooflinePoint};
+use kinstr_trace::sites::Place;
+use kinstr_trace::synthesis::{Certificate, RegionTime};
+use kinstr_trace::tables::Losses;
+
+fn place(line: u32) -> Place {
+    Place { file: "examples/softmax/three_pass.mlir".to_owned(), line, column: 5 }
+}
+
+fn peaks() -> Peaks {
+    let level = |name: &str, capacity_bytes, gigabytes: f64| BandwidthLevel {
+        name: name.to_owned(),
+        capacity_bytes,
+        read_bytes_per_s: gigabytes * 1e9,
+        copy_bytes_per_s: gigabytes * 0.8e9,
+    };
+    Peaks {
+        device: "x86-64 AMD EPYC".to_owned(),
+        date: "2026-11-22".to_owned(),
+        threads: 1,
+        clock_hz: 3e9,
+        simd_lanes_f32: 16,
+        levels: vec![level("L2", 1 << 20, 98.0), level("L3", 32 << 20, 31.5), level("DRAM", 1 << 36, 14.2)],
+        fma_f32_scalar: 11.9e9,
+        fma_f32_vector: 188e9,
+        fma_f64_scalar: 11.9e9,
+        fma_f64_vector: 94e9,
+        call_ns: 1.3,
+    }
+}
+
+fn estimate(median_ns: f64, samples: u64) -> Estimate {
+    Estimate { median_ns, low_ns: median_ns * 0.992, high_ns: median_ns * 1.011, samples }
+}
+
+fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> WorkloadReport {
+    let bytes = (rows * 8) << 20;
+    let floor_ns = ms * 1e6 * fraction;
+    WorkloadReport {
+        index,
+        axes: [("M".to_owned(), rows), ("N".to_owned(), 1 << 20)].into(),
+        correctness: Some(Correctness {
+            passed: true,
+            bitwise: false,
+            max_abs: Some(2.3e-10),
+            max_rel: Some(4.1e-7),
+            max_ulp: Some(5),
+            tolerance: Some("auto: 64 ulp".to_owned()),
+            mismatch: None,
+            seeds: vec![1, 2, 3],
+            deterministic: Some(true),
+        }),
+        times: Some(Times {
+            candidate: estimate(ms * 1e6, 40),
+            reference: Some(estimate(ms * 1e6 * speedup, 40)),
+            stop: StopReason::IntervalTight,
+        }),
+        speedup: Some(Speedup { value: speedup, low: speedup * 0.98, high: speedup * 1.02 }),
+        roofline: Some(RooflinePoint {
+            flops: (rows * 50) << 20,
+            bytes,
+            level: "DRAM".to_owned(),
+            intensity: 6.25,
+            achieved_flops_per_s: ((rows * 50) << 20) as f64 / ms * 1e3,
+            achieved_bytes_per_s: bytes as f64 / ms * 1e3,
+            roof_flops_per_s: ((rows * 50) << 20) as f64 / floor_ns * 1e9,
+            fraction,
+            bound: Bound::Memory,
+            floor_ns,
+        }),
+        certificate: Some(Certificate {
+            clean_ns: ms * 1e6,
+            instrumented_ns: ms * 1.004e6,
+            ratio: 1.004,
+            clean_instructions: Some(412),
+            instrumented_instructions: Some(431),
+            clean_spills: Some(0),
+            instrumented_spills: Some(0),
+            clean_stack_bytes: Some(64),
+            instrumented_stack_bytes: Some(72),
+            probe_cost_ticks: Some(41.5),
+            outputs_identical: Some(true),
+        }),
+    }
+}
+
+fn diagnosis(name: &str, code: &str, line: u32, speedup: f64, confidence: f64) -> Diagnosis {
+    Diagnosis {
+        code: code.to_owned(),
+        name: name.to_owned(),
+        class: Class::Memory,
+        severity: Severity::of(speedup),
+        confidence: Confidence { value: confidence, why: "bytes are exact".to_owned() },
+        message: "separate loops sweep `x` 3 times; 3 of all 6 sweeps are redundant, refetch 192.0 MiB \
+                  from L3 and cost about 38 % of the time"
+            .to_owned(),
+        evidence: vec![
+            Evidence::new("redundant-sweeps", 3.0, "sweeps", "kernel-counters").against(0.0),
+            Evidence::new("redundant-bytes", 201_326_592.0, "B", "kernel-counters"),
+            Evidence::new("redundant-time-share", 0.382, "1", "peaks").against(0.0909),
+        ],
+        place: Some(place(line)),
+        region: Some("rows".to_owned()),
+        potential: Potential {
+            speedup,
+            model: "time / time without the redundant sweeps, each at its level's bandwidth".to_owned(),
+        },
+        workload: 0,
+    }
+}
+
+pub fn report() -> Report {
+    let diagnoses = vec![
+        diagnosis("redundant-passes", "KI0004", 12, 1.62, 0.9),
+        diagnosis("unvectorised", "KI0003", 18, 1.2, 0.75),
+    ];
+    let hot = |line, share, vector_share| HotLine {
+        workload: 0,
+        place: place(line),
+        share,
+        instructions: (share * 29e6) as u64,
+        flops: (share * 830e6) as u64,
+        vector_share: Some(vector_share),
+        bytes: (share * 400e6) as u64,
+        calls: 0,
+    };
+    let attempt = |number, fault, detail: Option<&str>| Attempt {
+        number,
+        wall_ms: Some(12.5),
+        fault,
+        detail: detail.map(str::to_owned),
+    };
+    let layer = |name: &str, status| Layer { name: name.to_owned(), status };
+    Report {
+        schema_version: SCHEMA_VERSION,
+        problem: "row-softmax".to_owned(),
+        candidate: "examples/softmax/three_pass.mlir".to_owned(),
+        target: "cpu".to_owned(),
+        verdict: Verdict::Correct,
+        verdict_detail: "within 64 ulp on 2 workloads, 3 seeds each".to_owned(),
+        fault: None,
+        speedup: Some(2.71),
+        primary: Some(PrimaryBottleneck::of(&diagnoses[0])),
+        workloads: vec![workload(0, 16, 35.2, 2.44, 0.32), workload(1, 1, 0.981, 3.01, 0.52)],
+        diagnoses,
+        regions: vec![RegionRow {
+            workload: 0,
+            time: RegionTime {
+                name: "rows".to_owned(),
+                place: Some(place(9)),
+                launches: 4,
+                calls: 4,
+                ns_total: 140.1e6,
+                ns_per_call: 35.02e6,
+                share: 0.995,
+            },
+        }],
+        hot_lines: vec![hot(18, 0.512, 1.0), hot(12, 0.301, 1.0), hot(25, 0.187, 0.5)],
+        system: Some(SystemSummary {
+            processor: Some("AMD EPYC".to_owned()),
+            cores: Some(2),
+            threads: Some(1),
+            minor_faults: Some(1203),
+            major_faults: Some(0),
+            voluntary_switches: Some(4),
+            involuntary_switches: Some(11),
+            peak_resident_bytes: Some(312 << 20),
+        }),
+        layers: vec![
+            layer("correctness", LayerStatus::Ran),
+            layer("performance", LayerStatus::Ran),
+            layer("system", LayerStatus::Ran),
+            layer(
+                "kernel-counters",
+                LayerStatus::Unavailable("perf_event_open: permission denied; block counters ran".to_owned()),
+            ),
+            layer("intra-kernel", LayerStatus::Ran),
+            layer("accelerator", LayerStatus::Unavailable("the target is a CPU".to_owned())),
+        ],
+        peaks: Some(peaks()),
+        losses: Losses::default(),
+        stages: vec![
+            StageReport {
+                name: "Lower".to_owned(),
+                digest: None,
+                reused: true,
+                attempts: vec![attempt(1, None, None)],
+            },
+            StageReport {
+                name: "Measure".to_owned(),
+                digest: None,
+                reused: false,
+                attempts: vec![
+                    attempt(
+                        1,
+                        Some(Fault::Infrastructure),
+                        Some("the worker could not be started: no memory"),
+                    ),
+                    attempt(2, None, None),
+                ],
+            },
+        ],
+        provenance: Provenance {
+            kinstr: "0.1.0".to_owned(),
+            llvm: "22.1.8".to_owned(),
+            device: "x86-64 AMD EPYC".to_owned(),
+            measured_at: Some("2026-11-22T07:00:00Z".to_owned()),
+            digests: [("candidate".to_owned(), "0f1e2d3c4b5a".to_owned())].into(),
+            versions: [("numpy".to_owned(), "2.3.1".to_owned())].into(),
+        },
+        notes: vec!["rule `call-overhead` skipped: no block counts".to_owned()],
+    }
+}
+
+/// The same problem, and a candidate that gets it wrong.
+pub fn incorrect() -> Report {
+    let right = report();
+    let mut workload = right.workloads[0].clone();
+    workload.times = None;
+    workload.speedup = None;
+    workload.roofline = None;
+    workload.certificate = None;
+    workload.correctness = Some(Correctness {
+        passed: false,
+        max_ulp: Some(1_203_991),
+        tolerance: Some("auto: 64 ulp".to_owned()),
+        mismatch: Some(Mismatch {
+            output: "y".to_owned(),
+            index: vec![0, 131_072],
+            expected: "9.5367e-7".to_owned(),
+            actual: "NaN".to_owned(),
+            wrong: 917_504,
+            compared: 16_777_216,
+            seed: 2,
+        }),
+        seeds: vec![1, 2],
+        deterministic: Some(false),
+        ..Correctness::default()
+    });
+    Report {
+        verdict: Verdict::Incorrect,
+        verdict_detail: "output `y` is outside the tolerance on workload 0".to_owned(),
+        fault: Some(Fault::Candidate),
+        speedup: None,
+        primary: None,
+        workloads: vec![workload],
+        diagnoses: vec![],
+        regions: vec![],
+        hot_lines: vec![],
+        system: None,
+        layers: right.layers[..1].to_vec(),
+        losses: Losses { dropped_records: 17, units_with_drops: 1, ..Losses::default() },
+        stages: vec![],
+        notes: vec![],
+        ..right
+    }
+}
