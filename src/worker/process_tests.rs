@@ -145,7 +145,7 @@ const ACT: &str = "KINSTR_TEST_PARENT_TO_KILL";
 fn parent_to_kill() {
     if std::env::var_os(ACT).is_some() {
         let process = shell(ANSWER);
-        println!("child {} ", process.id());
+        writeln!(std::io::stdout(), "child {} ", process.id()).unwrap();
         std::thread::sleep(60 * SECOND);
     }
 }
