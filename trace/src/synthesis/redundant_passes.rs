@@ -112,7 +112,7 @@ fn saved_share(
     time: f64,
 ) -> f64 {
     let saved = redundant.iter().map(|sweep| sweep.seconds).sum::<f64>() / workload.threads();
-    let streaming = saved + point.floor_ns * 1e-9;
+    let streaming = saved + point.memory_floor_ns * 1e-9;
     let slowdown = (time / streaming).clamp(1.0, SLOWDOWN);
     // Never all of the time: the floor stays.
     (saved * slowdown / time).min(1.0 - point.fraction.min(1.0)).max(0.0)
