@@ -27,6 +27,18 @@ impl Complaint {
         self
     }
 
+    /// What was said to do about it.
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The message and what its labels say, on one line: for reports.
+    pub fn summary(&self) -> String {
+        let labels = self.labels.iter().filter_map(|label| label.label());
+        let parts: Vec<&str> = self.message.lines().map(str::trim).chain(labels).collect();
+        parts.join("; ")
+    }
+
     /// Points at `place`. The first call decides the file that is shown; a file that cannot be read, or another
     /// one, is named in the message instead.
     #[must_use]
@@ -96,16 +108,6 @@ impl Diagnostic for Complaint {
     }
 }
 
-/// The known name nearest to `wanted`, if one is near enough to be a slip of the finger.
-pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(wanted, name), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,11 +117,5 @@ mod tests {
         let place = |line, column| Place { file: "f".into(), line, column };
         assert_eq!(offset_of("ab\ncd\n", &place(2, 2)), 4);
         assert_eq!(offset_of("ab\n", &place(9, 9)), 3);
-    }
-
-    #[test]
-    fn near_names_are_found_and_far_ones_are_not() {
-        assert_eq!(nearest("region-tiem", ["block-count", "region-time"]), Some("region-time"));
-        assert_eq!(nearest("zebra", ["block-count", "region-time"]), None);
     }
 }

@@ -12,7 +12,7 @@ use kinstr_passes::{
     transforms::strip_probes::strip_probes,
 };
 use kinstr_trace::layout::Mode;
-use melior::ir::{Module, operation::OperationLike};
+use melior::ir::Module;
 use std::path::PathBuf;
 
 fn examples() -> Vec<PathBuf> {
@@ -36,7 +36,8 @@ fn text(module: &Module<'_>) -> String {
 fn structured<'c>(mlir: &'c Mlir, path: &PathBuf) -> (lower::Structured<'c>, Vec<String>) {
     let source = Source::read(path).unwrap();
     let module = source.parse(&mlir.context, &mlir.messages).unwrap();
-    lower::structure(mlir, module, &source.directives).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    lower::structure(mlir, module, &source.directives)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn check_structured(path: &PathBuf, probe: &dyn Probe, mode: Mode) {

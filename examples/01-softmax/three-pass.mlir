@@ -1,4 +1,4 @@
-// Softmax in three sweeps over each row, every one of them vectorised. Needs: a CPU; N a multiple of 16.
+// Softmax over rows in three separate sweeps over the matrix, each of them vectorised. Needs: a CPU; N a multiple of 16.
 func.func @softmax(%x: memref<?x?xf32>, %y: memref<?x?xf32>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
@@ -12,18 +12,24 @@ func.func @softmax(%x: memref<?x?xf32>, %y: memref<?x?xf32>) {
   %rest = arith.remui %columns, %c16 : index
   %fits = arith.cmpi eq, %rest, %c0 : index
   cf.assert %fits, "the row length must be a multiple of 16"
+  %max = memref.alloc(%rows) : memref<?xf32>
+  %sum = memref.alloc(%rows) : memref<?xf32>
 
+  // First sweep: the maximum of each row.
   scf.for %i = %c0 to %rows step %c1 {
-    // First sweep: the maximum of the row.
     %maxima = scf.for %j = %c0 to %columns step %c16 iter_args(%m = %lowest) -> (vector<16xf32>) {
       %v = vector.transfer_read %x[%i, %j], %ninf {in_bounds = [true]} : memref<?x?xf32>, vector<16xf32>
       %next = arith.maximumf %m, %v fastmath<nnan,nsz> : vector<16xf32>
       scf.yield %next : vector<16xf32>
     }
-    %max = vector.reduction <maximumf>, %maxima : vector<16xf32> into f32
-    %shift = vector.broadcast %max : f32 to vector<16xf32>
+    %most = vector.reduction <maximumf>, %maxima : vector<16xf32> into f32
+    memref.store %most, %max[%i] : memref<?xf32>
+  }
 
-    // Second sweep: the exponentials, kept in y, and their sum.
+  // Second sweep: the exponentials, kept in y, and their sums.
+  scf.for %i = %c0 to %rows step %c1 {
+    %most = memref.load %max[%i] : memref<?xf32>
+    %shift = vector.broadcast %most : f32 to vector<16xf32>
     %sums = scf.for %j = %c0 to %columns step %c16 iter_args(%s = %zeros) -> (vector<16xf32>) {
       %v = vector.transfer_read %x[%i, %j], %ninf {in_bounds = [true]} : memref<?x?xf32>, vector<16xf32>
       %d = arith.subf %v, %shift : vector<16xf32>
@@ -32,17 +38,24 @@ func.func @softmax(%x: memref<?x?xf32>, %y: memref<?x?xf32>) {
       %next = arith.addf %s, %e : vector<16xf32>
       scf.yield %next : vector<16xf32>
     }
-    %sum = vector.reduction <add>, %sums : vector<16xf32> into f32
-    %inverse = arith.divf %one, %sum : f32
-    %scale = vector.broadcast %inverse : f32 to vector<16xf32>
+    %total = vector.reduction <add>, %sums : vector<16xf32> into f32
+    memref.store %total, %sum[%i] : memref<?xf32>
+  }
 
-    // Third sweep: divide by the sum.
+  // Third sweep: divide each row by its sum.
+  scf.for %i = %c0 to %rows step %c1 {
+    %total = memref.load %sum[%i] : memref<?xf32>
+    %inverse = arith.divf %one, %total : f32
+    %scale = vector.broadcast %inverse : f32 to vector<16xf32>
     scf.for %j = %c0 to %columns step %c16 {
       %e = vector.transfer_read %y[%i, %j], %ninf {in_bounds = [true]} : memref<?x?xf32>, vector<16xf32>
       %p = arith.mulf %e, %scale : vector<16xf32>
       vector.transfer_write %p, %y[%i, %j] {in_bounds = [true]} : vector<16xf32>, memref<?x?xf32>
     }
   }
+
+  memref.dealloc %max : memref<?xf32>
+  memref.dealloc %sum : memref<?xf32>
   return
 }
 

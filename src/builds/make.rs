@@ -19,10 +19,12 @@ pub fn make(source: &Source, probes: &Probes, machine: &Machine, dir: &Path) -> 
     let maker = Maker { source, machine, dir, mlir: Mlir::new()? };
     let llvm = inkwell::context::Context::create();
     let (clean_code, clean, signature) = maker.clean(&llvm)?;
-    let timing = maker.timing(&find(&probes.timing), probes.mode, &llvm)?;
+    let timing_probes = find(&probes.timing);
+    let timing = maker.timing(&timing_probes, Mode::Aggregate, "timing", &llvm)?;
+    let timeline = maker.timing(&timing_probes, Mode::Trace, "timeline", &llvm)?;
     let counting = maker.counting(&find(&probes.counting), &clean_code, &llvm)?;
     let scalars = signature.arguments.iter().map(|argument| argument.kind == Kind::Scalar).collect();
-    let manifest = Manifest { entry: signature.name, scalars, clean, timing, counting };
+    let manifest = Manifest { entry: signature.name, scalars, clean, timing, timeline, counting };
     let json = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })?;
     write(dir, "manifest.json", &json)
@@ -65,6 +67,7 @@ impl Maker<'_> {
         &self,
         probes: &[&dyn Probe],
         mode: Mode,
+        name: &str,
         llvm: &inkwell::context::Context,
     ) -> Result<Instrumented, BuildError> {
         if probes.is_empty() {
@@ -79,7 +82,7 @@ impl Maker<'_> {
         lower::to_llvm_dialect(&self.mlir, &mut structured, &rest, Some(&sites))?;
         let code = lower::to_llvm_ir(&self.mlir, &structured.module, llvm)?;
         codegen::optimize(&code, self.machine)?;
-        Ok(Instrumented::Built(self.emit(&code, "timing", Some(sites))?))
+        Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
     }
 
     /// Counters go in late, into the code that the clean build runs.

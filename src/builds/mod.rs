@@ -10,7 +10,7 @@ use crate::{
     store::{Store, StoreError, build_identity, digest},
 };
 use kinstr_passes::transforms::adapt_entry::Signature;
-use kinstr_trace::{layout::Mode, sites::SiteTable};
+use kinstr_trace::sites::SiteTable;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -40,24 +40,18 @@ pub struct Probes {
     pub timing: Vec<String>,
     /// Counting probes by name; optimised level.
     pub counting: Vec<String>,
-    /// What the timing probes record. Counting probes always aggregate.
-    pub mode: Mode,
 }
 
 impl Default for Probes {
     fn default() -> Self {
-        Self {
-            timing: vec!["region-time".into()],
-            counting: vec!["block-count".into()],
-            mode: Mode::Aggregate,
-        }
+        Self { timing: vec!["region-time".into()], counting: vec!["block-count".into()] }
     }
 }
 
 impl Probes {
     /// No probes at all: what a reference in MLIR needs.
     pub fn none() -> Self {
-        Self { timing: Vec::new(), counting: Vec::new(), mode: Mode::Aggregate }
+        Self { timing: Vec::new(), counting: Vec::new() }
     }
 }
 
@@ -103,6 +97,8 @@ pub struct Manifest {
     pub clean: Build,
     /// With timing probes.
     pub timing: Instrumented,
+    /// With timing probes that record every event.
+    pub timeline: Instrumented,
     /// With counting probes.
     pub counting: Instrumented,
 }

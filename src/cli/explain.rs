@@ -1,7 +1,7 @@
 //! `kinstr explain`: what a probe measures, what a diagnosis means.
 
 use super::{Failure, exit, print};
-use crate::complaint::{Complaint, nearest};
+use crate::{complaint::Complaint, near};
 use clap::Args;
 use kinstr_passes::{probe, probes};
 use kinstr_trace::synthesis;
@@ -16,9 +16,9 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<u8, Failure> {
     let wanted = options.name.as_str();
     let text = match probe::find(wanted) {
-        Some(probe) => probe::docs(probe),
+        Some(probe) => format!("# {wanted}\n\n{}", probe::docs(probe)),
         None => match synthesis::rules().iter().find(|rule| rule.name == wanted || rule.code == wanted) {
-            Some(rule) => rule.docs(),
+            Some(rule) => format!("# {} ({})\n\n{}", rule.name, rule.code, rule.docs()),
             None => return Err(unknown(wanted)),
         },
     };
@@ -27,11 +27,8 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
 }
 
 fn unknown(wanted: &str) -> Failure {
-    let names =
-        probes::ALL.iter().map(|probe| probe.name()).chain(synthesis::rules().iter().map(|rule| rule.name));
+    let rules = synthesis::rules().iter().map(|rule| rule.name);
+    let names: Vec<&str> = probes::ALL.iter().map(|probe| probe.name()).chain(rules).collect();
     let complaint = Complaint::new("explain::unknown", format!("nothing is called `{wanted}`"));
-    Failure::usage(match nearest(wanted, names) {
-        Some(near) => complaint.help(format!("did you mean `{near}`?")),
-        None => complaint.help("`kinstr list` names what can be explained"),
-    })
+    Failure::usage(complaint.help(near::hint(wanted, names)))
 }

@@ -3,9 +3,10 @@
 use super::{Failure, exit, print};
 use crate::{
     codegen::{self, CodegenError, machine::Machine},
-    complaint::{Complaint, nearest},
+    complaint::Complaint,
     frontend::mlir::Source,
     lower::{self, LowerError, Mlir, pipelines},
+    near,
 };
 use clap::{Args, ValueEnum};
 use kinstr_passes::{
@@ -96,12 +97,9 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
 
 fn find_probe(name: &str) -> Result<&'static dyn Probe, Failure> {
     probe::find(name).ok_or_else(|| {
-        let names = kinstr_passes::probes::ALL.iter().map(|probe| probe.name());
+        let names: Vec<&str> = kinstr_passes::probes::ALL.iter().map(|probe| probe.name()).collect();
         let complaint = Complaint::new("opt::probe", format!("no probe is called `{name}`"));
-        Failure::usage(match nearest(name, names) {
-            Some(near) => complaint.help(format!("did you mean `{near}`?")),
-            None => complaint.help("`kinstr list probes` names them"),
-        })
+        Failure::usage(complaint.help(near::hint(name, names)))
     })
 }
 

@@ -109,3 +109,9 @@ pub fn write_library(object: &[u8], library: &Path) -> Result<(), CodegenError> 
         .map_err(|error| CodegenError::Write { path: object_path.display().to_string(), error })?;
     link::shared_library(&object_path, library)
 }
+
+/// Version of the LLVM that is linked, e.g. `22.1.8`.
+pub fn llvm_version() -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    format!("{major}.{minor}.{patch}")
+}

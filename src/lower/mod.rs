@@ -13,6 +13,7 @@ use kinstr_passes::{
     transforms::{
         TransformError,
         adapt_entry::{Signature, adapt_entry, find_entry, signature_of},
+        expand_copies::expand_strided_copies,
         lower_intent::lower_intent,
         wrap_entry::wrap_entry,
     },
@@ -110,6 +111,7 @@ pub fn structure<'c>(
     if rest.is_empty() && holds_tensors(&module) {
         run(mlir, &mut module, pipelines::CPU_STRUCTURED)?;
     }
+    expand_strided_copies(&mlir.context, &module)?;
     Ok((Structured { module, signature }, rest))
 }
 

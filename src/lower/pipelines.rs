@@ -3,8 +3,8 @@
 /// CPU, first half: linalg on tensors to linalg and loops on memrefs. Elementwise ops are fused, results are
 /// computed in the output buffers, temporaries are allocated and freed once. Run where a module holds tensors.
 ///
-/// Named ops are generalised so that they fuse, and get their names back at the end: they name the regions.
-pub const CPU_STRUCTURED: &str = "inline,convert-elementwise-to-linalg,convert-tensor-to-linalg,\
+/// Masks are lowered first, because deallocation breaks masked transfers. Named ops are generalised so that they fuse, and get their names back at the end: they name the regions.
+pub const CPU_STRUCTURED: &str = "inline,func.func(lower-vector-mask),convert-elementwise-to-linalg,convert-tensor-to-linalg,\
 linalg-generalize-named-ops,canonicalize,cse,linalg-fuse-elementwise-ops,canonicalize,cse,\
 eliminate-empty-tensors,empty-tensor-to-alloc-tensor,\
 one-shot-bufferize{bufferize-function-boundaries=true function-boundary-type-conversion=identity-layout-map},\

@@ -1,6 +1,7 @@
 //! Module rewrites that are not probes. Verb-object names, one file each.
 
 pub mod adapt_entry;
+pub mod expand_copies;
 pub mod lower_intent;
 pub mod strip_probes;
 pub mod wrap_entry;

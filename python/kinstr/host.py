@@ -1,0 +1,194 @@
+"""The process that hosts a reference: `python -m kinstr.host`.
+
+Requests are JSON objects, one a line, on standard input. Replies go to descriptor 3, one a line, each with the
+`nonce` of its request and either `ok` or `error`. Whatever the reference prints goes to standard error. Everything
+runs on one thread, as candidates for the CPU do.
+
+| op | fields | does |
+|---|---|---|
+| `load` | `path`, `function` (null for KernelBench) | imports the reference |
+| `describe` | `seed` | KernelBench: names, element types and shapes |
+| `bind` | `fd`, `buffers` | maps the arena; a buffer is `{name, role, offset, dtype, shape}` |
+| `fill` | `seed` | KernelBench: makes model and inputs, and writes them to the input buffers |
+| `take` | | copies the input buffers, so that no run sees them change |
+| `run` | `calls`, `store` | calls the reference; with `store`, writes the last outputs to the output buffers |
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+from typing import Any, Callable, Dict, List, Optional, TextIO
+
+# Before NumPy or PyTorch are imported, for they read these once.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+from . import loading  # noqa: E402
+from .kernelbench import KernelBench  # noqa: E402
+from .refusal import Refusal, from_exception  # noqa: E402
+from .tensors import Buffer, NumpyTensors, TorchTensors, as_list, store  # noqa: E402
+
+#: The descriptor of replies.
+REPLIES = 3
+
+
+class Host:
+    """One reference, from `load` to the last `run`."""
+
+    def __init__(self) -> None:
+        self.path = ""
+        self.kind = ""
+        self.tensors: Any = None
+        self.function: Optional[Callable[..., Any]] = None
+        self.kernelbench: Optional[KernelBench] = None
+        self.memory: Optional[mmap.mmap] = None
+        self.inputs: List[Buffer] = []
+        self.outputs: List[Buffer] = []
+        self.input_views: List[Any] = []
+        self.output_views: List[Any] = []
+        self.arguments: List[Any] = []
+
+    def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Imports the reference."""
+        self.path = os.path.realpath(request["path"])
+        self.kind = loading.kind_of(self.path)
+        if request["function"] is None and self.kind != loading.KERNELBENCH:
+            raise self._not_kernelbench()
+        try:
+            self.tensors = NumpyTensors() if self.kind == loading.NUMPY else TorchTensors()
+        except ModuleNotFoundError as error:
+            raise from_exception(error, self.path, "being loaded") from error
+        module = loading.import_file(self.path)
+        if self.kind == loading.KERNELBENCH:
+            for name in loading.KERNELBENCH_NAMES:
+                loading.function_of(module, name, self.path)
+            self.kernelbench = KernelBench(module, self.path, self.tensors)
+            self.function = self.kernelbench.forward
+        else:
+            self.function = loading.function_of(module, request["function"], self.path)
+        versions = [f"python {sys.version.split()[0]}", self.tensors.version()]
+        return {"kind": self.kind, "threads": 1, "versions": versions}
+
+    def describe(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """KernelBench: what the problem's inputs, state and outputs are."""
+        return self._kernelbench().describe(request["seed"])
+
+    def bind(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Maps the arena."""
+        buffers = [Buffer.parse(fields) for fields in request["buffers"]]
+        self.memory = mmap.mmap(request["fd"], 0)
+        self.inputs = [buffer for buffer in buffers if buffer.role == "input"]
+        self.outputs = [buffer for buffer in buffers if buffer.role == "output"]
+        self.input_views = [self.tensors.view(self.memory, buffer) for buffer in self.inputs]
+        self.output_views = [self.tensors.view(self.memory, buffer) for buffer in self.outputs]
+        self.arguments = []
+        return {}
+
+    def fill(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """KernelBench: writes fresh inputs and state to the arena."""
+        inputs, state = self._kernelbench().make(request["seed"])
+        store(self.tensors, self.inputs, self.input_views, inputs + state, "get_inputs with the model's state")
+        return {}
+
+    def take(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+        """Copies the inputs out of the arena."""
+        copies = [self.tensors.copy_of(view) for view in self.input_views]
+        if self.kernelbench is None:
+            self.arguments = copies
+        elif self.kernelbench.model is None:
+            raise Refusal("protocol", "`take` before `fill`")
+        else:
+            inputs = len(copies) - len(self.kernelbench.model.state_dict())
+            self.arguments = copies[:inputs]
+            self.kernelbench.load_state(copies[inputs:])
+        return {}
+
+    def run(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Calls the reference."""
+        result = None
+        try:
+            for _ in range(request["calls"]):
+                result = self._call()
+        except Refusal:
+            raise
+        except BaseException as error:
+            raise from_exception(error, self.path, "running") from error
+        if request.get("store"):
+            store(self.tensors, self.outputs, self.output_views, as_list(result), "the reference")
+            self._refuse_changed_inputs()
+        return {}
+
+    def _call(self) -> Any:
+        if self.function is None:
+            raise Refusal("protocol", "`run` before `load`")
+        if self.kind == loading.NUMPY:
+            return self.function(*self.arguments)
+        with self.tensors.torch.no_grad():
+            return self.function(*self.arguments)
+
+    def _refuse_changed_inputs(self) -> None:
+        """A reference that changes its inputs gives something else on every call."""
+        for buffer, view, argument in zip(self.inputs, self.input_views, self.arguments):
+            if not self.tensors.same_bits(view, argument):
+                raise Refusal(
+                    "changes-input",
+                    f"the reference changes its input `{buffer.name}`",
+                    "copy it first, with .copy() in NumPy or .clone() in PyTorch",
+                    file=self.path,
+                )
+
+    def _kernelbench(self) -> KernelBench:
+        if self.kernelbench is None:
+            raise self._not_kernelbench()
+        return self.kernelbench
+
+    def _not_kernelbench(self) -> Refusal:
+        names = ", ".join(loading.KERNELBENCH_NAMES)
+        return Refusal(
+            "not-kernelbench",
+            f"{self.path} is not a KernelBench file, which would define {names}",
+            "a reference alone is no problem: name it in the `reference` of a .toml file",
+            file=self.path,
+        )
+
+    OPS = {"load": load, "describe": describe, "bind": bind, "fill": fill, "take": take, "run": run}
+
+    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """The reply to a request, without its nonce."""
+        op = self.OPS.get(request.get("op", ""))
+        try:
+            if op is None:
+                raise Refusal("protocol", f"unknown op `{request.get('op')}`")
+            return {"ok": op(self, request)}
+        except Refusal as refusal:
+            return {"error": refusal.reply()}
+
+
+def serve(requests: TextIO, replies: TextIO) -> None:
+    """Answers requests until there are no more."""
+    host = Host()
+    for line in requests:
+        request = json.loads(line)
+        reply = host.answer(request)
+        reply["nonce"] = request.get("nonce")
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+def main() -> None:
+    """Takes standard input and descriptor 3 for itself, so that the reference gets at neither, and serves."""
+    sys.dont_write_bytecode = True
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    replies = os.fdopen(REPLIES, "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    serve(requests, replies)
+
+
+if __name__ == "__main__":
+    main()

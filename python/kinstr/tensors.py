@@ -1,0 +1,207 @@
+"""Tensors in shared memory, seen as NumPy arrays or as PyTorch tensors.
+
+NumPy and PyTorch are imported only by the reference's kind, for PyTorch takes seconds.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import Any, Dict, List, Sequence, Tuple
+
+from .refusal import Refusal
+
+#: kinstr's names of element types, with those NumPy and PyTorch share.
+DTYPES: Dict[str, str] = {
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f32": "float32",
+    "f64": "float64",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "index": "int64",
+    "u8": "uint8",
+    "bool": "bool",
+}
+
+#: The other way round; `int64` is `i64`, for `index` is a word of problem files only.
+NAMES: Dict[str, str] = {python: name for name, python in DTYPES.items() if name != "index"}
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One tensor of the arena."""
+
+    name: str
+    role: str
+    offset: int
+    dtype: str
+    shape: Tuple[int, ...]
+
+    @staticmethod
+    def parse(fields: Dict[str, Any]) -> "Buffer":
+        """From a request."""
+        return Buffer(fields["name"], fields["role"], fields["offset"], fields["dtype"], tuple(fields["shape"]))
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        product = 1
+        for extent in self.shape:
+            product *= extent
+        return product
+
+
+class NumpyTensors:
+    """How NumPy sees the arena."""
+
+    def __init__(self) -> None:
+        import numpy
+
+        self.np = numpy
+
+    def version(self) -> str:
+        """The library's."""
+        return f"numpy {self.np.__version__}"
+
+    def view(self, memory: mmap.mmap, buffer: Buffer) -> Any:
+        """The buffer itself; writing to the view writes to the arena."""
+        if buffer.dtype == "bf16":
+            raise Refusal("unsupported", f"NumPy has no bf16, the type of `{buffer.name}`", "use a PyTorch reference")
+        dtype = self.np.dtype(DTYPES[buffer.dtype])
+        return self.np.ndarray(buffer.shape, dtype, memory, buffer.offset)
+
+    def copy_of(self, view: Any) -> Any:
+        """A copy of its own, which the reference cannot write to."""
+        copy = view.copy()
+        copy.flags.writeable = False
+        return copy
+
+    def same_bits(self, one: Any, other: Any) -> bool:
+        """Whether the contents are equal bit by bit, NaN included."""
+        return bool(one.tobytes() == other.tobytes())
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether it is an array, or a NumPy scalar."""
+        return isinstance(value, (self.np.ndarray, self.np.generic))
+
+    def dtype_of(self, tensor: Any) -> str:
+        """The element type's name in Python."""
+        return str(tensor.dtype)
+
+    def conversion(self, dtype: str) -> str:
+        """What to write to get this element type."""
+        return f"convert it: .astype(numpy.{dtype})"
+
+    def store(self, view: Any, value: Any) -> None:
+        """Writes the value over the buffer, whatever its strides."""
+        view[...] = value
+
+
+class TorchTensors:
+    """How PyTorch sees the arena."""
+
+    def __init__(self) -> None:
+        import torch
+
+        # One thread, as candidates have on the CPU.
+        torch.set_num_threads(1)
+        torch.set_num_interop_threads(1)
+        self.torch = torch
+
+    def version(self) -> str:
+        """The library's."""
+        return f"torch {self.torch.__version__}"
+
+    def view(self, memory: mmap.mmap, buffer: Buffer) -> Any:
+        """The buffer itself; writing to the view writes to the arena."""
+        dtype = getattr(self.torch, DTYPES[buffer.dtype])
+        if buffer.elements == 0:
+            return self.torch.empty(buffer.shape, dtype=dtype)
+        flat = self.torch.frombuffer(memory, dtype=dtype, count=buffer.elements, offset=buffer.offset)
+        return flat.reshape(buffer.shape)
+
+    def copy_of(self, view: Any) -> Any:
+        """A copy of its own."""
+        return view.clone()
+
+    def same_bits(self, one: Any, other: Any) -> bool:
+        """Whether the contents are equal bit by bit, NaN included."""
+        raw = self.torch.uint8
+        return bool(self.torch.equal(one.reshape(-1).view(raw), other.reshape(-1).view(raw)))
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether it is a tensor."""
+        return isinstance(value, self.torch.Tensor)
+
+    def dtype_of(self, tensor: Any) -> str:
+        """The element type's name in Python."""
+        return str(tensor.dtype).rsplit(".", 1)[-1]
+
+    def conversion(self, dtype: str) -> str:
+        """What to write to get this element type."""
+        return f"convert it: .to(torch.{dtype})"
+
+    def store(self, view: Any, value: Any) -> None:
+        """Writes the value over the buffer, whatever its strides."""
+        with self.torch.no_grad():
+            if self.is_tensor(value):
+                view.copy_(value)
+            else:
+                view.fill_(value)
+
+
+def as_list(result: Any) -> List[Any]:
+    """The outputs, whether there is one or a tuple of them."""
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def store(tensors: Any, buffers: Sequence[Buffer], views: Sequence[Any], values: Sequence[Any], giver: str) -> None:
+    """Writes the values that `giver` gave to the buffers, after checking that they are what the problem says."""
+    if len(values) != len(buffers):
+        given = "1 tensor" if len(values) == 1 else f"{len(values)} tensors"
+        raise Refusal(
+            "wrong-count",
+            f"{giver} returned {given}, the problem has {len(buffers)}",
+            "return a tuple with one tensor for each output, in the problem's order",
+            expected=len(buffers),
+            found=len(values),
+        )
+    checked = [_checked(tensors, buffer, value, giver) for buffer, value in zip(buffers, values)]
+    for view, value in zip(views, checked):
+        tensors.store(view, value)
+
+
+def _checked(tensors: Any, buffer: Buffer, value: Any, giver: str) -> Any:
+    if isinstance(value, (bool, int, float)) and buffer.shape == () and not tensors.is_tensor(value):
+        # A plain Python number has no element type of its own.
+        return value
+    if not tensors.is_tensor(value):
+        raise Refusal(
+            "not-a-tensor",
+            f"{giver} returned {type(value).__name__} for `{buffer.name}`, which is no tensor",
+            output=buffer.name,
+        )
+    shape = tuple(value.shape)
+    if shape != buffer.shape:
+        raise Refusal(
+            "wrong-shape",
+            f"{giver} returned shape {list(shape)} for `{buffer.name}`, the problem says {list(buffer.shape)}",
+            output=buffer.name,
+            expected=list(buffer.shape),
+            found=list(shape),
+        )
+    dtype = tensors.dtype_of(value)
+    if dtype != DTYPES[buffer.dtype]:
+        found = NAMES.get(dtype, dtype)
+        raise Refusal(
+            "wrong-dtype",
+            f"{giver} returned {found} for `{buffer.name}`, the problem says {buffer.dtype}",
+            tensors.conversion(DTYPES[buffer.dtype]),
+            output=buffer.name,
+            expected=buffer.dtype,
+            found=found,
+        )
+    return value

@@ -1,0 +1,152 @@
+//! Record memory: what an instrumented kernel writes, seen from the parent.
+
+use std::io;
+use std::mem::offset_of;
+use std::os::fd::BorrowedFd;
+
+use kinstr_trace::layout::{
+    Aggregate, MAGIC, Mode, STATE_BYTES, StateHeader, UNIT_HEADER_BYTES, UnitHeader, offset,
+};
+
+use crate::shared::Memory;
+
+/// Shape of a record memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordSpec {
+    /// Sites in the module.
+    pub site_count: u32,
+    /// Records per unit in trace mode; 0 in aggregate mode.
+    pub record_capacity: u64,
+    /// Units there is room for: threads, on a CPU.
+    pub unit_capacity: u32,
+    /// How probes record.
+    pub mode: Mode,
+    /// First 32 bytes of the digest of the module's `SiteTable`.
+    pub site_digest: [u8; 32],
+}
+
+impl RecordSpec {
+    fn unit_stride(&self) -> u64 {
+        offset::unit_stride(self.site_count, self.record_capacity)
+    }
+
+    /// Bytes of the memory: the header, the units, and one unit more, which takes what threads
+    /// without a unit write.
+    fn bytes(&self) -> Option<usize> {
+        let units = u64::from(self.unit_capacity).checked_add(1)?.checked_mul(self.unit_stride())?;
+        usize::try_from(units.checked_add(STATE_BYTES)?).ok()
+    }
+}
+
+/// Memory that a worker records into.
+#[derive(Debug)]
+pub struct RecordMemory {
+    spec: RecordSpec,
+    memory: Memory,
+}
+
+impl RecordMemory {
+    /// Empty memory for `spec`.
+    ///
+    /// # Errors
+    /// When it does not fit in memory.
+    pub fn new(spec: RecordSpec) -> io::Result<Self> {
+        let bytes = spec.bytes().ok_or(io::ErrorKind::OutOfMemory)?;
+        let mut records = Self { spec, memory: Memory::new(bytes)? };
+        records.clear();
+        Ok(records)
+    }
+
+    /// The descriptor to hand to a worker.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.memory.fd()
+    }
+
+    /// Bytes in all.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes().len()
+    }
+
+    /// Forgets all records. A worker must attach afterwards, or its threads keep their old units.
+    pub fn clear(&mut self) {
+        let (spec, stride) = (self.spec.clone(), self.spec.unit_stride());
+        let bytes = self.memory.bytes_mut();
+        bytes.fill(0);
+        let (state, units) = bytes.split_at_mut(STATE_BYTES as usize);
+        state[..MAGIC.len()].copy_from_slice(&MAGIC);
+        put(state, offset_of!(StateHeader, unit_stride), &stride.to_le_bytes());
+        put(state, offset_of!(StateHeader, unit_capacity), &spec.unit_capacity.to_le_bytes());
+        put(state, offset_of!(StateHeader, site_count), &spec.site_count.to_le_bytes());
+        put(state, offset_of!(StateHeader, record_capacity), &spec.record_capacity.to_le_bytes());
+        put(state, offset_of!(StateHeader, mode), &u32::from(spec.mode == Mode::Trace).to_le_bytes());
+        put(state, offset_of!(StateHeader, site_digest), &spec.site_digest);
+        for (id, unit) in (0_u32..).zip(units.chunks_exact_mut(stride as usize)) {
+            put(unit, offset_of!(UnitHeader, unit_id), &id.to_le_bytes());
+            put(unit, offset_of!(UnitHeader, record_capacity), &spec.record_capacity.to_le_bytes());
+            for site in 0..spec.site_count {
+                let min = offset::aggregate(site) as usize + offset_of!(Aggregate, min);
+                put(unit, min, &u64::MAX.to_le_bytes());
+            }
+        }
+    }
+
+    /// The record file: the memory up to the last used unit, with the addresses, which mean nothing
+    /// outside the worker, set to zero.
+    pub fn file(&self) -> Vec<u8> {
+        let used = offset_of!(StateHeader, units_used);
+        let memory = self.memory.bytes();
+        let mut count = [0; 4];
+        count.copy_from_slice(&memory[used..used + 4]);
+        // The candidate shares this memory and may have written anything.
+        let units = u32::from_le_bytes(count).min(self.spec.unit_capacity);
+        let end = STATE_BYTES as usize + units as usize * self.spec.unit_stride() as usize;
+        let mut file = memory[..end].to_vec();
+        put(&mut file, offset_of!(StateHeader, attach), &[0; 8]);
+        put(&mut file, offset_of!(StateHeader, units), &[0; 8]);
+        put(&mut file, used, &units.to_le_bytes());
+        file
+    }
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+const _: () = assert!(UNIT_HEADER_BYTES as usize == size_of::<UnitHeader>());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> RecordMemory {
+        let spec = RecordSpec {
+            site_count: 3,
+            record_capacity: 4,
+            unit_capacity: 2,
+            mode: Mode::Trace,
+            site_digest: [7; 32],
+        };
+        RecordMemory::new(spec).unwrap()
+    }
+
+    #[test]
+    fn an_unused_memory_makes_a_file_of_its_header() {
+        let file = memory().file();
+        assert_eq!(file.len(), STATE_BYTES as usize);
+        assert_eq!(file[..8], MAGIC);
+        assert_eq!(file[offset_of!(StateHeader, mode)], 1);
+    }
+
+    #[test]
+    fn a_wild_unit_count_is_cut_to_the_capacity() {
+        let mut records = memory();
+        put(records.memory.bytes_mut(), offset_of!(StateHeader, units_used), &[0xFF; 4]);
+        put(records.memory.bytes_mut(), offset_of!(StateHeader, units), &[1; 8]);
+        let file = records.file();
+        assert_eq!(file.len() as u64, STATE_BYTES + 2 * offset::unit_stride(3, 4));
+        assert_eq!(file[offset_of!(StateHeader, units_used)], 2);
+        assert_eq!(file[offset_of!(StateHeader, units)], 0);
+        let min = STATE_BYTES as usize + offset::aggregate(2) as usize + offset_of!(Aggregate, min);
+        assert_eq!(file[min..min + 8], [0xFF; 8]);
+    }
+}

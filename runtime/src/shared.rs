@@ -1,0 +1,160 @@
+//! Memory shared between kinstr and a child process through an inherited file descriptor.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+
+/// Bytes of a page.
+pub fn page_bytes() -> usize {
+    // SAFETY: sysconf reads a constant of the system.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// What a mapping may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: touching it is a fault.
+    None,
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+impl Access {
+    const fn protection(self) -> libc::c_int {
+        match self {
+            Self::None => libc::PROT_NONE,
+            Self::Read => libc::PROT_READ,
+            Self::Write => libc::PROT_READ | libc::PROT_WRITE,
+        }
+    }
+}
+
+/// Anonymous memory behind a descriptor. Its size is sealed, so that a child that shares it cannot
+/// shrink it under the parent.
+#[derive(Debug)]
+pub struct Memory {
+    file: OwnedFd,
+    mapping: Mapping,
+}
+
+impl Memory {
+    /// `bytes` zeroed bytes, mapped for writing. Pages that are never touched cost nothing.
+    ///
+    /// # Errors
+    /// When the system has no memory or address space left.
+    pub fn new(bytes: usize) -> io::Result<Self> {
+        // SAFETY: the name is a C string literal; a non-negative answer is a new descriptor.
+        let file = unsafe {
+            let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+            OwnedFd::from_raw_fd(check(libc::memfd_create(c"kinstr".as_ptr(), flags))?)
+        };
+        let file = File::from(file);
+        file.set_len(bytes as u64)?;
+        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+        // SAFETY: fcntl(F_ADD_SEALS) touches no memory.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+        let mapping = Mapping::new(file.as_fd(), bytes, Access::Write)?;
+        Ok(Self { file: file.into(), mapping })
+    }
+
+    /// The descriptor to hand to a child.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Our mapping.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// All bytes. A child that runs may write them meanwhile: read between its requests.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is readable for `len` bytes as long as `self` lives.
+        unsafe { std::slice::from_raw_parts(self.mapping.address(), self.mapping.len()) }
+    }
+
+    /// All bytes, to write.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the mapping is writable for `len` bytes as long as `self` lives, and `&mut self`
+        // makes this the only slice over it in this process.
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.address(), self.mapping.len()) }
+    }
+}
+
+/// A shared mapping of a descriptor, unmapped when dropped.
+#[derive(Debug)]
+pub struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread, and `Mapping` itself never dereferences.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `fd`.
+    ///
+    /// # Errors
+    /// When the descriptor does not allow the access or address space has run out.
+    pub fn new(fd: BorrowedFd<'_>, len: usize, access: Access) -> io::Result<Self> {
+        let protection = access.protection();
+        // SAFETY: a new mapping at an address the kernel chooses overlaps nothing of ours.
+        let base =
+            unsafe { libc::mmap(std::ptr::null_mut(), len, protection, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mapped at null"))?;
+        Ok(Self { base, len })
+    }
+
+    /// Maps descriptor number `fd`, inherited from the parent.
+    ///
+    /// # Errors
+    /// As [`Mapping::new`], and when the descriptor is not open.
+    pub fn inherited(fd: RawFd, len: usize, access: Access) -> io::Result<Self> {
+        if fd < 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        // SAFETY: the number is not -1, and nothing but mmap, which checks it, is done with it.
+        Self::new(unsafe { BorrowedFd::borrow_raw(fd) }, len, access)
+    }
+
+    /// Changes the access of the pages `start..end`, both multiples of the page size.
+    ///
+    /// # Errors
+    /// When the range does not lie within the mapping or the kernel refuses.
+    pub fn protect(&self, start: usize, end: usize, access: Access) -> io::Result<()> {
+        if start > end || end > self.len {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        // SAFETY: the range lies within this mapping, which only this object protects.
+        check(unsafe { libc::mprotect(self.address().add(start).cast(), end - start, access.protection()) })?;
+        Ok(())
+    }
+
+    /// First address.
+    pub fn address(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Bytes mapped.
+    #[allow(clippy::len_without_is_empty)] // an empty mapping cannot be made
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is what mmap gave, and nothing borrowed from `self` outlives it.
+        unsafe { libc::munmap(self.address().cast(), self.len) };
+    }
+}
+
+fn check(code: libc::c_int) -> io::Result<libc::c_int> {
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(code) }
+}

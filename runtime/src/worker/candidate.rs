@@ -1,0 +1,124 @@
+//! A candidate's library and the arguments of its entry.
+
+use std::ffi::{CStr, CString, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::protocol::{Argument, Refusal, RefusalKind};
+use crate::arena::Layout;
+use crate::shared::Mapping;
+
+type Entry = unsafe extern "C" fn(*mut *mut c_void);
+
+/// A loaded library, bound to its arguments. It is never unloaded: threads it started may still run.
+pub(super) struct Candidate {
+    handle: *mut c_void,
+    entry: Entry,
+    /// Storage that the pointers in `arguments` point into; words, so that it is aligned.
+    _storage: Vec<Vec<u64>>,
+    arguments: Vec<*mut c_void>,
+    _arena: Mapping,
+}
+
+impl Candidate {
+    /// Loads `library` and binds `arguments` to buffers of the mapped arena.
+    pub(super) fn load(
+        library: &Path,
+        entry: &str,
+        arguments: &[Argument],
+        arena: Mapping,
+        layout: &Layout,
+    ) -> Result<Self, Refusal> {
+        let mut storage = arguments
+            .iter()
+            .map(|argument| store(argument, &arena, layout))
+            .collect::<Result<Vec<_>, _>>()?;
+        let handle = open(library)?;
+        let Some(address) = find(handle, entry)? else {
+            let message = format!("`{}` has no function `{entry}`", library.display());
+            return Err(Refusal::new(RefusalKind::NoEntry, message));
+        };
+        // SAFETY: the library's builder gave the symbol this signature; that is the contract of
+        // `ENTRY_SYMBOL`, and a library that breaks it harms only this process.
+        let entry = unsafe { std::mem::transmute::<*mut c_void, Entry>(address) };
+        let arguments = storage.iter_mut().map(|words| words.as_mut_ptr().cast()).collect();
+        Ok(Self { handle, entry, _storage: storage, arguments, _arena: arena })
+    }
+
+    /// Calls the entry `calls` times.
+    pub(super) fn run(&mut self, calls: u32) {
+        for _ in 0..calls {
+            // SAFETY: the arguments point to live storage of the layout the entry expects. What the
+            // candidate does with them is its own affair, and why it runs in a process of its own.
+            unsafe { (self.entry)(self.arguments.as_mut_ptr()) };
+        }
+    }
+
+    /// Address of the exported variable `name`.
+    pub(super) fn variable(&self, name: &str) -> Result<Option<*mut c_void>, Refusal> {
+        find(self.handle, name)
+    }
+}
+
+/// The words that `args[i]` points to.
+fn store(argument: &Argument, arena: &Mapping, layout: &Layout) -> Result<Vec<u64>, Refusal> {
+    match argument {
+        Argument::Memref { buffer, shape } => descriptor(*buffer, shape, arena, layout),
+        Argument::Scalar { bytes } if bytes.len() <= 16 => Ok(words(bytes)),
+        Argument::Scalar { .. } => Err(bad_request("a scalar has at most 16 bytes")),
+    }
+}
+
+fn descriptor(buffer: usize, shape: &[i64], arena: &Mapping, layout: &Layout) -> Result<Vec<u64>, Refusal> {
+    let buffer = layout.buffers.get(buffer).ok_or_else(|| bad_request("there is no such buffer"))?;
+    let elements = shape.iter().try_fold(1_i64, |elements, size| elements.checked_mul((*size).max(0)));
+    let bytes = elements.and_then(|elements| elements.checked_mul(buffer.element_bytes as i64));
+    if bytes != Some(buffer.bytes as i64) {
+        return Err(bad_request(&format!("shape {shape:?} does not fill buffer `{}`", buffer.name)));
+    }
+    let data = arena.address() as u64 + buffer.offset as u64;
+    let sizes = shape.iter().map(|size| *size as u64);
+    let strides = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product::<i64>() as u64);
+    Ok([data, data, 0].into_iter().chain(sizes).chain(strides).collect())
+}
+
+fn words(bytes: &[u8]) -> Vec<u64> {
+    let mut padded = [0; 16];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    let value = u128::from_ne_bytes(padded);
+    vec![value as u64, (value >> 64) as u64]
+}
+
+fn open(library: &Path) -> Result<*mut c_void, Refusal> {
+    let path =
+        CString::new(library.as_os_str().as_bytes()).map_err(|_| bad_request("a path with a zero byte"))?;
+    // SAFETY: `path` is a C string. The library's constructors run here, in this process only.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    if handle.is_null() {
+        return Err(Refusal::new(RefusalKind::DoesNotLoad, last_error()));
+    }
+    Ok(handle)
+}
+
+fn find(handle: *mut c_void, name: &str) -> Result<Option<*mut c_void>, Refusal> {
+    let name = CString::new(name).map_err(|_| bad_request("a name with a zero byte"))?;
+    // SAFETY: the handle is open and `name` is a C string.
+    let address = unsafe { libc::dlsym(handle, name.as_ptr()) };
+    Ok((!address.is_null()).then_some(address))
+}
+
+fn last_error() -> String {
+    // SAFETY: dlerror answers null or a C string that is valid until the next call on this thread.
+    unsafe {
+        let text = libc::dlerror();
+        if text.is_null() {
+            "unknown error".into()
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
+    }
+}
+
+fn bad_request(message: &str) -> Refusal {
+    Refusal::new(RefusalKind::BadRequest, message)
+}

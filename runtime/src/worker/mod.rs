@@ -1,0 +1,174 @@
+//! The worker: a process that runs candidate code for its parent.
+//!
+//! It serves the requests of [`protocol`] over the transport that the parent's `src/worker/process.rs`
+//! describes. It holds no clock, no expected output and no verdict: those stay with the parent.
+
+mod attach;
+mod candidate;
+mod control;
+pub mod protocol;
+mod signals;
+mod stack;
+
+use std::fs::File;
+use std::io::{self, BufRead, Write};
+use std::os::fd::FromRawFd;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use control::{CONTROL_BYTES, CONTROL_FD, Control, LastSignal, Phase};
+
+use crate::arena;
+use crate::confine::{FIRST_FD, forbid_leaving, limit_address_space};
+use crate::peaks;
+use crate::shared::{Access, Mapping};
+use attach::Attachment;
+use candidate::Candidate;
+use protocol::{Loaded, Refusal, RefusalKind, Request};
+
+/// Exit status of a worker that could not serve.
+const EXIT_INTERNAL: i32 = 70;
+
+/// Serves the parent until it closes our standard input. Never returns.
+pub fn main() -> ! {
+    let error = start();
+    // Into the parent's capture: a worker has no other place to say it.
+    let _ = writeln!(io::stderr(), "kinstr worker: {error}");
+    leave(EXIT_INTERNAL)
+}
+
+fn start() -> io::Error {
+    let control = match Mapping::inherited(CONTROL_FD, CONTROL_BYTES, Access::Write) {
+        Ok(mapping) => Box::leak(Box::new(mapping)),
+        Err(error) => return error,
+    };
+    match Control::at(control) {
+        Some(control) => stack::run_on_known_stack(control, serve_and_leave),
+        None => io::ErrorKind::InvalidData.into(),
+    }
+}
+
+fn serve_and_leave(control: &'static Control) -> ! {
+    let served = signals::install(control).and_then(|()| Server::new(control).serve());
+    if let Err(error) = &served {
+        let _ = writeln!(io::stderr(), "kinstr worker: {error}");
+    }
+    leave(if served.is_ok() { 0 } else { EXIT_INTERNAL })
+}
+
+/// Ends the process at once: the candidate's exit handlers are not to run in our name.
+fn leave(status: i32) -> ! {
+    // SAFETY: _exit takes a number and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    nonce: String,
+    #[serde(flatten)]
+    request: Request,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    nonce: String,
+    #[serde(flatten)]
+    result: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Ok(Value),
+    Error(Refusal),
+}
+
+struct Server {
+    control: &'static Control,
+    candidate: Option<Candidate>,
+    attachment: Option<Attachment>,
+}
+
+impl Server {
+    fn new(control: &'static Control) -> Self {
+        Self { control, candidate: None, attachment: None }
+    }
+
+    fn serve(mut self) -> io::Result<()> {
+        // SAFETY: the parent made descriptor 3 the reply channel, and nobody else here owns it.
+        let mut replies = unsafe { File::from_raw_fd(FIRST_FD) };
+        for line in io::stdin().lock().lines() {
+            let envelope: Envelope = serde_json::from_str(&line?)?;
+            let result = self.answer(envelope.request).map_or_else(Outcome::Error, Outcome::Ok);
+            let mut reply = serde_json::to_vec(&Answer { nonce: envelope.nonce, result })?;
+            reply.push(b'\n');
+            replies.write_all(&reply)?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: Request) -> Result<Value, Refusal> {
+        match request {
+            Request::Load { library, entry, arguments, arena_fd, arena, memory } => {
+                let mapping = arena::map_inherited(arena_fd, &arena)?;
+                self.control.enter_arena(&mapping);
+                let confined_to_program = forbid_leaving();
+                let memory_limited = memory.is_none_or(|memory| limit_memory(self.control, memory));
+                self.control.enter(Phase::Loading);
+                let candidate = Candidate::load(&library, &entry, &arguments, mapping, &arena);
+                self.control.enter(Phase::Own);
+                self.attachment = None;
+                self.candidate = Some(candidate?);
+                Ok(json!(Loaded { confined_to_program, memory_limited }))
+            }
+            Request::Run { calls } => self.run(calls),
+            Request::Attach { records_fd, bytes } => {
+                self.attachment = None;
+                self.attachment = Some(Attachment::new(self.loaded()?, records_fd, bytes)?);
+                Ok(Value::Null)
+            }
+            Request::Detach => {
+                self.attachment = None;
+                Ok(Value::Null)
+            }
+            Request::Peaks { device, date } => Ok(json!(peaks::measure(device, date)?)),
+        }
+    }
+
+    fn run(&mut self, calls: u32) -> Result<Value, Refusal> {
+        let Self { control, candidate: Some(candidate), attachment } = self else {
+            return Err(nothing_loaded());
+        };
+        control.enter(Phase::Running);
+        match attachment {
+            Some(attachment) => attachment.record(calls, || candidate.run(calls)),
+            None => candidate.run(calls),
+        }
+        // SAFETY: flushes every C stream, so that what the candidate printed is seen by now and is not
+        // lost when the process is killed.
+        unsafe { libc::fflush(std::ptr::null_mut()) };
+        control.enter(Phase::Own);
+        Ok(Value::Null)
+    }
+
+    fn loaded(&self) -> Result<&Candidate, Refusal> {
+        self.candidate.as_ref().ok_or_else(nothing_loaded)
+    }
+}
+
+/// Limits the address space to what is mapped now and `memory` bytes more. The worker does this itself,
+/// because only it knows what it needed to get here.
+fn limit_memory(control: &Control, memory: u64) -> bool {
+    let limit = signals::address_space().map(|bytes| bytes.saturating_add(memory));
+    let limited = limit.is_some_and(limit_address_space);
+    if limited {
+        control.address_space_limit.store(limit.unwrap_or(0), Relaxed);
+    }
+    limited
+}
+
+fn nothing_loaded() -> Refusal {
+    Refusal::new(RefusalKind::BadRequest, "nothing is loaded")
+}

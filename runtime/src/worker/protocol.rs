@@ -1,0 +1,117 @@
+//! Requests that a worker serves.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arena::Layout;
+
+/// Name of the function a library exports: `void __kinstr_entry(void **args)`.
+pub const ENTRY_SYMBOL: &str = "__kinstr_entry";
+
+/// What a worker can be asked, as the `op` of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum Request {
+    /// Load a candidate's library and bind its arguments. Answers a [`Loaded`].
+    Load {
+        /// Shared library.
+        library: PathBuf,
+        /// Function to call, usually [`ENTRY_SYMBOL`].
+        entry: String,
+        /// Its arguments in order.
+        arguments: Vec<Argument>,
+        /// Descriptor number of the arena.
+        arena_fd: i32,
+        /// Where the buffers lie in it.
+        arena: Layout,
+        /// Bytes of address space it may add to what the worker has mapped by then.
+        memory: Option<u64>,
+    },
+    /// Call the entry this many times, one after the other. Zero measures the empty request.
+    Run {
+        /// Calls.
+        calls: u32,
+    },
+    /// Record from the next run on, into the inherited record memory.
+    Attach {
+        /// Descriptor number of the record memory.
+        records_fd: i32,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// Stop recording.
+    Detach,
+    /// Measure this machine's peaks. Answers a `Peaks`.
+    Peaks {
+        /// What to call the machine in the answer.
+        device: String,
+        /// Today, `YYYY-MM-DD`.
+        date: String,
+    },
+}
+
+/// Answer to [`Request::Load`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Whether the worker could forbid itself to run other programs and to signal other processes.
+    pub confined_to_program: bool,
+    /// Whether the limit on memory is in force, or none was asked for.
+    pub memory_limited: bool,
+}
+
+/// One argument of the entry. `args[i]` points to its storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Argument {
+    /// Storage is MLIR's descriptor `{ptr, ptr, i64 offset, i64 sizes[rank], i64 strides[rank]}` of a
+    /// dense row-major buffer (<https://mlir.llvm.org/docs/TargetLLVMIR/>).
+    Memref {
+        /// Index of the buffer in the arena.
+        buffer: usize,
+        /// Sizes, outermost first; empty for rank 0.
+        shape: Vec<i64>,
+    },
+    /// Storage is the value itself.
+    Scalar {
+        /// Its bytes, little-endian; at most 16.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Why a worker refuses a request: the reply's `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Stable kebab-case name of the cause.
+    pub kind: RefusalKind,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// Causes of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// The library cannot be loaded: most often it calls a function that nothing provides.
+    DoesNotLoad,
+    /// The library has no entry.
+    NoEntry,
+    /// The library has no `__kinstr_state`: it was built without probes.
+    NoState,
+    /// The request does not fit what the worker was given.
+    BadRequest,
+    /// The system refused.
+    System,
+}
+
+impl Refusal {
+    pub(super) fn new(kind: RefusalKind, message: impl ToString) -> Self {
+        Self { kind, message: message.to_string() }
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(RefusalKind::System, error)
+    }
+}

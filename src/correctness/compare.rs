@@ -1,0 +1,231 @@
+//! One output against the expected one.
+use super::{POISON, Tolerance};
+use crate::tensor::{DType, Element, TensorSpec, unravel, with_element};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How an output compares with the expected one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// The output.
+    pub output: String,
+    /// Elements compared.
+    pub elements: u64,
+    /// Every bit the same.
+    pub bitwise: bool,
+    /// Within the tolerance, everything considered.
+    pub passed: bool,
+    /// Largest distance in representable values, over the finite pairs.
+    pub max_ulp: u64,
+    /// Largest absolute error, over the finite pairs.
+    pub max_abs: f64,
+    /// Largest error relative to the expected element, over the finite pairs whose expected element is not zero.
+    pub max_rel: f64,
+    /// Elements outside the tolerance, of whatever kind.
+    pub mismatched: u64,
+    /// Elements among them that still hold the poison.
+    pub unwritten: u64,
+    /// Elements among them that are NaN on one side only.
+    pub nan_mismatches: u64,
+    /// Elements among them that are infinite on one side only, or with the other sign.
+    pub infinity_mismatches: u64,
+    /// Elements that are NaN on both sides, which counts as equal.
+    pub matching_nans: u64,
+    /// The first element outside the tolerance.
+    pub first: Option<Mismatch>,
+    /// The element with the largest error, where one is outside the tolerance; those that are not finite come first.
+    pub worst: Option<Mismatch>,
+    /// What it was held against.
+    pub tolerance: Tolerance,
+}
+
+/// One element that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mismatch {
+    /// Its index, one number an axis.
+    pub index: Vec<u64>,
+    /// What the candidate has, as text, for it may be NaN.
+    pub actual: String,
+    /// What the reference has.
+    pub expected: String,
+}
+
+/// The output cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("output `{output}` takes {expected} bytes; {found} were given to compare")]
+pub struct SizeError {
+    /// The output.
+    pub output: String,
+    /// Bytes it takes.
+    pub expected: usize,
+    /// Bytes given.
+    pub found: usize,
+}
+
+/// Compares an output with the expected one: bitwise first, and element by element where they differ.
+///
+/// An element that is NaN on both sides counts as equal; no other NaN ever does. An element that still holds
+/// [`POISON`] where the expected one does not was never written, whatever the tolerance.
+///
+/// # Errors
+/// When either buffer has another size than the output.
+pub fn compare(
+    output: &TensorSpec,
+    actual: &[u8],
+    expected: &[u8],
+    tolerance: Tolerance,
+) -> Result<Comparison, SizeError> {
+    let wrong_size = [actual.len(), expected.len()].into_iter().find(|found| *found != output.bytes());
+    if let Some(found) = wrong_size {
+        return Err(SizeError { output: output.name.clone(), expected: output.bytes(), found });
+    }
+    Ok(with_element!(output.dtype, E => compare_elements::<E>(output, actual, expected, tolerance)))
+}
+
+/// What one pair of elements is.
+enum Pair {
+    Same,
+    BothNan,
+    Finite { matches: bool },
+    Unwritten,
+    NanMismatch,
+    InfinityMismatch,
+}
+
+fn classify<E: Element>(actual: &[u8], expected: &[u8], tolerance: &Tolerance) -> Pair {
+    let is_nan = |bytes| E::read(bytes).to_f64().is_nan();
+    if actual == expected {
+        return if is_nan(actual) { Pair::BothNan } else { Pair::Same };
+    }
+    if actual.iter().all(|byte| *byte == POISON) {
+        return Pair::Unwritten;
+    }
+    let (a, e) = (E::read(actual), E::read(expected));
+    let (a_value, e_value) = (a.to_f64(), e.to_f64());
+    match (a_value.is_finite() && e_value.is_finite(), a_value.is_nan(), e_value.is_nan()) {
+        (true, ..) => Pair::Finite { matches: tolerance.matches(a, e) },
+        (false, true, true) => Pair::BothNan,
+        (false, false, false) => Pair::InfinityMismatch,
+        _ => Pair::NanMismatch,
+    }
+}
+
+fn compare_elements<E: Element>(
+    output: &TensorSpec,
+    actual: &[u8],
+    expected: &[u8],
+    tolerance: Tolerance,
+) -> Comparison {
+    let mut found = Comparison::equal(output, tolerance);
+    found.bitwise = actual == expected;
+    let (mut first, mut worst) = (None, None);
+    let mut worst_error = -1.0;
+    let pairs = actual.chunks_exact(E::BYTES).zip(expected.chunks_exact(E::BYTES));
+    for (position, (a, e)) in pairs.enumerate() {
+        let (wrong, error) = match classify::<E>(a, e, &tolerance) {
+            Pair::Same => continue,
+            Pair::BothNan => {
+                found.matching_nans += 1;
+                continue;
+            }
+            Pair::Finite { matches } => (!matches, found.measure(E::read(a), E::read(e))),
+            Pair::Unwritten => (true, found.count(|f| &mut f.unwritten)),
+            Pair::NanMismatch => (true, found.count(|f| &mut f.nan_mismatches)),
+            Pair::InfinityMismatch => (true, found.count(|f| &mut f.infinity_mismatches)),
+        };
+        if wrong {
+            found.mismatched += 1;
+            first.get_or_insert(position);
+            if error > worst_error {
+                (worst, worst_error) = (Some(position), error);
+            }
+        }
+    }
+    let at = |position: usize| mismatch::<E>(output, actual, expected, position);
+    (found.first, found.worst) = (first.map(at), worst.map(at));
+    found.passed = found.within_tolerance();
+    found
+}
+
+fn mismatch<E: Element>(output: &TensorSpec, actual: &[u8], expected: &[u8], position: usize) -> Mismatch {
+    let shown = |bytes: &[u8]| show::<E>(output.dtype, &bytes[position * E::BYTES..][..E::BYTES]);
+    Mismatch {
+        index: unravel(position as u64, &output.shape),
+        actual: shown(actual),
+        expected: shown(expected),
+    }
+}
+
+/// Shortest text that tells the element from its neighbours.
+fn show<E: Element>(dtype: DType, bytes: &[u8]) -> String {
+    match (dtype, E::read(bytes).to_f64()) {
+        (DType::F64, value) => format!("{value:?}"),
+        (DType::Bool, 0.0) => "false".to_owned(),
+        (DType::Bool, 1.0) => "true".to_owned(),
+        (DType::Bool, value) => format!("neither false nor true, but the byte {value}"),
+        (dtype, value) if dtype.is_float() => format!("{:?}", value as f32),
+        _ => i64::from_le_bytes(sign_extended(dtype, bytes)).to_string(),
+    }
+}
+
+/// 64-bit integers do not fit an f64, so integers are shown from their bytes.
+fn sign_extended(dtype: DType, bytes: &[u8]) -> [u8; 8] {
+    let negative = dtype != DType::U8 && bytes.last().is_some_and(|top| top & 0x80 != 0);
+    let mut wide = [if negative { 0xFF } else { 0 }; 8];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    wide
+}
+
+impl Comparison {
+    fn equal(output: &TensorSpec, tolerance: Tolerance) -> Self {
+        Comparison {
+            output: output.name.clone(),
+            elements: output.elements(),
+            bitwise: true,
+            passed: true,
+            max_ulp: 0,
+            max_abs: 0.0,
+            max_rel: 0.0,
+            mismatched: 0,
+            unwritten: 0,
+            nan_mismatches: 0,
+            infinity_mismatches: 0,
+            matching_nans: 0,
+            first: None,
+            worst: None,
+            tolerance,
+        }
+    }
+
+    /// Folds a finite pair in; gives its absolute error.
+    fn measure<E: Element>(&mut self, actual: E, expected: E) -> f64 {
+        let error = actual.difference(expected);
+        self.max_ulp = self.max_ulp.max(actual.steps_to(expected));
+        self.max_abs = self.max_abs.max(error);
+        if expected.to_f64() != 0.0 {
+            self.max_rel = self.max_rel.max(error / expected.to_f64().abs());
+        }
+        error
+    }
+
+    /// Counts an element that no error can be given for, so the worst there is.
+    fn count(&mut self, counter: impl FnOnce(&mut Self) -> &mut u64) -> f64 {
+        *counter(self) += 1;
+        f64::INFINITY
+    }
+
+    /// Share of the elements that match; 1 for an empty output.
+    pub fn matched_ratio(&self) -> f64 {
+        if self.elements == 0 { 1.0 } else { 1.0 - self.mismatched as f64 / self.elements as f64 }
+    }
+
+    /// A ratio forgives errors; it forgives neither NaN, infinity nor holes.
+    fn within_tolerance(&self) -> bool {
+        let unforgivable = self.unwritten + self.nan_mismatches + self.infinity_mismatches;
+        let capped = self.tolerance.error_cap.is_none_or(|cap| self.mismatched == 0 || self.max_abs <= cap);
+        unforgivable == 0 && capped && self.matched_ratio() >= self.tolerance.matched_ratio
+    }
+}
+
+#[cfg(test)]
+mod tests;

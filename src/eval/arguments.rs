@@ -1,0 +1,86 @@
+//! What the entry is called with.
+
+use crate::{
+    builds::{Build, Builds},
+    problem::Problem,
+    tensor::TensorSpec,
+    worker::{Argument, Fault, Limits, Setup, Worker},
+};
+use kinstr_runtime::{
+    arena::Arena,
+    records::{RecordMemory, RecordSpec},
+};
+use kinstr_trace::{layout::Mode, sites::SiteTable};
+use std::time::Duration;
+
+/// Records a unit has room for in trace mode: 8 MiB.
+const TRACE_RECORDS: u64 = 1 << 20;
+/// Threads that may record; more are counted as refused.
+const UNITS: u32 = 64;
+
+/// Starts a worker on `build` with the tensors of `arena`; an instrumented build gets record memory.
+///
+/// # Errors
+/// When the worker cannot be started or does not load the library.
+pub fn start_worker(
+    builds: &Builds,
+    build: &Build,
+    problem: &Problem,
+    workload: usize,
+    arena: &Arena,
+    limits: Limits,
+) -> Result<Worker, Fault> {
+    let records = match &build.sites {
+        Some(sites) => Some(record_memory(sites)?),
+        None => None,
+    };
+    let mut worker = Worker::start(Setup { limits, arena, records, program: None })?;
+    worker.load(&builds.library(build), &arguments(builds, problem, workload, arena))?;
+    Ok(worker)
+}
+
+/// Limits of a candidate's worker.
+pub fn limits(timeout: Duration, memory: u64) -> Limits {
+    Limits { request: timeout, memory: Some(memory), ..Limits::candidate() }
+}
+
+fn record_memory(sites: &SiteTable) -> Result<RecordMemory, Fault> {
+    use crate::worker::fault::{InfrastructureFault, InternalFault};
+    let digest = sites.digest().map_err(|error| InternalFault::Refused(error.to_string()))?;
+    let spec = RecordSpec {
+        site_count: u32::try_from(sites.sites.len()).unwrap_or(u32::MAX),
+        record_capacity: if sites.mode == Mode::Trace { TRACE_RECORDS } else { 0 },
+        unit_capacity: UNITS,
+        mode: sites.mode,
+        site_digest: digest,
+    };
+    Ok(RecordMemory::new(spec).map_err(InfrastructureFault::System)?)
+}
+
+/// Memrefs over the arena's buffers; scalars by the value that is in the arena now.
+fn arguments(builds: &Builds, problem: &Problem, workload: usize, arena: &Arena) -> Vec<Argument> {
+    let Some(workload) = problem.workloads.get(workload) else { return Vec::new() };
+    let specs: Vec<TensorSpec> =
+        problem.input_specs(workload).into_iter().chain(problem.output_specs(workload)).collect();
+    let one = |(index, spec): (usize, &TensorSpec)| {
+        if builds.manifest.scalars.get(index) == Some(&true) {
+            return Argument::Scalar { bytes: arena.bytes(index).to_vec() };
+        }
+        let shape = spec.shape.iter().map(|size| i64::try_from(*size).unwrap_or(i64::MAX)).collect();
+        Argument::Memref { buffer: index, shape }
+    };
+    specs.iter().enumerate().map(one).collect()
+}
+
+/// Copies `inputs` into the first buffers of `arena`.
+pub fn put_inputs(arena: &mut Arena, inputs: &[&[u8]]) {
+    for (index, input) in inputs.iter().enumerate() {
+        arena.bytes_mut(index).copy_from_slice(input);
+    }
+}
+
+/// The outputs in `arena`, after its inputs.
+pub fn outputs<'a>(arena: &'a Arena, problem: &Problem) -> Vec<&'a [u8]> {
+    let first = problem.inputs.len();
+    (first..first + problem.outputs.len()).map(|index| arena.bytes(index)).collect()
+}

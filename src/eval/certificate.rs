@@ -1,0 +1,99 @@
+//! The perturbation certificate: what the timing probes did to the kernel, and what one probe costs.
+
+use super::{
+    EvalError,
+    arguments::{limits, outputs, start_worker},
+    session::Session,
+};
+use crate::{
+    builds::{self, Build, Probes},
+    frontend::mlir::{Directives, Source},
+    jobs::event::Event,
+    measure::{Measurement, Plan, interleave},
+    problem::Problem,
+    worker::{Fault, Worker},
+};
+use kinstr_runtime::arena::Arena;
+use kinstr_trace::{decode::decode, synthesis::Certificate};
+use std::time::Duration;
+
+/// A kernel whose only work is empty regions.
+const CALIBRATION: &str = include_str!("calibration.mlir");
+/// Recordings of the calibration kernel; the least disturbed one counts.
+const RECORDINGS: usize = 5;
+
+/// Ticks that an empty region seems to last: begin and end of one probe, measured in this session by the same
+/// passes, code generator and worker as any candidate. `None`, and a note, if it cannot be measured.
+pub fn probe_cost(session: &mut Session<'_>) -> Result<Option<f64>, EvalError> {
+    match measure_probe_cost(session) {
+        Ok(cost) => Ok(Some(cost)),
+        Err(reason) => {
+            let text = format!("the cost of a probe could not be calibrated and is not subtracted: {reason}");
+            session.push(Event::Note { text })?;
+            Ok(None)
+        }
+    }
+}
+
+fn measure_probe_cost(session: &Session<'_>) -> Result<f64, String> {
+    let source = Source {
+        path: "calibration.mlir".into(),
+        text: CALIBRATION.into(),
+        directives: Directives::default(),
+    };
+    let probes = Probes { counting: Vec::new(), ..Probes::default() };
+    let builds =
+        builds::build(&source, &probes, &session.options.store).map_err(|error| error.to_string())?;
+    let build = builds.manifest.timing.build().ok_or("the calibration kernel has no timing build")?;
+    let sites = build.sites.as_ref().ok_or("the calibration kernel has no sites")?;
+    let empty = sites.sites.iter().find(|site| site.name == "empty").ok_or("the empty region is gone")?;
+    let arena = Arena::new(&[]).map_err(|error| error.to_string())?;
+    let limits = limits(session.options.timeout, session.options.memory);
+    // The kernel takes no arguments, so that any problem will do.
+    let worker = start_worker(&builds, build, &session.problem, usize::MAX, &arena, limits);
+    let mut worker = worker.map_err(|fault| fault.to_string())?;
+    let mut least = f64::INFINITY;
+    for _ in 0..RECORDINGS {
+        let records = worker.record(1).map_err(|fault| fault.to_string())?;
+        let trace = decode(&records, sites).map_err(|error| error.to_string())?;
+        let row = trace.aggregates.iter().find(|row| row.site == empty.id && row.count > 0);
+        let row = row.ok_or("the empty region recorded nothing")?;
+        least = least.min(row.sum as f64 / row.count as f64);
+    }
+    Ok(least)
+}
+
+/// Clean and instrumented build in turns.
+pub fn interleaved(clean: &mut Worker, timing: &mut Worker, budget: Duration) -> Result<Measurement, Fault> {
+    let plan = Plan { budget, ..Plan::default() };
+    interleave(&mut [clean, timing], &plan, &mut |_| Ok(()))
+}
+
+/// Whether both builds left the same bits in every output.
+pub fn same_outputs(problem: &Problem, clean: &Arena, timing: &Arena) -> bool {
+    outputs(clean, problem) == outputs(timing, problem)
+}
+
+/// Everything the certificate says.
+pub fn certificate(
+    measured: &Measurement,
+    clean: &Build,
+    timing: &Build,
+    probe_cost_ticks: Option<f64>,
+    outputs_identical: bool,
+) -> Certificate {
+    let median = |index: usize| measured.contenders[index].estimate().median_ns;
+    Certificate {
+        clean_ns: median(0),
+        instrumented_ns: median(1),
+        ratio: measured.ratio(1, 0).value,
+        clean_instructions: Some(clean.assembly.instructions),
+        instrumented_instructions: Some(timing.assembly.instructions),
+        clean_spills: Some(clean.assembly.spills),
+        instrumented_spills: Some(timing.assembly.spills),
+        clean_stack_bytes: Some(clean.assembly.stack_bytes),
+        instrumented_stack_bytes: Some(timing.assembly.stack_bytes),
+        probe_cost_ticks,
+        outputs_identical: Some(outputs_identical),
+    }
+}

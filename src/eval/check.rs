@@ -1,0 +1,152 @@
+//! Check: the candidate's outputs against the reference's, on several seeds, with guard zones and repeats.
+
+use super::{
+    arguments::{limits, outputs, put_inputs, start_worker},
+    failure::Stop,
+    session::{Done, Session},
+};
+use crate::{
+    builds::Builds,
+    complaint::Complaint,
+    correctness::{Judge, WorkloadVerdict},
+    jobs::event::Event,
+    reference::{Reference, buffer_specs},
+    tensor::Seed,
+    worker::{Worker, fault::distance},
+};
+use kinstr_runtime::arena::Arena;
+use kinstr_trace::report::{Fault, LayerStatus, Verdict};
+
+/// Runs on the same inputs that must agree bit for bit: the seed's own and two more.
+const REPEATS: u32 = 2;
+
+/// Checks every workload, until one is not correct.
+pub fn check(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    for workload in 0..session.problem.workloads.len() {
+        let name = session.problem.workloads[workload].name.clone();
+        session.progress(&format!("checking {name}"));
+        let verdict = Checker::new(session, builds, reference, workload)?.judge()?;
+        session.push(Event::Checked { workload, correctness: verdict.to_report() })?;
+        for finding in &verdict.findings {
+            session.push(Event::Note { text: format!("{name}: {finding}") })?;
+        }
+        if verdict.verdict != Verdict::Correct {
+            let why = verdict.findings.first().map_or("nothing was compared".to_owned(), ToString::to_string);
+            let detail = format!("{name}: {why}");
+            session.push(Event::Judged { verdict: verdict.verdict, detail, fault: None })?;
+            break;
+        }
+    }
+    session.push(Event::Layer { name: "correctness".into(), status: LayerStatus::Ran })?;
+    Ok(Done)
+}
+
+struct Checker<'s, 'a> {
+    session: &'s mut Session<'a>,
+    builds: &'s Builds,
+    reference: &'s mut Reference,
+    workload: usize,
+    arena: Arena,
+}
+
+impl<'s, 'a> Checker<'s, 'a> {
+    fn new(
+        session: &'s mut Session<'a>,
+        builds: &'s Builds,
+        reference: &'s mut Reference,
+        workload: usize,
+    ) -> Result<Self, Stop> {
+        reference.select(workload)?;
+        let arena = Arena::new(&buffer_specs(&session.problem, workload))?;
+        Ok(Self { session, builds, reference, workload, arena })
+    }
+
+    fn judge(mut self) -> Result<WorkloadVerdict, Stop> {
+        let workload = self.session.problem.workloads[self.workload].clone();
+        let mut judge = Judge::new(&self.session.problem, &workload);
+        let seeds = self.session.problem.seeds(&workload, self.session.options.seeds);
+        let by_value = self.builds.manifest.scalars.contains(&true);
+        let mut worker = None;
+        for (number, seed) in seeds.iter().enumerate() {
+            self.prepare(*seed, number == 0, &mut judge)?;
+            // Scalars are passed by value when the library is loaded.
+            let mut current = match worker.take() {
+                Some(worker) if !by_value => worker,
+                _ => self.start()?,
+            };
+            self.run(&mut current)?;
+            let problem = &self.session.problem;
+            judge.seed(
+                *seed,
+                &self.reference.inputs(),
+                &self.reference.expected(),
+                &outputs(&self.arena, problem),
+            )?;
+            worker = Some(current);
+        }
+        if let Some(mut worker) = worker {
+            for _ in 0..REPEATS {
+                self.run(&mut worker)?;
+                judge.repeat(&self.reference.expected(), &outputs(&self.arena, &self.session.problem))?;
+            }
+            self.note_printing(&worker)?;
+            self.note_isolation(&worker)?;
+        }
+        Ok(judge.finish())
+    }
+
+    /// Inputs of `seed` in both arenas, expected outputs in the reference's.
+    fn prepare(&mut self, seed: Seed, first: bool, judge: &mut Judge) -> Result<(), Stop> {
+        self.reference.prepare(seed)?;
+        self.reference.evaluate()?;
+        if first {
+            let before = self.reference.evaluate_again()?;
+            let before: Vec<&[u8]> = before.iter().map(Vec::as_slice).collect();
+            judge.reference_repeat(&before, &self.reference.expected())?;
+        }
+        put_inputs(&mut self.arena, &self.reference.inputs());
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<Worker, Stop> {
+        let options = self.session.options;
+        let limits = limits(options.timeout, options.memory);
+        let clean = &self.builds.manifest.clean;
+        Ok(start_worker(self.builds, clean, &self.session.problem, self.workload, &self.arena, limits)?)
+    }
+
+    fn run(&mut self, worker: &mut Worker) -> Result<(), Stop> {
+        self.arena.poison_outputs();
+        worker.run(1)?;
+        match self.arena.check_guards().first() {
+            None => Ok(()),
+            Some(hit) => {
+                let text = format!("the candidate writes {} `{}`", distance(hit.place), hit.buffer);
+                let hint = "check the loop bounds, above all of the last tile or vector";
+                let complaint = Complaint::new("candidate::out-of-bounds", text).help(hint);
+                Err(Stop::failed(Fault::Candidate, "out-of-bounds", complaint, Some(hint)))
+            }
+        }
+    }
+
+    fn note_printing(&mut self, worker: &Worker) -> Result<(), Stop> {
+        for (stream, printed) in [("standard output", worker.stdout()), ("standard error", worker.stderr())] {
+            let text = printed.text();
+            if let Some(first) = text.lines().next() {
+                let first: String = first.chars().take(80).collect();
+                let text = format!("the candidate prints on {stream}, beginning with: {first}");
+                self.session.push(Event::Note { text })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_isolation(&mut self, worker: &Worker) -> Result<(), Stop> {
+        if self.workload == 0 && !worker.isolation().is_empty() {
+            let text = format!("this machine does not allow: {}", worker.isolation().join(", "));
+            self.session
+                .push(Event::Note { text: format!("isolation of the candidate is incomplete; {text}") })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! Counters and Probes: the instrumented builds run, and what they recorded is kept.
+
+use super::{
+    EvalError,
+    arguments::{limits, put_inputs, start_worker},
+    certificate,
+    failure::Stop,
+    session::{Done, Session},
+};
+use crate::{
+    builds::{Build, Builds, Instrumented},
+    jobs::event::{Event, RecordKind},
+    reference::{Reference, buffer_specs},
+    store::write_atomically,
+    worker::Worker,
+};
+use kinstr_runtime::arena::Arena;
+use kinstr_trace::{report::LayerStatus, sites::SiteTable};
+use std::time::Duration;
+
+/// Part of the budget for timing the instrumented build against the clean one.
+const SHARE: f64 = 0.3;
+/// Launches on the timeline.
+const TIMELINE_LAUNCHES: u32 = 3;
+/// File name of the timeline, for Perfetto.
+pub const TIMELINE: &str = "trace.pftrace";
+
+/// Runs the counting build once on every workload.
+pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    let Some(build) = available(session, &builds.manifest.counting, "kernel-counters")? else {
+        return Ok(Done);
+    };
+    for workload in 0..session.problem.workloads.len() {
+        session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
+        let mut arena = prepare(session, reference, workload)?;
+        arena.poison_outputs();
+        let mut worker = start(session, builds, build, workload, &arena)?;
+        worker.attach()?;
+        worker.run(1)?;
+        let records = worker.detach()?;
+        keep(session, workload, RecordKind::Counting, build, &records)?;
+    }
+    session.push(Event::Layer { name: "kernel-counters".into(), status: LayerStatus::Ran })?;
+    let text = "hardware events are not read by this version; kernel counters come from block counts".into();
+    session.push(Event::Note { text })?;
+    Ok(Done)
+}
+
+/// Times the instrumented build against the clean one on every workload, with its records on.
+pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    let Some(build) = available(session, &builds.manifest.timing, "intra-kernel")? else { return Ok(Done) };
+    let probe_cost = certificate::probe_cost(session)?;
+    let count = session.problem.workloads.len();
+    let budget = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
+    for workload in 0..count {
+        session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
+        certify(session, builds, build, reference, workload, probe_cost, budget)?;
+    }
+    if let Some(timeline) = builds.manifest.timeline.build() {
+        record_timeline(session, builds, timeline, reference)?;
+    }
+    session.push(Event::Layer { name: "intra-kernel".into(), status: LayerStatus::Ran })?;
+    Ok(Done)
+}
+
+fn certify(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    reference: &mut Reference,
+    workload: usize,
+    probe_cost: Option<f64>,
+    budget: Duration,
+) -> Result<(), Stop> {
+    let clean_arena = prepare(session, reference, workload)?;
+    let timing_arena = prepare(session, reference, workload)?;
+    let mut clean = start(session, builds, &builds.manifest.clean, workload, &clean_arena)?;
+    let mut timing = start(session, builds, build, workload, &timing_arena)?;
+    timing.attach()?;
+    let measured = certificate::interleaved(&mut clean, &mut timing, budget)?;
+    let records = timing.detach()?;
+    let identical = certificate::same_outputs(&session.problem, &clean_arena, &timing_arena);
+    let certificate =
+        certificate::certificate(&measured, &builds.manifest.clean, build, probe_cost, identical);
+    session.push(Event::Certified { workload, certificate })?;
+    Ok(keep(session, workload, RecordKind::Timing, build, &records)?)
+}
+
+/// A few launches of the first workload, event by event, for people.
+fn record_timeline(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    reference: &mut Reference,
+) -> Result<(), Stop> {
+    let Some(sites) = &build.sites else { return Ok(()) };
+    let arena = prepare(session, reference, 0)?;
+    let mut worker = start(session, builds, build, 0, &arena)?;
+    let records = worker.record(TIMELINE_LAUNCHES)?;
+    match kinstr_trace::decode::decode(&records, sites) {
+        Ok(trace) => {
+            let bytes = kinstr_trace::perfetto::pftrace(&trace, sites);
+            write_atomically(&session.log.dir().join(TIMELINE), &bytes)?;
+        }
+        Err(error) => session.push(Event::Note { text: format!("no timeline: {error}") })?,
+    }
+    Ok(())
+}
+
+/// The build, or a layer that says why there is none.
+fn available<'b>(
+    session: &mut Session<'_>,
+    instrumented: &'b Instrumented,
+    layer: &str,
+) -> Result<Option<&'b Build>, EvalError> {
+    match instrumented {
+        Instrumented::Built(build) => Ok(Some(build)),
+        Instrumented::Unavailable(reason) => {
+            session.push(Event::Layer {
+                name: layer.into(),
+                status: LayerStatus::Unavailable(reason.clone()),
+            })?;
+            Ok(None)
+        }
+    }
+}
+
+/// An arena with the inputs of the workload's first seed, so that every build sees the same.
+fn prepare(session: &Session<'_>, reference: &mut Reference, workload: usize) -> Result<Arena, Stop> {
+    reference.select(workload)?;
+    let seeds = session.problem.seeds(&session.problem.workloads[workload], 1);
+    if let Some(seed) = seeds.first() {
+        reference.prepare(*seed)?;
+    }
+    let mut arena = Arena::new(&buffer_specs(&session.problem, workload))?;
+    put_inputs(&mut arena, &reference.inputs());
+    Ok(arena)
+}
+
+fn start(
+    session: &Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    workload: usize,
+    arena: &Arena,
+) -> Result<Worker, Stop> {
+    let limits = limits(session.options.timeout, session.options.memory);
+    Ok(start_worker(builds, build, &session.problem, workload, arena, limits)?)
+}
+
+/// Writes the record file and its site table beside the events, and says so.
+fn keep(
+    session: &mut Session<'_>,
+    workload: usize,
+    kind: RecordKind,
+    build: &Build,
+    records: &[u8],
+) -> Result<(), EvalError> {
+    let Some(sites) = &build.sites else { return Ok(()) };
+    let stem = match kind {
+        RecordKind::Timing => "timing",
+        RecordKind::Counting => "counting",
+    };
+    let (record_file, site_file) = (format!("{stem}-{workload}.krec"), format!("{stem}.sites.json"));
+    let dir = session.log.dir().to_owned();
+    write_atomically(&dir.join(&record_file), records)?;
+    write_atomically(&dir.join(&site_file), &sites_json(sites))?;
+    session.push(Event::Recorded { workload, kind, records: record_file, sites: site_file })
+}
+
+fn sites_json(sites: &SiteTable) -> Vec<u8> {
+    serde_json::to_vec(sites).unwrap_or_default()
+}

@@ -1,0 +1,123 @@
+//! The reference of an evaluation: a Python host, or an MLIR module built like a candidate and run in a worker.
+
+use super::{EvalError, arguments::start_worker, fit};
+use crate::{
+    builds::{self, Builds, Probes},
+    frontend::mlir::Source,
+    problem::{Problem, ReferenceSource},
+    reference::{Reference, ReferenceError, ReferenceProcess, buffer_specs},
+    store::Store,
+    tensor::Seed,
+    worker::{Limits, Worker},
+};
+use kinstr_runtime::arena::Arena;
+use std::{path::PathBuf, time::Duration};
+
+/// Starts the reference of `problem`.
+///
+/// # Errors
+/// [`EvalError::Reference`] or `NativeReference`.
+pub fn start(problem: &Problem, store: &Store) -> Result<Reference, EvalError> {
+    let started = match &problem.reference {
+        ReferenceSource::Mlir { path, entry } => {
+            let process = NativeReference::start(problem, path.clone(), entry.clone(), store)?;
+            Reference::native(problem, Box::new(process))
+        }
+        _ => Reference::start(problem),
+    };
+    started.map_err(|error| EvalError::Reference(Box::new(error)))
+}
+
+struct NativeReference {
+    path: PathBuf,
+    problem: Problem,
+    builds: Builds,
+    arena: Arena,
+    workload: usize,
+    worker: Option<Worker>,
+    versions: Vec<String>,
+    isolation: Vec<&'static str>,
+}
+
+impl NativeReference {
+    fn start(
+        problem: &Problem,
+        path: PathBuf,
+        entry: Option<String>,
+        store: &Store,
+    ) -> Result<Self, EvalError> {
+        let failed = |text: String| EvalError::NativeReference(format!("{}: {text}", path.display()));
+        let mut source = Source::read(&path)?;
+        source.directives.entry = entry.or(source.directives.entry);
+        let signature = builds::written_signature(&source).map_err(|error| failed(error.to_string()))?;
+        fit::check(problem, &signature).map_err(|complaint| failed(complaint.to_string()))?;
+        let builds =
+            builds::build(&source, &Probes::none(), store).map_err(|error| failed(error.to_string()))?;
+        let arena = Arena::new(&buffer_specs(problem, 0)).map_err(|error| failed(error.to_string()))?;
+        Ok(Self {
+            path: path.clone(),
+            problem: problem.clone(),
+            builds,
+            arena,
+            workload: 0,
+            worker: None,
+            versions: vec![format!("LLVM {}", crate::codegen::llvm_version()), "1 thread".into()],
+            isolation: Vec::new(),
+        })
+    }
+
+    fn native(&self, message: impl ToString) -> ReferenceError {
+        ReferenceError::Native { path: self.path.clone(), message: message.to_string() }
+    }
+}
+
+impl ReferenceProcess for NativeReference {
+    fn select(&mut self, workload: usize) -> Result<(), ReferenceError> {
+        self.arena = Arena::new(&buffer_specs(&self.problem, workload))?;
+        self.workload = workload;
+        self.worker = None;
+        Ok(())
+    }
+
+    fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    fn arena_mut(&mut self) -> &mut Arena {
+        &mut self.arena
+    }
+
+    fn make_inputs(&mut self, _seed: Seed) -> Result<(), ReferenceError> {
+        Err(self.native("an MLIR reference makes no inputs"))
+    }
+
+    /// Scalars are passed by value when the library is loaded, so that new inputs mean a new worker.
+    fn take_inputs(&mut self) -> Result<(), ReferenceError> {
+        if self.worker.is_some() && !self.builds.manifest.scalars.contains(&true) {
+            return Ok(());
+        }
+        let build = self.builds.manifest.clean.clone();
+        let limits = Limits::candidate();
+        let worker = start_worker(&self.builds, &build, &self.problem, self.workload, &self.arena, limits);
+        let worker = worker.map_err(|fault| self.native(fault))?;
+        self.isolation = worker.isolation().to_vec();
+        self.worker = Some(worker);
+        Ok(())
+    }
+
+    fn call(&mut self, calls: u32, _store: bool) -> Result<Duration, ReferenceError> {
+        let result = match &mut self.worker {
+            Some(worker) => worker.run(calls).map_err(|fault| fault.to_string()),
+            None => Err("it was called before it had inputs".to_owned()),
+        };
+        result.map_err(|message| self.native(message))
+    }
+
+    fn versions(&self) -> &[String] {
+        &self.versions
+    }
+
+    fn isolation(&self) -> &[&'static str] {
+        &self.isolation
+    }
+}

@@ -1,0 +1,196 @@
+//! One evaluation's state: options, event log, and who watches.
+
+use super::{
+    EvalError, Options,
+    failure::{StageFailure, Stop},
+};
+use crate::{
+    frontend::mlir::Source,
+    jobs::{
+        event::{Event, Stage},
+        log::Log,
+    },
+    problem::Problem,
+    store::{build_identity, digest},
+};
+use kinstr_trace::report::{Fault, Provenance};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Attempts at a stage before an infrastructure fault ends the evaluation.
+const ATTEMPTS: u32 = 3;
+/// Pause after the first failed attempt; doubled after each further one.
+const BACKOFF: Duration = Duration::from_millis(200);
+
+/// Who is told as it happens.
+pub trait Observer {
+    /// A stage began.
+    fn began(&mut self, stage: Stage, attempt: u32);
+    /// Something worth a line of progress.
+    fn progress(&mut self, text: &str);
+}
+
+/// State of one evaluation.
+pub struct Session<'a> {
+    /// What was asked for.
+    pub options: &'a Options,
+    /// The problem.
+    pub problem: Problem,
+    /// The candidate.
+    pub source: Source,
+    /// Events, on disk.
+    pub log: Log,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Session<'a> {
+    /// Reads problem and candidate, and opens the log.
+    pub fn begin(options: &'a Options, observer: &'a mut dyn Observer) -> Result<Self, EvalError> {
+        if options.target != "cpu" {
+            return Err(EvalError::Target { name: options.target.clone() });
+        }
+        let source = Source::read(&options.candidate)?;
+        let problem = Problem::load(&options.problem).map_err(Box::new)?;
+        let digests = digests(&problem, &source);
+        let identity = format!(
+            "{digests:?} {:?} {:?} {} {:?}",
+            options.probes, options.budget, options.half_width, options.seeds
+        );
+        let whole = digest([
+            identity.as_bytes(),
+            build_identity().as_bytes(),
+            crate::measure::peaks::device().as_bytes(),
+        ]);
+        let mut log = Log::open(&options.dir, &whole)?;
+        if log.events().is_empty() {
+            log.push(Event::Began {
+                digest: whole,
+                candidate: source.path.display().to_string(),
+                problem: problem.name.clone(),
+                target: options.target.clone(),
+                provenance: provenance(digests),
+            })?;
+        }
+        Ok(Self { options, problem, source, log, observer })
+    }
+
+    /// Tells whoever watches.
+    pub fn progress(&mut self, text: &str) {
+        self.observer.progress(text);
+    }
+
+    /// Appends an event.
+    pub fn push(&mut self, event: Event) -> Result<(), EvalError> {
+        Ok(self.log.push(event)?)
+    }
+
+    /// True if an earlier run finished `stage`.
+    pub fn is_done(&self, stage: Stage) -> bool {
+        self.log.events().iter().any(
+            |event| matches!(event, Event::StageEnded { stage: known, failure: None, .. } if *known == stage),
+        )
+    }
+
+    /// Runs a stage whose results are events alone; does nothing if it is done.
+    pub fn stage(
+        &mut self,
+        stage: Stage,
+        body: impl FnMut(&mut Self) -> Result<Done, Stop>,
+    ) -> Result<(), Ended> {
+        if self.is_done(stage) { Ok(()) } else { self.attempt(stage, body).map(|_| ()) }
+    }
+
+    /// Runs a stage, retrying infrastructure faults, and keeps every attempt.
+    pub fn attempt<T>(
+        &mut self,
+        stage: Stage,
+        mut body: impl FnMut(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Ended>
+    where
+        T: StageResult,
+    {
+        let mut pause = BACKOFF;
+        for attempt in 1.. {
+            self.observer.began(stage, attempt);
+            self.push(Event::StageBegan { stage, attempt })?;
+            let begin = Instant::now();
+            let result = body(self);
+            let wall_ms = begin.elapsed().as_secs_f64() * 1e3;
+            let mut ended =
+                Event::StageEnded { stage, attempt, wall_ms, digest: None, reused: false, failure: None };
+            let failed = match result {
+                Ok(done) => {
+                    if let Event::StageEnded { digest, reused, .. } = &mut ended {
+                        (*digest, *reused) = done.artifact();
+                    }
+                    self.push(ended)?;
+                    return Ok(done);
+                }
+                Err(Stop::Fatal(error)) => return Err(Ended::Fatal(error)),
+                Err(Stop::Failed(failed)) => failed,
+            };
+            if let Event::StageEnded { failure, .. } = &mut ended {
+                *failure = Some(failed.failure.clone());
+            }
+            self.push(ended)?;
+            if failed.failure.fault != Fault::Infrastructure || attempt >= ATTEMPTS {
+                return Err(Ended::Failed(failed));
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
+        }
+        unreachable!("the loop above ends by returning")
+    }
+}
+
+/// A stage that left nothing but events.
+pub struct Done;
+
+/// What an ended stage tells of its artifact: digest, and whether it was there already.
+pub trait StageResult {
+    /// Both.
+    fn artifact(&self) -> (Option<String>, bool) {
+        (None, false)
+    }
+}
+
+impl StageResult for Done {}
+
+impl StageResult for crate::builds::Builds {
+    fn artifact(&self) -> (Option<String>, bool) {
+        (Some(self.digest.clone()), self.reused)
+    }
+}
+
+/// Why no further stage is run.
+pub enum Ended {
+    /// A stage failed; the report says so.
+    Failed(Box<StageFailure>),
+    /// There is nothing to report on.
+    Fatal(EvalError),
+}
+
+impl From<EvalError> for Ended {
+    fn from(error: EvalError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+fn digests(problem: &Problem, source: &Source) -> BTreeMap<String, String> {
+    let candidate = digest([source.path.to_string_lossy().as_bytes(), source.text.as_bytes()]);
+    let problem = problem.digest.to_hex()[..32].to_owned();
+    BTreeMap::from([("candidate".to_owned(), candidate), ("problem".to_owned(), problem)])
+}
+
+fn provenance(digests: BTreeMap<String, String>) -> Provenance {
+    Provenance {
+        kinstr: env!("CARGO_PKG_VERSION").into(),
+        llvm: crate::codegen::llvm_version(),
+        device: crate::measure::peaks::device(),
+        measured_at: Some(crate::measure::today()),
+        digests,
+        versions: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,132 @@
+//! The row of stages: Load → Build → Check → Measure → Peaks → Counters → Probes. Synthesis and report are the fold.
+
+use super::{
+    EvalError,
+    check::check,
+    failure::Stop,
+    fit,
+    measure::measure,
+    peaks::peaks,
+    records::{counters, probes},
+    reference,
+    session::{Done, Ended, Session},
+};
+use crate::{
+    builds::{self, Builds},
+    complaint::Complaint,
+    jobs::event::{Event, LoadedWorkload, Stage},
+    tensor::TensorSpec,
+};
+use kinstr_trace::{
+    report::{Fault, LayerStatus, Verdict},
+    synthesis::{ProblemBuffer, Role},
+};
+
+/// Runs what is left to run. Answers the complaint of the stage that failed, if one did.
+pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
+    match run_all(session) {
+        Ok(()) => Ok(None),
+        Err(Ended::Fatal(error)) => Err(error),
+        Err(Ended::Failed(failed)) if failed.failure.fault == Fault::Candidate => {
+            session.push(Event::Judged {
+                verdict: Verdict::Incorrect,
+                detail: failed.failure.message.clone(),
+                fault: Some(Fault::Candidate),
+            })?;
+            Ok(Some(failed.complaint))
+        }
+        Err(Ended::Failed(failed)) => Err(EvalError::Stage(*failed)),
+    }
+}
+
+fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
+    session.stage(Stage::Load, load)?;
+    let builds = build(session)?;
+    let mut reference = reference::start(&session.problem, &session.options.store)?;
+    if !session.is_done(Stage::Check) {
+        let text = format!("the reference runs on {}", reference.versions().join(", "));
+        session.push(Event::Note { text })?;
+    }
+    session.stage(Stage::Check, |session| check(session, &builds, &mut reference))?;
+    if is_judged(session) {
+        return Ok(());
+    }
+    session.stage(Stage::Measure, |session| measure(session, &builds, &mut reference))?;
+    if is_judged(session) {
+        return Ok(());
+    }
+    session.stage(Stage::Peaks, peaks)?;
+    session.stage(Stage::Counters, |session| counters(session, &builds, &mut reference))?;
+    session.stage(Stage::Probes, |session| probes(session, &builds, &mut reference))?;
+    if !is_judged(session) {
+        finish(session)?;
+    }
+    Ok(())
+}
+
+fn is_judged(session: &Session<'_>) -> bool {
+    session.log.events().iter().any(|event| matches!(event, Event::Judged { .. }))
+}
+
+fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
+    let status = LayerStatus::Unavailable("the target `cpu` has no accelerator".into());
+    session.push(Event::Layer { name: "accelerator".into(), status })?;
+    let count = session.problem.workloads.len();
+    let detail = match count {
+        1 => "agrees with the reference on the only workload".to_owned(),
+        count => format!("agrees with the reference on all {count} workloads"),
+    };
+    session.push(Event::Judged { verdict: Verdict::Correct, detail, fault: None })
+}
+
+/// Problem and candidate fit each other.
+fn load(session: &mut Session<'_>) -> Result<Done, Stop> {
+    let problem = session.problem.name.clone();
+    let workloads = (0..session.problem.workloads.len()).map(|index| loaded(session, index)).collect();
+    session.push(Event::Loaded { problem, workloads })?;
+    let written = builds::written_signature(&session.source)?;
+    fit::check(&session.problem, &written).map_err(|complaint| {
+        let hint = complaint.help_text().map(str::to_owned);
+        Stop::failed(Fault::Candidate, "signature", complaint, hint.as_deref())
+    })?;
+    Ok(Done)
+}
+
+fn loaded(session: &Session<'_>, index: usize) -> LoadedWorkload {
+    let problem = &session.problem;
+    let workload = &problem.workloads[index];
+    let buffer = |role| {
+        move |(index, spec): (usize, TensorSpec)| ProblemBuffer {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            dtype: spec.dtype.name().to_owned(),
+            elements: spec.elements(),
+            bytes: spec.bytes() as u64,
+            name: spec.name,
+            role,
+        }
+    };
+    let inputs = problem.input_specs(workload);
+    let first_output = inputs.len();
+    let outputs = problem.output_specs(workload).into_iter().enumerate();
+    let outputs = outputs.map(|(index, spec)| (first_output + index, spec)).map(buffer(Role::Output));
+    LoadedWorkload {
+        axes: workload.axes.iter().cloned().collect(),
+        buffers: inputs.into_iter().enumerate().map(buffer(Role::Input)).chain(outputs).collect(),
+    }
+}
+
+/// The builds are needed in memory by every later stage; the store makes a second time cheap.
+fn build(session: &mut Session<'_>) -> Result<Builds, Ended> {
+    let body = |session: &mut Session<'_>| -> Result<Builds, Stop> {
+        session.progress("building");
+        let builds = builds::build(&session.source, &session.options.probes, &session.options.store)?;
+        Ok(builds)
+    };
+    if session.is_done(Stage::Build) {
+        return body(session).map_err(|stop| match stop {
+            Stop::Failed(failed) => Ended::Failed(failed),
+            Stop::Fatal(error) => Ended::Fatal(error),
+        });
+    }
+    session.attempt(Stage::Build, body)
+}

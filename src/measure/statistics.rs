@@ -1,0 +1,164 @@
+//! Medians and their confidence, for times that are skewed and have outliers.
+
+use kinstr_trace::report::{Estimate, Speedup};
+
+/// Standard normal quantile of a two-sided 95 % interval.
+const Z95: f64 = 1.959_964;
+
+/// Median of `values`; NaN if there are none.
+pub(super) fn median(values: &[f64]) -> f64 {
+    median_of_sorted(&sorted(values))
+}
+
+fn median_of_sorted(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+fn sorted(values: &[f64]) -> Vec<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Median of `nanoseconds` with its 95 % confidence interval from order statistics: the number of
+/// samples below the true median is binomial with p = ½, whatever the distribution of times is, so the
+/// interval's ends are the samples n/2 ± z·√n/2 ranks from the middle (Conover, *Practical
+/// Nonparametric Statistics*, 3.2).
+pub(super) fn estimate(nanoseconds: &[f64]) -> Estimate {
+    let sorted = sorted(nanoseconds);
+    let (low, high) = median_ranks(sorted.len());
+    let at = |rank: usize| sorted.get(rank).copied().unwrap_or(f64::NAN);
+    Estimate {
+        median_ns: median_of_sorted(&sorted),
+        low_ns: at(low),
+        high_ns: at(high),
+        samples: sorted.len() as u64,
+    }
+}
+
+/// Indices into `samples` sorted values that enclose the median with 95 % confidence; the extremes
+/// if there are too few samples for that.
+fn median_ranks(samples: usize) -> (usize, usize) {
+    let half = samples as f64 / 2.0;
+    let spread = Z95 * (samples as f64).sqrt() / 2.0;
+    // The rank counts from 1, the index from 0.
+    let low = ((half - spread).floor() - 1.0).max(0.0) as usize;
+    (low, samples.saturating_sub(1).saturating_sub(low))
+}
+
+/// A value with its 95 % confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// Estimate.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Half the interval's width as a fraction of the value.
+    pub fn relative_half_width(&self) -> f64 {
+        (self.high - self.low) / 2.0 / self.value.abs()
+    }
+}
+
+impl From<Interval> for Speedup {
+    fn from(interval: Interval) -> Self {
+        let Interval { value, low, high } = interval;
+        Self { value, low, high }
+    }
+}
+
+/// Resamples a bootstrap interval is read from.
+const RESAMPLES: usize = 400;
+
+/// Ratio of medians `over / under` of times that were measured in turns, `over[i]` next to `under[i]`,
+/// with its 95 % percentile interval from a paired bootstrap (Efron and Tibshirani, *An Introduction
+/// to the Bootstrap*, 13.3): rounds are drawn whole, so that what slowed both down cancels.
+///
+/// The draws come from a fixed seed, so equal samples give equal intervals.
+pub(super) fn ratio(over: &[f64], under: &[f64]) -> Interval {
+    let rounds = over.len().min(under.len());
+    let mut draws = Draws(0x9E37_79B9_7F4A_7C15);
+    let mut resample = || {
+        let (over, under): (Vec<_>, Vec<_>) =
+            (0..rounds).map(|_| draws.below(rounds)).map(|round| (over[round], under[round])).unzip();
+        median(&over) / median(&under)
+    };
+    let ratios: Vec<f64> = (0..RESAMPLES).map(|_| resample()).collect();
+    let ratios = sorted(&ratios);
+    let tail = RESAMPLES / 40;
+    Interval {
+        value: median(&over[..rounds]) / median(&under[..rounds]),
+        low: ratios[tail],
+        high: ratios[RESAMPLES - 1 - tail],
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): small, and good enough to draw samples with.
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        // The high half of a product maps 64 bits onto the range with a bias below 2⁻⁴⁰ here.
+        ((u128::from(mixed ^ (mixed >> 31)) * bound as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_of_odd_even_and_no_samples() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn the_interval_encloses_the_median_and_narrows() {
+        let samples: Vec<f64> = (0..1000).map(|index| f64::from(index % 100)).collect();
+        let (few, many) = (estimate(&samples[..100]), estimate(&samples));
+        assert!(few.low_ns <= few.median_ns && few.median_ns <= few.high_ns);
+        assert!(many.high_ns - many.low_ns < few.high_ns - few.low_ns);
+        let one = estimate(&[5.0]);
+        assert_eq!((one.low_ns, one.high_ns, one.samples), (5.0, 5.0, 1));
+    }
+
+    #[test]
+    fn ranks_match_the_binomial_table() {
+        // For 100 samples the table gives the 40th and the 61st.
+        assert_eq!(median_ranks(100), (39, 60));
+        assert_eq!(median_ranks(3), (0, 2));
+    }
+
+    #[test]
+    fn what_slows_both_down_cancels_in_the_ratio() {
+        let under: Vec<f64> = (0..40).map(|round| if round % 3 == 0 { 300.0 } else { 100.0 }).collect();
+        let over: Vec<f64> = under.iter().map(|time| 2.0 * time).collect();
+        let ratio = ratio(&over, &under);
+        assert_eq!((ratio.value, ratio.low, ratio.high), (2.0, 2.0, 2.0));
+    }
+
+    #[test]
+    fn an_interval_holds_the_truth_and_repeats_itself() {
+        let mut draws = Draws(7);
+        let mut noise = |around: f64| around * (1.0 + draws.below(1000) as f64 / 10_000.0);
+        let over: Vec<f64> = (0..200).map(|_| noise(130.0)).collect();
+        let under: Vec<f64> = (0..200).map(|_| noise(100.0)).collect();
+        let once = ratio(&over, &under);
+        assert!(once.low < 1.3 && 1.3 < once.high && once.relative_half_width() < 0.02, "{once:?}");
+        assert_eq!(once, ratio(&over, &under));
+    }
+}

@@ -1,0 +1,43 @@
+//! From a path to a problem.
+use super::document::Document;
+use super::{Problem, ProblemError, kernelbench, parse};
+use std::fs;
+use std::path::Path;
+
+impl Problem {
+    /// Loads a problem: a TOML file, or a KernelBench `.py` file.
+    ///
+    /// A KernelBench file is run, in a process of its own, to learn its shapes.
+    ///
+    /// # Errors
+    /// When the file or its reference cannot be read, or something in it is wrong; the error shows the place.
+    pub fn load(path: &Path) -> Result<Problem, ProblemError> {
+        let unreadable = |source| ProblemError::Unreadable { path: path.to_owned(), source };
+        let unsupported = |reason| ProblemError::UnsupportedFormat { path: path.to_owned(), reason };
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("toml") => {
+                let text = fs::read_to_string(path).map_err(unreadable)?;
+                let problem = parse::problem(Document { path, text: &text })?;
+                Ok(Problem { digest: digest(&text, &problem)?, ..problem })
+            }
+            Some("py") => {
+                let text = fs::read_to_string(path).map_err(unreadable)?;
+                kernelbench::problem(path, &text)
+            }
+            Some("json" | "jsonl") => {
+                Err(unsupported("FlashInfer-Bench definitions are not supported yet; write them as TOML"))
+            }
+            _ => Err(unsupported("its ending is neither .toml nor .py")),
+        }
+    }
+}
+
+/// The digest of the problem's text and the reference's.
+fn digest(text: &str, problem: &Problem) -> Result<blake3::Hash, ProblemError> {
+    let path = problem.reference.path();
+    let reference =
+        fs::read(path).map_err(|source| ProblemError::Unreadable { path: path.to_owned(), source })?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes()).update(&reference);
+    Ok(hasher.finalize())
+}

@@ -1,0 +1,141 @@
+//! The Python host, seen from here.
+use super::{Interpreter, ReferenceError, Refused, package};
+use crate::problem::ReferenceSource;
+use crate::tensor::{Seed, TensorSpec};
+use crate::worker::{Limits, Process, Reply};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Time for importing a reference, and PyTorch with it from a cold disk.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(180);
+/// Time for anything that runs the reference. References are slow, not endless.
+const RUN_TIMEOUT: Duration = Duration::from_secs(300);
+/// How much of what a dead host printed is shown.
+const SHOWN_BYTES: usize = 2000;
+
+/// A Python process with a reference loaded.
+pub(super) struct Host {
+    process: Process,
+    path: PathBuf,
+    pub(super) loaded: Loaded,
+}
+
+/// The host's reply to `load`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Loaded {
+    threads: u32,
+    versions: Vec<String>,
+}
+
+impl Loaded {
+    pub(super) fn for_report(&self) -> Vec<String> {
+        let threads = match self.threads {
+            1 => "1 thread".to_owned(),
+            threads => format!("{threads} threads"),
+        };
+        self.versions.iter().cloned().chain([threads]).collect()
+    }
+}
+
+/// What a KernelBench file takes and gives.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Description {
+    /// The tensors of `get_inputs`.
+    pub inputs: Vec<TensorSpec>,
+    /// The parameters and buffers of `Model`.
+    pub state: Vec<TensorSpec>,
+    /// What `Model` returns.
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// Runs a KernelBench file, in a process of its own, to learn what it takes and gives.
+///
+/// # Errors
+/// When there is no Python with PyTorch, or the file is not a KernelBench file, or it fails.
+pub fn describe(path: &Path) -> Result<Description, ReferenceError> {
+    let source = ReferenceSource::KernelBench { path: path.to_owned() };
+    let mut host = Host::start(&source, &[])?;
+    let seed = Seed::derive(&path.to_string_lossy(), "describe", 0);
+    host.ask(json!({ "op": "describe", "seed": seed.number() })).map(|(description, _)| description)
+}
+
+impl Host {
+    /// Starts a host with `fds` as its descriptors from [`crate::worker::process::FIRST_EXTRA_FD`], and loads the
+    /// reference.
+    pub(super) fn start(source: &ReferenceSource, fds: &[BorrowedFd<'_>]) -> Result<Self, ReferenceError> {
+        let (path, function) = match source {
+            ReferenceSource::Python { path, function } => (path, Some(function)),
+            ReferenceSource::KernelBench { path } => (path, None),
+            ReferenceSource::Mlir { path, .. } => {
+                return Err(ReferenceError::NotPython { path: path.clone() });
+            }
+        };
+        // The host runs in a scratch directory, so the path has to be whole.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let process = Process::spawn(command()?, Limits::reference(), fds).map_err(ReferenceError::Start)?;
+        let mut host = Host { process, path, loaded: Loaded::default() };
+        let load = json!({ "op": "load", "path": host.path.to_string_lossy(), "function": function });
+        host.loaded = host.ask_within(&load, LOAD_TIMEOUT)?.0;
+        Ok(host)
+    }
+
+    /// Asks, and reads the reply as `T`; the time is the parent's.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &mut self,
+        request: Value,
+    ) -> Result<(T, Duration), ReferenceError> {
+        self.ask_within(&request, RUN_TIMEOUT)
+    }
+
+    fn ask_within<T: DeserializeOwned>(
+        &mut self,
+        request: &Value,
+        timeout: Duration,
+    ) -> Result<(T, Duration), ReferenceError> {
+        let (reply, took) = self.process.request(request, timeout).map_err(|death| {
+            let printed = last_of(&self.process.stderr().text());
+            ReferenceError::Died { path: self.path.clone(), death, printed }
+        })?;
+        match reply {
+            Reply::Refused(refusal) if refusal.kind == "protocol" => {
+                Err(ReferenceError::Protocol(refusal.message))
+            }
+            Reply::Refused(refusal) => Err(Box::new(Refused::from_refusal(refusal)).into()),
+            Reply::Done(value) => serde_json::from_value(value)
+                .map(|value| (value, took))
+                .map_err(|error| ReferenceError::Protocol(error.to_string())),
+        }
+    }
+
+    pub(super) fn isolation(&self) -> &[&'static str] {
+        self.process.isolation()
+    }
+}
+
+fn command() -> Result<Command, ReferenceError> {
+    let interpreter = Interpreter::find()?;
+    let mut search = vec![package::unpack()?];
+    search.extend(std::env::var_os("PYTHONPATH").iter().flat_map(std::env::split_paths));
+    let search = std::env::join_paths(search)
+        .map_err(|_| ReferenceError::NoInterpreter { reason: "PYTHONPATH cannot be extended".to_owned() })?;
+    let mut command = Command::new(interpreter.path());
+    command.args(["-m", "kinstr.host"]).env("PYTHONPATH", search);
+    Ok(command)
+}
+
+fn last_of(printed: &str) -> String {
+    let printed = printed.trim_end();
+    let mut start = printed.len().saturating_sub(SHOWN_BYTES);
+    while !printed.is_char_boundary(start) {
+        start += 1;
+    }
+    match &printed[start..] {
+        "" => "it printed nothing".to_owned(),
+        shown => format!("it printed: {shown}"),
+    }
+}

@@ -1,0 +1,190 @@
+//! References: where the expected outputs come from.
+//!
+//! A reference runs in a process of its own, on an arena of its own: expected outputs are in that process and in this
+//! one, and nowhere a candidate can reach.
+mod error;
+mod host;
+mod interpreter;
+mod package;
+mod python;
+
+pub use error::{ReferenceError, Refused};
+pub use host::{Description, describe};
+pub use interpreter::{Interpreter, cache_directory};
+pub use python::PythonReference;
+
+use crate::problem::{Problem, ReferenceSource};
+use crate::tensor::{Seed, TensorSpec};
+use kinstr_runtime::arena::{Arena, BufferSpec, Role};
+use std::time::Duration;
+
+/// What runs a reference: a Python host, or a native worker with a compiled reference.
+///
+/// It holds one arena a workload, whose buffers are the inputs and then the outputs, in the problem's order.
+pub trait ReferenceProcess {
+    /// Makes this workload the one that all other calls are about.
+    ///
+    /// # Errors
+    /// When the process does not follow.
+    fn select(&mut self, workload: usize) -> Result<(), ReferenceError>;
+
+    /// The arena of the selected workload.
+    fn arena(&self) -> &Arena;
+
+    /// The arena of the selected workload, to write inputs.
+    fn arena_mut(&mut self) -> &mut Arena;
+
+    /// Makes the inputs for a seed, where the reference is who makes them.
+    ///
+    /// # Errors
+    /// When it fails to.
+    fn make_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError>;
+
+    /// Takes over the inputs that are in the arena now.
+    ///
+    /// # Errors
+    /// When the process does not follow.
+    fn take_inputs(&mut self) -> Result<(), ReferenceError>;
+
+    /// Calls the reference; with `store`, the outputs of the last call go to the arena. The time is the parent's.
+    ///
+    /// # Errors
+    /// When the reference fails.
+    fn call(&mut self, calls: u32, store: bool) -> Result<Duration, ReferenceError>;
+
+    /// What runs the reference, for the report: versions and number of threads.
+    fn versions(&self) -> &[String];
+
+    /// Confining measures that this machine did not let us apply.
+    fn isolation(&self) -> &[&'static str];
+}
+
+/// The reference of a problem, started.
+pub struct Reference {
+    process: Box<dyn ReferenceProcess>,
+    problem: Problem,
+    selected: usize,
+}
+
+impl Reference {
+    /// Starts the reference of a problem, whose file is Python. The process dies with the calling thread.
+    ///
+    /// # Errors
+    /// When there is no Python with what the reference imports, or the reference does not load. An MLIR reference is
+    /// [`ReferenceError::NotPython`]: it has to be compiled first, and then given to [`Reference::native`].
+    pub fn start(problem: &Problem) -> Result<Self, ReferenceError> {
+        if let ReferenceSource::Mlir { path, .. } = &problem.reference {
+            return Err(ReferenceError::NotPython { path: path.clone() });
+        }
+        let process = PythonReference::start(problem)?;
+        Self::over(problem, Box::new(process))
+    }
+
+    /// A reference that was compiled and loaded into a worker.
+    ///
+    /// # Errors
+    /// When the worker does not accept the first workload.
+    pub fn native(problem: &Problem, process: Box<dyn ReferenceProcess>) -> Result<Self, ReferenceError> {
+        Self::over(problem, process)
+    }
+
+    fn over(problem: &Problem, process: Box<dyn ReferenceProcess>) -> Result<Self, ReferenceError> {
+        let mut reference = Reference { process, problem: problem.clone(), selected: 0 };
+        reference.select(0)?;
+        Ok(reference)
+    }
+
+    /// Makes the `workload`-th workload of the problem the one that all other calls are about.
+    ///
+    /// # Errors
+    /// When there is no such workload, or the process does not follow.
+    pub fn select(&mut self, workload: usize) -> Result<(), ReferenceError> {
+        if workload >= self.problem.workloads.len() {
+            return Err(ReferenceError::NoSuchWorkload(workload));
+        }
+        self.selected = workload;
+        self.process.select(workload)
+    }
+
+    /// Puts the inputs for `seed` in place, made by kinstr or by the reference, as the problem says.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn prepare(&mut self, seed: Seed) -> Result<(), ReferenceError> {
+        if self.problem.reference_makes_inputs() {
+            self.process.make_inputs(seed)?;
+        } else {
+            let workload = &self.problem.workloads[self.selected];
+            let arena = self.process.arena_mut();
+            for index in 0..self.problem.inputs.len() {
+                self.problem.fill_input(workload, index, seed, arena.bytes_mut(index))?;
+            }
+        }
+        self.process.take_inputs()
+    }
+
+    /// Computes the expected outputs for the inputs that are in place.
+    ///
+    /// # Errors
+    /// When the reference raises, or gives what the problem does not say.
+    pub fn evaluate(&mut self) -> Result<(), ReferenceError> {
+        self.process.arena_mut().poison_outputs();
+        self.process.call(1, true).map(|_| ())
+    }
+
+    /// Computes them once more, and gives back the outputs from before: a reference that gives another answer every
+    /// time, such as one with dropout, is nothing to compare with.
+    ///
+    /// # Errors
+    /// As for [`Reference::evaluate`].
+    pub fn evaluate_again(&mut self) -> Result<Vec<Vec<u8>>, ReferenceError> {
+        let before = self.expected().into_iter().map(<[u8]>::to_vec).collect();
+        self.evaluate()?;
+        Ok(before)
+    }
+
+    /// The inputs that are in place, in the problem's order, to be copied to the candidate's arena.
+    pub fn inputs(&self) -> Vec<&[u8]> {
+        (0..self.problem.inputs.len()).map(|index| self.process.arena().bytes(index)).collect()
+    }
+
+    /// The outputs that [`Reference::evaluate`] computed, in the problem's order. Not for the candidate's process.
+    pub fn expected(&self) -> Vec<&[u8]> {
+        let first = self.problem.inputs.len();
+        (first..first + self.problem.outputs.len()).map(|index| self.process.arena().bytes(index)).collect()
+    }
+
+    /// Calls the reference on the inputs that are in place, and tells how long that took, including one request;
+    /// with 0 calls that is the request alone.
+    ///
+    /// # Errors
+    /// When the reference fails.
+    pub fn run(&mut self, calls: u32) -> Result<Duration, ReferenceError> {
+        self.process.call(calls, false)
+    }
+
+    /// What runs the reference, for the report: versions and number of threads.
+    pub fn versions(&self) -> &[String] {
+        self.process.versions()
+    }
+
+    /// Confining measures that this machine did not let us apply.
+    pub fn isolation(&self) -> &[&'static str] {
+        self.process.isolation()
+    }
+}
+
+/// The buffers of a workload: the inputs and then the outputs, in the problem's order. Candidates' arenas are the same.
+pub fn buffer_specs(problem: &Problem, workload: usize) -> Vec<BufferSpec> {
+    let Some(workload) = problem.workloads.get(workload) else { return Vec::new() };
+    let spec = |role| {
+        move |tensor: TensorSpec| BufferSpec {
+            element_bytes: tensor.dtype.bytes(),
+            elements: tensor.bytes() / tensor.dtype.bytes(),
+            name: tensor.name,
+            role,
+        }
+    };
+    let inputs = problem.input_specs(workload).into_iter().map(spec(Role::Input));
+    inputs.chain(problem.output_specs(workload).into_iter().map(spec(Role::Output))).collect()
+}

@@ -1,0 +1,90 @@
+//! A reference in the Python host.
+use super::host::Host;
+use super::{ReferenceError, ReferenceProcess, buffer_specs};
+use crate::problem::Problem;
+use crate::tensor::{Seed, TensorSpec};
+use crate::worker::process::FIRST_EXTRA_FD;
+use kinstr_runtime::arena::{Arena, Buffer};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A Python process that hosts a NumPy, PyTorch or KernelBench reference. Everything there runs on one thread.
+pub struct PythonReference {
+    host: Host,
+    /// One a workload; descriptors from [`FIRST_EXTRA_FD`] on in the host.
+    arenas: Vec<Arena>,
+    /// The tensors of each workload, in the order of its arena.
+    tensors: Vec<Vec<TensorSpec>>,
+    versions: Vec<String>,
+    selected: usize,
+}
+
+impl PythonReference {
+    /// Starts the host with an arena for every workload, and loads the reference.
+    pub(super) fn start(problem: &Problem) -> Result<Self, ReferenceError> {
+        let arena = |workload| Ok(Arena::new(&buffer_specs(problem, workload))?);
+        let arenas = (0..problem.workloads.len()).map(arena).collect::<Result<Vec<_>, ReferenceError>>()?;
+        let fds: Vec<_> = arenas.iter().map(Arena::fd).collect();
+        let host = Host::start(&problem.reference, &fds)?;
+        let tensors = problem
+            .workloads
+            .iter()
+            .map(|workload| [problem.input_specs(workload), problem.output_specs(workload)].concat())
+            .collect();
+        let versions = host.loaded.for_report();
+        Ok(PythonReference { host, arenas, tensors, versions, selected: 0 })
+    }
+
+    fn tell(&mut self, request: Value) -> Result<Duration, ReferenceError> {
+        self.host.ask::<Value>(request).map(|(_, took)| took)
+    }
+}
+
+impl ReferenceProcess for PythonReference {
+    fn select(&mut self, workload: usize) -> Result<(), ReferenceError> {
+        let arena = self.arenas.get(workload).ok_or(ReferenceError::NoSuchWorkload(workload))?;
+        let buffers: Vec<Value> =
+            arena.layout().buffers.iter().zip(&self.tensors[workload]).map(buffer).collect();
+        self.selected = workload;
+        let fd = FIRST_EXTRA_FD as usize + workload;
+        self.tell(json!({ "op": "bind", "fd": fd, "buffers": buffers })).map(|_| ())
+    }
+
+    fn arena(&self) -> &Arena {
+        &self.arenas[self.selected]
+    }
+
+    fn arena_mut(&mut self) -> &mut Arena {
+        &mut self.arenas[self.selected]
+    }
+
+    fn make_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError> {
+        self.tell(json!({ "op": "fill", "seed": seed.number() })).map(|_| ())
+    }
+
+    fn take_inputs(&mut self) -> Result<(), ReferenceError> {
+        self.tell(json!({ "op": "take" })).map(|_| ())
+    }
+
+    fn call(&mut self, calls: u32, store: bool) -> Result<Duration, ReferenceError> {
+        self.tell(json!({ "op": "run", "calls": calls, "store": store }))
+    }
+
+    fn versions(&self) -> &[String] {
+        &self.versions
+    }
+
+    fn isolation(&self) -> &[&'static str] {
+        self.host.isolation()
+    }
+}
+
+fn buffer((buffer, tensor): (&Buffer, &TensorSpec)) -> Value {
+    json!({
+        "name": buffer.name,
+        "role": buffer.role,
+        "offset": buffer.offset,
+        "dtype": tensor.dtype,
+        "shape": tensor.shape,
+    })
+}

@@ -1,0 +1,66 @@
+//! What a child process may use.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kinstr_runtime::confine::Confinement;
+
+/// Limits on one child process, over its whole life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU time, rounded up to seconds.
+    pub cpu: Duration,
+    /// Time from its start to its end, idle time included.
+    pub wall: Duration,
+    /// Time for one request, from before it is sent until its reply has arrived.
+    pub request: Duration,
+    /// Bytes of address space beyond what is shared with it; `None` for no limit.
+    pub memory: Option<u64>,
+    /// Bytes of the largest file it may write.
+    pub file_bytes: u64,
+    /// Files it may hold open.
+    pub open_files: u64,
+    /// Whether it may start processes of its own.
+    pub processes: bool,
+}
+
+impl Limits {
+    /// For a process that runs candidate code: 4 GiB, 10 minutes, no processes, little disk.
+    pub const fn candidate() -> Self {
+        Self {
+            cpu: Duration::from_secs(600),
+            wall: Duration::from_secs(600),
+            request: Duration::from_secs(30),
+            memory: Some(4 << 30),
+            file_bytes: 16 << 20,
+            open_files: 64,
+            processes: false,
+        }
+    }
+
+    /// For a process that hosts a reference: PyTorch reserves address space it never touches, so only
+    /// time and disk are limited.
+    pub const fn reference() -> Self {
+        Self {
+            cpu: Duration::from_secs(1800),
+            wall: Duration::from_secs(1800),
+            request: Duration::from_secs(120),
+            memory: None,
+            file_bytes: 256 << 20,
+            open_files: 1024,
+            processes: true,
+        }
+    }
+
+    /// The confinement these limits ask for, writing in `scratch` only.
+    pub(super) fn confinement(&self, scratch: PathBuf) -> Confinement {
+        Confinement {
+            cpu_seconds: Some(self.cpu.as_millis().div_ceil(1000).max(1) as u64),
+            address_space: self.memory,
+            file_bytes: Some(self.file_bytes),
+            open_files: Some(self.open_files),
+            processes: self.processes,
+            writable: Some(vec![scratch]),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Child processes: the candidate's worker and the reference's host.
+//!
+//! [`Process`] is the transport, which knows nothing of what is asked; [`Worker`] runs a compiled
+//! candidate behind it and says what the candidate did wrong.
+
+mod capture;
+mod classify;
+mod death;
+pub mod fault;
+mod group;
+mod limits;
+mod native;
+pub mod process;
+mod reply;
+
+pub use capture::Printed;
+pub use death::{Death, WorkerError};
+pub use fault::Fault;
+pub use limits::Limits;
+pub use native::{Setup, Worker};
+pub use process::Process;
+pub use reply::{Refusal, Reply};
+
+pub use kinstr_runtime::worker::protocol::Argument;

@@ -1,0 +1,208 @@
+//! A worker that runs a compiled candidate.
+
+use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use kinstr_runtime::arena::{Arena, Layout};
+use kinstr_runtime::confine::Measure;
+use kinstr_runtime::records::RecordMemory;
+use kinstr_runtime::shared::Memory;
+use kinstr_runtime::worker::protocol::{Argument, ENTRY_SYMBOL, Loaded, Request};
+use kinstr_runtime::worker::{CONTROL_BYTES, CONTROL_FD, Control};
+use kinstr_trace::peaks::Peaks;
+use serde_json::Value;
+
+use super::capture::Printed;
+use super::classify::{Scene, classify_refusal};
+use super::death::WorkerError;
+use super::fault::{Fault, InfrastructureFault, InternalFault};
+use super::limits::Limits;
+use super::process::{FIRST_EXTRA_FD, Process};
+
+/// Number of the arena's descriptor in a worker; the control page comes before it.
+const ARENA_FD: i32 = CONTROL_FD + 1;
+/// Number of the record memory's descriptor in a worker.
+const RECORDS_FD: i32 = ARENA_FD + 1;
+const _: () = assert!(CONTROL_FD == FIRST_EXTRA_FD);
+/// Name of the measure that keeps a worker from running other programs, which it takes itself.
+const OWN_PROGRAM_ONLY: &str = "own-program-only";
+/// What a started worker runs: the program we are.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// What a worker is given.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// Limits on its process.
+    pub limits: Limits,
+    /// Tensors of one workload.
+    pub arena: &'a Arena,
+    /// Where an instrumented candidate records.
+    pub records: Option<RecordMemory>,
+    /// The `kinstr` program, if it is not the one that runs.
+    pub program: Option<&'a Path>,
+}
+
+/// A process that runs a compiled candidate. It is killed when dropped.
+#[derive(Debug)]
+pub struct Worker {
+    process: Process,
+    control: Memory,
+    layout: Layout,
+    records: Option<RecordMemory>,
+    limits: Limits,
+    tainted: bool,
+    isolation: Vec<&'static str>,
+}
+
+impl Worker {
+    /// Starts a worker. It dies with the calling thread.
+    ///
+    /// # Errors
+    /// When no process can be started.
+    pub fn start(setup: Setup<'_>) -> Result<Self, Fault> {
+        let Setup { limits, arena, records, program } = setup;
+        let program = program.unwrap_or(Path::new(THIS_PROGRAM));
+        let control = Memory::new(CONTROL_BYTES).map_err(WorkerError::Memory).map_err(start_failed)?;
+        let layout = arena.layout().clone();
+        let mut fds: Vec<BorrowedFd<'_>> = vec![control.fd(), arena.fd()];
+        fds.extend(records.as_ref().map(RecordMemory::fd));
+        let mut command = Command::new(program);
+        command.arg0("kinstr").arg("worker").env_clear();
+        // Libraries that a candidate was linked against may be found by it.
+        command.envs(std::env::vars_os().filter(|(name, _)| name == "LD_LIBRARY_PATH"));
+        // The worker limits its memory itself when it loads a candidate.
+        let unlimited = Limits { memory: None, ..limits };
+        let process = Process::spawn(command, unlimited, &fds).map_err(start_failed)?;
+        let isolation = process.isolation().to_vec();
+        Ok(Self { process, control, layout, records, limits, tainted: false, isolation })
+    }
+
+    /// Loads a candidate's library and binds the arguments of its entry, [`ENTRY_SYMBOL`].
+    ///
+    /// # Errors
+    /// When it cannot be loaded, or its constructors misbehave.
+    pub fn load(&mut self, library: &Path, arguments: &[Argument]) -> Result<(), Fault> {
+        self.tainted = true;
+        let request = Request::Load {
+            library: library.to_owned(),
+            entry: ENTRY_SYMBOL.to_owned(),
+            arguments: arguments.to_vec(),
+            arena_fd: ARENA_FD,
+            arena: self.layout.clone(),
+            memory: self.limits.memory,
+        };
+        let (loaded, _) = self.ask(&request)?;
+        let loaded: Loaded = understood(loaded)?;
+        let own = [
+            (loaded.confined_to_program, OWN_PROGRAM_ONLY),
+            (loaded.memory_limited, Measure::MemoryLimit.name()),
+        ];
+        self.isolation.extend(own.into_iter().filter(|(done, _)| !done).map(|(_, name)| name));
+        Ok(())
+    }
+
+    /// Calls the candidate `calls` times, and answers how long the request took by our clock. Zero
+    /// calls measure what a request costs by itself.
+    ///
+    /// # Errors
+    /// When the candidate does not return from all of them.
+    pub fn run(&mut self, calls: u32) -> Result<Duration, Fault> {
+        self.ask(&Request::Run { calls }).map(|(_, took)| took)
+    }
+
+    /// Empties the record memory, and makes the candidate record into it from the next run on.
+    ///
+    /// # Errors
+    /// When the library was built without probes, or no record memory was given.
+    pub fn attach(&mut self) -> Result<(), Fault> {
+        let records = self.records.as_mut().ok_or_else(no_records)?;
+        records.clear();
+        let request = Request::Attach { records_fd: RECORDS_FD, bytes: records.bytes() };
+        self.ask(&request).map(drop)
+    }
+
+    /// Ends recording, and answers the record file of all runs since [`Worker::attach`].
+    ///
+    /// # Errors
+    /// When the worker has ended.
+    pub fn detach(&mut self) -> Result<Vec<u8>, Fault> {
+        self.ask(&Request::Detach)?;
+        self.records.as_ref().map(RecordMemory::file).ok_or_else(no_records)
+    }
+
+    /// The record file of `calls` calls, after one call that is not recorded.
+    ///
+    /// # Errors
+    /// As [`Worker::attach`] and [`Worker::run`].
+    pub fn record(&mut self, calls: u32) -> Result<Vec<u8>, Fault> {
+        self.run(1)?;
+        self.attach()?;
+        self.run(calls)?;
+        self.detach()
+    }
+
+    /// Peaks of this machine, measured in the worker.
+    ///
+    /// # Errors
+    /// On a processor for which there are no loops to measure with.
+    pub(crate) fn peaks(&mut self, device: &str, date: &str) -> Result<Peaks, Fault> {
+        let request = Request::Peaks { device: device.to_owned(), date: date.to_owned() };
+        let (peaks, _) = self.ask(&request)?;
+        understood(peaks)
+    }
+
+    /// What the candidate printed on standard output so far.
+    pub fn stdout(&self) -> &Printed {
+        self.process.stdout()
+    }
+
+    /// What the candidate printed on standard error so far.
+    pub fn stderr(&self) -> &Printed {
+        self.process.stderr()
+    }
+
+    /// Names of the confining measures that this machine did not let us apply.
+    pub fn isolation(&self) -> &[&'static str] {
+        &self.isolation
+    }
+
+    /// Process id, also of its process group.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<(Value, Duration), Fault> {
+        let request =
+            serde_json::to_value(request).map_err(|error| InternalFault::Refused(error.to_string()))?;
+        match self.process.request(&request, self.limits.request) {
+            Ok((reply, took)) => Ok((reply.done().map_err(classify_refusal)?, took)),
+            Err(death) => {
+                let control = Control::of(&self.control).ok_or(InternalFault::AlreadyEnded)?;
+                let scene = Scene {
+                    control,
+                    layout: &self.layout,
+                    limits: self.limits,
+                    tainted: self.tainted,
+                    last_words: self.process.stderr().last_line(),
+                };
+                Err(scene.classify(death))
+            }
+        }
+    }
+}
+
+fn start_failed(error: WorkerError) -> Fault {
+    InfrastructureFault::Start(error).into()
+}
+
+fn no_records() -> Fault {
+    InternalFault::Refused("the worker was given no record memory".into()).into()
+}
+
+/// The worker is this very program, so an answer that does not parse is the candidate's doing or ours.
+fn understood<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Fault> {
+    serde_json::from_value(value).map_err(|error| InternalFault::Refused(error.to_string()).into())
+}
