@@ -106,23 +106,13 @@ fn arithmetic_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
     rows.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype)).sum()
 }
 
-/// Seconds that the blocks with vector arithmetic take to issue: each instruction takes one slot of
-/// the vector units (two and more if its vectors are wider than the machine's), and the measured FMA
-/// rate tells how many slots there are a second. Scalar instructions beside the arithmetic are
-/// taken for vector ones, division for a single slot; so this tells which limit is
-/// nearer, and is no floor.
+/// Seconds that the vector arithmetic takes to issue if no multiply and add were fused.
+///
+/// The truth lies between half of it (the arithmetic of the floor, all fused) and this; so it
+/// tells which limit is nearer, and is no floor.
 pub fn issue_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
     let Some(work) = &workload.work else { return 0.0 };
-    let machine_lanes = f64::from(peaks.simd_lanes_f32.max(1));
-    let slots = work.blocks.iter().map(|block| {
-        let amounts = block.amounts();
-        let widest = amounts.flops.iter().map(|row| row.lanes).max().unwrap_or(0);
-        match widest {
-            0 | 1 => 0.0,
-            lanes => amounts.instructions as f64 * (f64::from(lanes) / machine_lanes).max(1.0),
-        }
-    });
-    let slots = slots.sum::<f64>() / f64::from(work.launches.max(1));
-    let rate = peaks.fma_f32_vector / (2.0 * machine_lanes);
-    slots / rate / workload.threads()
+    let vector = work.total.flops.iter().filter(|row| row.lanes > 1);
+    let fused = vector.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype));
+    2.0 * fused.sum::<f64>() / workload.threads() * f64::from(peaks.threads.max(1))
 }

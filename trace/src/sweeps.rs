@@ -114,6 +114,8 @@ fn buffer_sizes(workload: &WorkloadTable, work: &Work) -> BTreeMap<Buffer, u64> 
 }
 
 /// The sweeps beyond the compulsory ones (each input read once, each output written once).
+///
+/// A sweep over data that is still in the nearest cache is what that cache is for, and not among them.
 pub fn redundant_sweeps(workload: &WorkloadTable, peaks: &Peaks) -> Vec<RedundantSweep> {
     let Some(work) = &workload.work else {
         return vec![];

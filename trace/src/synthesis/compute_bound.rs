@@ -11,13 +11,13 @@
 //! At least 75 % of the flops are vector flops (or the elements go through vector math calls, whose
 //! flops cannot be counted), and no more elements go through scalar math calls. Then one of: the point
 //! is on the compute side between 30 % and 75 % of the roof (above, it is `at-roofline`); issuing
-//! the vector instructions explains at least half the time, and more of it than streaming the data; or
+//! the vector arithmetic, were nothing fused, explains at least half the time, and more of it than streaming the data; or
 //! vector math calls handle at least one element per output element while memory explains less than half.
 //!
 //! ## Potential
-//! Time over roofline floor where the flops are counted: the same arithmetic at the vector FMA peak.
-//! Where issue is the limit, time over the larger of floor and streaming time. Where the flops are inside
-//! library calls no gain is claimed: 1.
+//! Where the flops are counted, time over the larger of roofline floor (the same arithmetic at the
+//! vector FMA peak) and the time that the kernel's sweeps take at measured bandwidth. Where the flops are
+//! inside library calls no gain is claimed: 1.
 //!
 //! ## What to try
 //! More independent accumulators, fused multiply-adds, register tiling so that loads do not take
@@ -44,6 +44,9 @@ const MEMORY_SHARE: f64 = 0.5;
 /// Issuing vector instructions explains the time if it takes this part of it or more.
 const ISSUE_SHARE: f64 = 0.5;
 
+/// The model where flops are counted.
+const MODEL: &str = "time / larger of roofline floor and streaming time";
+
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
     let Some(peaks) = &tables.peaks else { return vec![] };
@@ -68,7 +71,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let streaming = streaming_seconds(workload, peaks, &point) / seconds;
     let below_roof = point.fraction < super::at_roofline::FRACTION;
     if arithmetic {
-        Some(by_arithmetic(workload, &point, vector))
+        Some(by_arithmetic(workload, &point, vector, streaming))
     } else if below_roof && library == 0 && issue >= ISSUE_SHARE && issue > streaming {
         Some(by_issue(workload, &point, issue, streaming))
     } else if calls {
@@ -78,8 +81,8 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     }
 }
 
-fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64) -> Diagnosis {
-    let speedup = (1.0 / point.fraction).max(1.0);
+fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64, streaming: f64) -> Diagnosis {
+    let speedup = (1.0 / streaming.max(point.fraction)).max(1.0);
     let message = format!(
         "arithmetic sets the pace: {:.1} GFLOP/s at {:.1} flop/byte, {:.0} % of the vector FMA peak, \
          {:.0} % of it in vectors",
@@ -93,7 +96,7 @@ fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64) -
         Evidence::new("vector-flop-share", vector, "1", "kernel-counters").against(VECTOR_SHARE),
         Evidence::new("intensity", point.intensity, "flop/B", "kernel-counters"),
     ];
-    let potential = Potential { speedup, model: "time / roofline floor".to_owned() };
+    let potential = Potential { speedup, model: MODEL.to_owned() };
     // The nearer to the peak, the surer that arithmetic and not its surroundings is the limit.
     let value = 0.4 + 0.6 * point.fraction;
     let why = "flops are exact; what else fills the issue slots is not counted";
@@ -103,7 +106,7 @@ fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64) -
 fn by_issue(workload: &WorkloadTable, point: &RooflinePoint, issue: f64, streaming: f64) -> Diagnosis {
     let speedup = (1.0 / streaming.max(point.fraction)).max(1.0);
     let message = format!(
-        "issuing the vector instructions explains {:.0} % of the time, moving the data {:.0} %; \
+        "issuing the vector arithmetic explains {:.0} % of the time, moving the data {:.0} %; \
          {:.1} flops are done per compulsory byte",
         issue.min(1.0) * 100.0,
         streaming * 100.0,
@@ -114,9 +117,8 @@ fn by_issue(workload: &WorkloadTable, point: &RooflinePoint, issue: f64, streami
         Evidence::new("streaming-time-share", streaming, "1", "kernel-counters").against(issue),
         Evidence::new("roofline-fraction", point.fraction, "1", "peaks"),
     ];
-    let model = "time / larger of roofline floor and streaming time".to_owned();
-    let potential = Potential { speedup, model };
-    let why = "instructions are exact; that each takes one vector slot is a model";
+    let potential = Potential { speedup, model: MODEL.to_owned() };
+    let why = "flops are exact; how many of them are fused multiply-adds is not known";
     diagnosis(workload, 0.6, why, message, evidence, potential)
 }
 

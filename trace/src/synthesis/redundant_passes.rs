@@ -11,8 +11,8 @@
 //! The working set between two sweeps, and the memory level that holds it.
 //!
 //! ## When it fires
-//! At least one sweep is beyond the compulsory ones (inputs read once, outputs written once), and
-//! saving the redundant ones would gain 10 %. With a single redundant sweep the confidence is low: a
+//! At least one sweep is beyond the compulsory ones (inputs read once, outputs written once) and does not
+//! find its data in L1, and saving the redundant ones would gain 10 %. With a single redundant sweep the confidence is low: a
 //! reduction followed by a use of its result needs two sweeps unless the data fits a cache.
 //!
 //! ## Potential
@@ -76,8 +76,8 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         severity: Severity::of(speedup),
         confidence: workload.confidence(value, why),
         message: format!(
-            "separate loops sweep {} {count} times; {} of all {} sweeps are redundant, refetch {} \
-             from {} and cost about {:.0} % of the time",
+            "separate loops sweep {} {count} times; {} of all {} sweeps are redundant, move {} through \
+             {} again and cost about {:.0} % of the time",
             buffer_name(workload, worst),
             redundant.len(),
             all.len(),
