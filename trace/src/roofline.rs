@@ -114,5 +114,5 @@ pub fn issue_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
     let Some(work) = &workload.work else { return 0.0 };
     let vector = work.total.flops.iter().filter(|row| row.lanes > 1);
     let fused = vector.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype));
-    2.0 * fused.sum::<f64>() / workload.threads() * f64::from(peaks.threads.max(1))
+    2.0 * fused.fold(0.0, |sum, next| sum + next) / workload.threads() * f64::from(peaks.threads.max(1))
 }

@@ -131,9 +131,10 @@ pub fn redundant_sweeps(workload: &WorkloadTable, peaks: &Peaks) -> Vec<Redundan
         };
         let (first, last) = (neighbour.min(sweep.block), neighbour.max(sweep.block));
         let working_set = working_set(workload, work, &all, first, last);
-        let Some(level) = peaks.level_for(working_set) else {
+        let Some(level) = peaks.level_for(working_set) else { continue };
+        if peaks.levels.len() > 1 && peaks.levels.first() == Some(level) {
             continue;
-        };
+        }
         let seconds = match sweep.kind {
             AccessKind::Load => level.stream_seconds(sweep.bytes, 0),
             AccessKind::Store => level.stream_seconds(0, sweep.bytes),

@@ -178,6 +178,8 @@ fn layernorm_with_scalar_reductions_is_unvectorised() {
 #[test]
 fn layernorm_in_three_vector_sweeps_is_redundant_passes() {
     assert_eq!(names(&layernorm(ROWS, COLUMNS, 20.0, 16))[0], "redundant-passes");
+    // Rows of 4 KiB are still in L1 when they are swept again.
+    assert!(!names(&layernorm(1024, 1024, 0.5, 16)).contains(&"redundant-passes".to_owned()));
 }
 
 #[test]
@@ -316,7 +318,7 @@ fn regions_tell_loops_apart_where_the_block_layout_does_not() {
             Block(VECTORS, 2, line(12, 5).loads(0, 16).stores(1, 16)),
         ],
     );
-    assert_eq!(names(&tables)[0], "redundant-passes");
+    assert!(names(&tables).contains(&"redundant-passes".to_owned()), "taken for separate nests");
     let region = |line| RegionTime {
         name: "rows".to_owned(),
         place: Some(place(line)),

@@ -11,9 +11,10 @@
 //! The working set between two sweeps, and the memory level that holds it.
 //!
 //! ## When it fires
-//! At least one sweep is beyond the compulsory ones (inputs read once, outputs written once) and does not
-//! find its data in L1, and saving the redundant ones would gain 10 %. With a single redundant sweep the confidence is low: a
-//! reduction followed by a use of its result needs two sweeps unless the data fits a cache.
+//! At least one sweep is beyond the compulsory ones (inputs read once, outputs written once) and does
+//! not find its data in L1, and saving the redundant ones would gain 10 %. With a single redundant sweep
+//! the confidence is low: a reduction followed by a use of its result needs two sweeps unless the data
+//! fits a cache.
 //!
 //! ## Potential
 //! Time over time without the redundant sweeps. Each costs its bytes at the measured bandwidth of the
