@@ -1,6 +1,8 @@
 //! What holds for every probe, over every example: insert then strip is the identity, and no `kprobe` op
 //! survives conversion. A new probe is covered by being in its folder.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use kinstr::{
     codegen::{self, machine::Machine},
     frontend::mlir::Source,
@@ -13,7 +15,7 @@ use kinstr_passes::{
 };
 use kinstr_trace::layout::Mode;
 use melior::ir::Module;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn examples() -> Vec<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -33,14 +35,14 @@ fn text(module: &Module<'_>) -> String {
     module.as_operation().to_string()
 }
 
-fn structured<'c>(mlir: &'c Mlir, path: &PathBuf) -> (lower::Structured<'c>, Vec<String>) {
+fn structured<'c>(mlir: &'c Mlir, path: &Path) -> (lower::Structured<'c>, Vec<String>) {
     let source = Source::read(path).unwrap();
     let module = source.parse(&mlir.context, &mlir.messages).unwrap();
     lower::structure(mlir, module, &source.directives)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn check_structured(path: &PathBuf, probe: &dyn Probe, mode: Mode) {
+fn check_structured(path: &Path, probe: &dyn Probe, mode: Mode) {
     let mlir = Mlir::new().unwrap();
     let (mut module, rest) = structured(&mlir, path);
     let before = text(&module.module);
@@ -54,7 +56,7 @@ fn check_structured(path: &PathBuf, probe: &dyn Probe, mode: Mode) {
     assert!(!text(&module.module).contains("kprobe."), "{} on {}", probe.name(), path.display());
 }
 
-fn check_optimized(path: &PathBuf, probe: &dyn Probe, mode: Mode) {
+fn check_optimized(path: &Path, probe: &dyn Probe, mode: Mode) {
     let mlir = Mlir::new().unwrap();
     let (mut module, rest) = structured(&mlir, path);
     lower::to_llvm_dialect(&mlir, &mut module, &rest, None).unwrap();

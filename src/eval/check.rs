@@ -92,6 +92,7 @@ impl<'s, 'a> Checker<'s, 'a> {
             self.note_printing(&worker)?;
             self.note_isolation(&worker)?;
         }
+        self.session.arenas[self.workload] = Some(self.arena);
         Ok(judge.finish())
     }
 

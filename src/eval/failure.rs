@@ -34,7 +34,7 @@ pub enum EvalError {
     NativeReference(String),
     /// A stage failed through no fault of the candidate's.
     #[error("{0}")]
-    Stage(StageFailure),
+    Stage(Box<StageFailure>),
 }
 
 /// One failed attempt at a stage.

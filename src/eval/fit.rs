@@ -11,7 +11,7 @@ use kinstr_passes::transforms::adapt_entry::{Kind, Parameter, Signature};
 ///
 /// # Errors
 /// A complaint that shows both signatures and the first thing that does not fit.
-pub fn check(problem: &Problem, written: &Signature) -> Result<(), Complaint> {
+pub fn check(problem: &Problem, written: &Signature) -> Result<(), Box<Complaint>> {
     let misfit = first_misfit(problem, written);
     let Some(misfit) = misfit else { return Ok(()) };
     let text = format!(
@@ -19,7 +19,7 @@ pub fn check(problem: &Problem, written: &Signature) -> Result<(), Complaint> {
         problem.signature()
     );
     let help = "the entry takes the inputs in order; outputs are its results, or trailing memref arguments";
-    Err(Complaint::new("candidate::signature", text).help(help))
+    Err(Box::new(Complaint::new("candidate::signature", text).help(help)))
 }
 
 fn first_misfit(problem: &Problem, written: &Signature) -> Option<String> {
@@ -44,21 +44,12 @@ fn first_misfit(problem: &Problem, written: &Signature) -> Option<String> {
         } else {
             format!("result {}", index - written.arguments.len())
         };
-        parameter_misfit(
-            name,
-            *dtype,
-            shape,
-            given,
-            is_output(index),
-            index < written.arguments.len(),
-            problem,
-        )
-        .map(|reason| format!("{place}, `{name}`, {reason}"))
+        parameter_misfit(*dtype, shape, given, is_output(index), index < written.arguments.len(), problem)
+            .map(|reason| format!("{place}, `{name}`, {reason}"))
     })
 }
 
 fn parameter_misfit(
-    _name: &str,
     dtype: DType,
     shape: &[Extent],
     given: &Parameter,

@@ -1,7 +1,7 @@
 //! Measure: candidate and reference in turns, clean builds only.
 
 use super::{
-    arguments::{limits, outputs, put_inputs, start_worker},
+    arguments::{limits, outputs, start_worker},
     failure::Stop,
     session::{Done, Session},
 };
@@ -9,7 +9,7 @@ use crate::{
     builds::Builds,
     jobs::event::Event,
     measure::{Interval, Measurement, Moment, Plan, SystemWatch, Timed, interleave},
-    reference::{Reference, buffer_specs},
+    reference::Reference,
     worker::{Fault, fault::InfrastructureFault},
 };
 use kinstr_runtime::arena::Arena;
@@ -54,14 +54,11 @@ fn time(
     budget: Duration,
 ) -> Result<Option<(Measurement, kinstr_trace::report::SystemSummary)>, Stop> {
     let options = session.options;
-    reference.select(workload)?;
-    let mut arena = Arena::new(&buffer_specs(&session.problem, workload))?;
     // A seed that was not checked: content that the candidate has never seen.
     let seeds = session.problem.seeds(&session.problem.workloads[workload], options.seeds + 1);
     let Some(seed) = seeds.last() else { return Ok(None) };
-    reference.prepare(*seed)?;
+    let mut arena = session.fill_arena(reference, workload, *seed)?;
     reference.evaluate()?;
-    put_inputs(&mut arena, &reference.inputs());
     let limits = limits(options.timeout, options.memory);
     let mut worker =
         start_worker(builds, &builds.manifest.clean, &session.problem, workload, &arena, limits)?;
@@ -73,7 +70,9 @@ fn time(
         verifier.look(moment, &mut arena);
         Ok(())
     })?;
-    Ok(verifier.correct().then(|| (measured, watch.summary())))
+    let summary = watch.summary();
+    session.arenas[workload] = Some(arena);
+    Ok(verifier.correct().then_some((measured, summary)))
 }
 
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,

@@ -2,7 +2,7 @@
 
 use super::{
     EvalError,
-    arguments::{limits, put_inputs, start_worker},
+    arguments::{limits, start_worker},
     certificate,
     failure::Stop,
     session::{Done, Session},
@@ -32,13 +32,14 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     };
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
-        let mut arena = prepare(session, reference, workload)?;
+        let mut arena = session.take_arena(reference, workload)?;
         arena.poison_outputs();
         let mut worker = start(session, builds, build, workload, &arena)?;
         worker.attach()?;
         worker.run(1)?;
         let records = worker.detach()?;
         keep(session, workload, RecordKind::Counting, build, &records)?;
+        session.arenas[workload] = Some(arena);
     }
     session.push(Event::Layer { name: "kernel-counters".into(), status: LayerStatus::Ran })?;
     let text = "hardware events are not read by this version; kernel counters come from block counts".into();
@@ -72,8 +73,8 @@ fn certify(
     probe_cost: Option<f64>,
     budget: Duration,
 ) -> Result<(), Stop> {
-    let clean_arena = prepare(session, reference, workload)?;
-    let timing_arena = prepare(session, reference, workload)?;
+    let clean_arena = session.take_arena(reference, workload)?;
+    let timing_arena = twin(session, workload, &clean_arena)?;
     let mut clean = start(session, builds, &builds.manifest.clean, workload, &clean_arena)?;
     let mut timing = start(session, builds, build, workload, &timing_arena)?;
     timing.attach()?;
@@ -83,6 +84,7 @@ fn certify(
     let certificate =
         certificate::certificate(&measured, &builds.manifest.clean, build, probe_cost, identical);
     session.push(Event::Certified { workload, certificate })?;
+    session.arenas[workload] = Some(clean_arena);
     Ok(keep(session, workload, RecordKind::Timing, build, &records)?)
 }
 
@@ -94,7 +96,7 @@ fn record_timeline(
     reference: &mut Reference,
 ) -> Result<(), Stop> {
     let Some(sites) = &build.sites else { return Ok(()) };
-    let arena = prepare(session, reference, 0)?;
+    let arena = session.take_arena(reference, 0)?;
     let mut worker = start(session, builds, build, 0, &arena)?;
     let records = worker.record(TIMELINE_LAUNCHES)?;
     match kinstr_trace::decode::decode(&records, sites) {
@@ -125,16 +127,14 @@ fn available<'b>(
     }
 }
 
-/// An arena with the inputs of the workload's first seed, so that every build sees the same.
-fn prepare(session: &Session<'_>, reference: &mut Reference, workload: usize) -> Result<Arena, Stop> {
-    reference.select(workload)?;
-    let seeds = session.problem.seeds(&session.problem.workloads[workload], 1);
-    if let Some(seed) = seeds.first() {
-        reference.prepare(*seed)?;
+/// Another arena with the same contents.
+fn twin(session: &Session<'_>, workload: usize, arena: &Arena) -> Result<Arena, Stop> {
+    let specs = buffer_specs(&session.problem, workload);
+    let mut twin = Arena::new(&specs)?;
+    for index in 0..specs.len() {
+        twin.bytes_mut(index).copy_from_slice(arena.bytes(index));
     }
-    let mut arena = Arena::new(&buffer_specs(&session.problem, workload))?;
-    put_inputs(&mut arena, &reference.inputs());
-    Ok(arena)
+    Ok(twin)
 }
 
 fn start(

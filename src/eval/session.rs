@@ -2,6 +2,7 @@
 
 use super::{
     EvalError, Options,
+    arguments::put_inputs,
     failure::{StageFailure, Stop},
 };
 use crate::{
@@ -11,8 +12,11 @@ use crate::{
         log::Log,
     },
     problem::Problem,
+    reference::{Reference, buffer_specs},
     store::{build_identity, digest},
+    tensor::Seed,
 };
+use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::{Fault, Provenance};
 use std::{
     collections::BTreeMap,
@@ -42,6 +46,8 @@ pub struct Session<'a> {
     pub source: Source,
     /// Events, on disk.
     pub log: Log,
+    /// Candidate's tensors by workload, kept from stage to stage.
+    pub arenas: Vec<Option<Arena>>,
     observer: &'a mut dyn Observer,
 }
 
@@ -73,7 +79,35 @@ impl<'a> Session<'a> {
                 provenance: provenance(digests),
             })?;
         }
-        Ok(Self { options, problem, source, log, observer })
+        let arenas = problem.workloads.iter().map(|_| None).collect();
+        Ok(Self { options, problem, source, log, arenas, observer })
+    }
+
+    /// The tensors of `workload` with the inputs of its first seed, or of a later one that a stage before left there.
+    /// Give them back through [`Session::arenas`].
+    pub fn take_arena(&mut self, reference: &mut Reference, workload: usize) -> Result<Arena, Stop> {
+        if let Some(arena) = self.arenas[workload].take() {
+            return Ok(arena);
+        }
+        let seeds = self.problem.seeds(&self.problem.workloads[workload], 1);
+        self.fill_arena(reference, workload, seeds[0])
+    }
+
+    /// The tensors of `workload` with the inputs of `seed`, in the reference's arena as well.
+    pub fn fill_arena(
+        &mut self,
+        reference: &mut Reference,
+        workload: usize,
+        seed: Seed,
+    ) -> Result<Arena, Stop> {
+        reference.select(workload)?;
+        reference.prepare(seed)?;
+        let mut arena = match self.arenas[workload].take() {
+            Some(arena) => arena,
+            None => Arena::new(&buffer_specs(&self.problem, workload))?,
+        };
+        put_inputs(&mut arena, &reference.inputs());
+        Ok(arena)
     }
 
     /// Tells whoever watches.

@@ -35,7 +35,7 @@ pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
             })?;
             Ok(Some(failed.complaint))
         }
-        Err(Ended::Failed(failed)) => Err(EvalError::Stage(*failed)),
+        Err(Ended::Failed(failed)) => Err(EvalError::Stage(failed)),
     }
 }
 
@@ -87,7 +87,7 @@ fn load(session: &mut Session<'_>) -> Result<Done, Stop> {
     let written = builds::written_signature(&session.source)?;
     fit::check(&session.problem, &written).map_err(|complaint| {
         let hint = complaint.help_text().map(str::to_owned);
-        Stop::failed(Fault::Candidate, "signature", complaint, hint.as_deref())
+        Stop::failed(Fault::Candidate, "signature", *complaint, hint.as_deref())
     })?;
     Ok(Done)
 }

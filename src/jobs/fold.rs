@@ -206,7 +206,8 @@ impl Fold<'_> {
             report
                 .regions
                 .extend(regions.map(|time| RegionRow { workload: table.index, time: time.clone() }));
-            report.hot_lines.extend(hot_lines(table));
+            let lines = table.work.iter().flat_map(|work| HotLine::of(table.index, work));
+            report.hot_lines.extend(lines.take(HOT_LINES));
         }
         report.speedup = overall_speedup(&report.workloads);
         self.report
@@ -257,25 +258,4 @@ pub fn load_trace(dir: &Path, records: &str, sites: &str) -> Result<(Trace, Site
         serde_json::from_slice(&read(sites)?).map_err(|error| format!("{sites} is damaged: {error}"))?;
     let trace = decode(&read(records)?, &sites).map_err(|error| format!("{records}: {error}"))?;
     Ok((trace, sites))
-}
-
-fn hot_lines(table: &WorkloadTable) -> Vec<HotLine> {
-    let Some(work) = &table.work else { return Vec::new() };
-    let all = work.total.instructions.max(1) as f64;
-    let rows = work.by_line().into_iter().filter_map(|line| {
-        let amounts = &line.amounts;
-        let flops = amounts.flops();
-        let vector = amounts.flops_where(|row| row.lanes > 1);
-        Some(HotLine {
-            workload: table.index,
-            place: line.place.clone()?,
-            share: amounts.instructions as f64 / all,
-            instructions: work.per_launch(amounts.instructions),
-            flops: work.per_launch(flops),
-            vector_share: (flops > 0).then(|| vector as f64 / flops as f64),
-            bytes: work.per_launch(amounts.bytes()),
-            calls: work.per_launch(amounts.calls()),
-        })
-    });
-    rows.take(HOT_LINES).collect()
 }

@@ -1,9 +1,9 @@
 //! Times of several contenders, measured in turns.
 //!
 //! Whatever else the machine does changes from one second to the next, so contenders take turns within
-//! milliseconds, forwards in one round and backwards in the next, and are compared within a round. A
-//! turn is a batch of calls long enough that what a request costs by itself, which is measured and
-//! taken off, does not blur it.
+//! milliseconds and on one core, and are compared within a round. A round goes through them forwards and
+//! then backwards, so that a steady drift cancels. A turn is a batch of calls long enough that what a
+//! request costs by itself, which is measured and taken off, does not blur it.
 
 use std::time::{Duration, Instant};
 
@@ -55,18 +55,35 @@ pub enum Moment {
 /// Times of one contender.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
-    /// Nanoseconds a call, one value a round.
+    /// Nanoseconds a call, one value a round: the mean of its two turns.
     pub nanoseconds: Vec<f64>,
     /// Calls in a batch.
     pub calls: u32,
-    /// Nanoseconds that an empty request takes, already taken off.
+    /// Nanoseconds that an empty request takes, already taken off: the median of one in every turn.
     pub request_ns: f64,
+    /// Nanoseconds of each round's two batches together, requests included.
+    batches: Vec<f64>,
+    /// Nanoseconds of the empty requests.
+    requests: Vec<f64>,
+    /// Whether a turn begins with a call that is not timed.
+    warm_up: bool,
 }
 
 impl Samples {
     /// Median and its interval.
     pub fn estimate(&self) -> Estimate {
         estimate(&self.nanoseconds)
+    }
+
+    fn settle(&mut self) {
+        self.request_ns = median(&self.requests);
+        let per_call = |batches: &f64| (batches / 2.0 - self.request_ns) / f64::from(self.calls);
+        self.nanoseconds = self.batches.iter().map(per_call).collect();
+    }
+
+    /// Nanoseconds a call, as seen in one batch.
+    fn per_call(&self, took: Duration) -> f64 {
+        (took.as_nanos() as f64 - self.request_ns) / f64::from(self.calls)
     }
 }
 
@@ -80,12 +97,17 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// Ratio of the medians of contender `over` to contender `under`.
+    /// How many times longer contender `over` takes than contender `under`: the median over rounds.
     ///
     /// # Panics
     /// If there are no such contenders.
     pub fn ratio(&self, over: usize, under: usize) -> Interval {
         ratio(&self.contenders[over].nanoseconds, &self.contenders[under].nanoseconds)
+    }
+
+    /// Takes off what requests cost, now that more of them have been seen.
+    fn settle(&mut self) {
+        self.contenders.iter_mut().for_each(Samples::settle);
     }
 
     fn is_tight(&self, half_width: f64) -> bool {
@@ -105,13 +127,17 @@ fn interval_of(estimate: &Estimate) -> Interval {
 const LEAST_BATCH: Duration = Duration::from_millis(1);
 /// A batch takes at least this many times what an empty request varies by.
 const TIMES_JITTER: f64 = 50.0;
+/// A batch takes at least this many times what an empty request takes.
+const TIMES_REQUEST: f64 = 20.0;
+/// Batches need not be longer than this, however uneasy the machine is.
+const MOST_BATCH: Duration = Duration::from_millis(20);
 /// Empty requests by which a request's own cost is measured.
 const EMPTY_REQUESTS: usize = 25;
 /// Most calls in a batch, should a call take no time at all.
 const MOST_CALLS: u32 = 1 << 28;
 /// Rounds below which no interval is trusted.
 const LEAST_ROUNDS: usize = 20;
-/// Rounds that are measured whatever the budget: each order once.
+/// Rounds that are measured whatever the budget.
 const ROUNDS_AT_ANY_COST: usize = 2;
 /// Each turn begins with an untimed call if a call is shorter than this, because the contender before
 /// it and the hooks have left the caches to themselves.
@@ -135,12 +161,14 @@ pub fn interleave(
     let mut measured = Measurement { contenders: samples, stop: StopReason::BudgetSpent };
     let mut next_look = LEAST_ROUNDS;
     for round in 1.. {
-        for index in turns(contenders.len(), round) {
+        measured.contenders.iter_mut().for_each(|samples| samples.batches.push(0.0));
+        for index in (0..contenders.len()).chain((0..contenders.len()).rev()) {
             hook(Moment::Before(index))?;
             take_turn(contenders[index], &mut measured.contenders[index])?;
             hook(Moment::After(index))?;
         }
         if round == next_look {
+            measured.settle();
             if measured.is_tight(plan.half_width) {
                 measured.stop = StopReason::IntervalTight;
                 break;
@@ -152,50 +180,61 @@ pub fn interleave(
             break;
         }
     }
+    measured.settle();
     Ok(measured)
 }
 
-/// Forwards in odd rounds, backwards in even ones.
-fn turns(contenders: usize, round: usize) -> impl Iterator<Item = usize> {
-    (0..contenders).map(move |turn| if round % 2 == 1 { turn } else { contenders - 1 - turn })
-}
-
+/// One batch, and one empty request beside it, so that both see the machine in the same state.
 fn take_turn(contender: &mut dyn Timed, samples: &mut Samples) -> Result<(), Fault> {
-    if samples.nanoseconds.last().is_none_or(|last| *last < WARM_UP_BELOW.as_nanos() as f64) {
+    if samples.warm_up {
         contender.run(1)?;
     }
-    let took = contender.run(samples.calls)?;
-    samples.nanoseconds.push(per_call(took, samples));
+    samples.requests.push(contender.run(0)?.as_nanos() as f64);
+    let took = contender.run(samples.calls)?.as_nanos() as f64;
+    if let Some(batches) = samples.batches.last_mut() {
+        *batches += took;
+    }
     Ok(())
-}
-
-fn per_call(took: Duration, samples: &Samples) -> f64 {
-    (took.as_nanos() as f64 - samples.request_ns) / f64::from(samples.calls)
 }
 
 /// Measures what an empty request costs, and chooses how many calls make a batch.
 fn calibrate(contender: &mut dyn Timed) -> Result<Samples, Fault> {
-    let mut empty = Vec::with_capacity(EMPTY_REQUESTS);
+    let mut requests = Vec::with_capacity(EMPTY_REQUESTS);
     for _ in 0..EMPTY_REQUESTS {
-        empty.push(contender.run(0)?.as_nanos() as f64);
+        requests.push(contender.run(0)?.as_nanos() as f64);
     }
-    let request_ns = median(&empty);
-    let deviations: Vec<f64> = empty.iter().map(|took| (took - request_ns).abs()).collect();
-    let batch_ns = (TIMES_JITTER * median(&deviations)).max(LEAST_BATCH.as_nanos() as f64);
+    let request_ns = median(&requests);
+    let deviations: Vec<f64> = requests.iter().map(|took| (took - request_ns).abs()).collect();
+    let batch_ns = (TIMES_JITTER * median(&deviations))
+        .max(TIMES_REQUEST * request_ns)
+        .clamp(LEAST_BATCH.as_nanos() as f64, MOST_BATCH.as_nanos() as f64);
     // The first call ever also pays for page faults and lazy binding.
     contender.run(1)?;
-    let mut samples = Samples { nanoseconds: Vec::new(), calls: 1, request_ns };
+    let mut samples =
+        Samples { nanoseconds: vec![], calls: 1, request_ns, batches: vec![], requests, warm_up: true };
     loop {
-        let took = contender.run(samples.calls)?;
-        let wanted = batch_ns / per_call(took, &samples).max(0.1);
-        let calls = wanted.ceil().clamp(1.0, f64::from(MOST_CALLS)) as u32;
+        let call_ns = shortest(contender, &samples)?;
+        let calls = (batch_ns / call_ns.max(0.1)).ceil().clamp(1.0, f64::from(MOST_CALLS)) as u32;
         if calls <= samples.calls.saturating_mul(2) {
             samples.calls = calls;
+            samples.warm_up = call_ns < WARM_UP_BELOW.as_nanos() as f64;
             return Ok(samples);
         }
         // At most tenfold, so that a first batch that was too short to time does not overshoot.
         samples.calls = calls.min(samples.calls.saturating_mul(10));
     }
+}
+
+/// Nanoseconds a call in the fastest of a few batches: what else runs can only make a call look longer,
+/// and the batches that are chosen by it too short.
+fn shortest(contender: &mut dyn Timed, samples: &Samples) -> Result<f64, Fault> {
+    let mut shortest = samples.per_call(contender.run(samples.calls)?);
+    if shortest * f64::from(samples.calls) < MOST_BATCH.as_nanos() as f64 {
+        for _ in 0..2 {
+            shortest = shortest.min(samples.per_call(contender.run(samples.calls)?));
+        }
+    }
+    Ok(shortest)
 }
 
 #[cfg(test)]

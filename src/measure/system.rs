@@ -48,14 +48,19 @@ fn read(id: u32, file: &str) -> String {
 }
 
 fn counts(id: u32) -> Counts {
-    let status = read(id, "status");
     let (minor_faults, major_faults) = faults(&read(id, "stat"));
-    Counts {
-        minor_faults,
-        major_faults,
-        voluntary: field(&status, "voluntary_ctxt_switches:"),
-        involuntary: field(&status, "nonvoluntary_ctxt_switches:"),
-    }
+    // Faults are the process's; switches are each thread's own, and a candidate runs on its own thread.
+    let threads: Vec<String> = threads(id);
+    let sum = |name| threads.iter().map(|status| field(status, name)).sum::<Option<u64>>();
+    let (voluntary, involuntary) = (sum("voluntary_ctxt_switches:"), sum("nonvoluntary_ctxt_switches:"));
+    Counts { minor_faults, major_faults, voluntary, involuntary }
+}
+
+/// `status` of every thread of a process.
+fn threads(id: u32) -> Vec<String> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
+    let statuses = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("status")));
+    statuses.flatten().collect()
 }
 
 /// Fields 10 and 12 of `/proc/PID/stat` (proc(5)); the name in field 2 may hold spaces, so they are counted from
@@ -91,7 +96,13 @@ mod tests {
 
     #[test]
     fn a_process_can_watch_itself() {
-        let summary = SystemWatch::of(std::process::id()).summary();
+        let watch = SystemWatch::of(std::process::id());
+        let before = watch.before.voluntary;
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::thread::sleep(std::time::Duration::from_millis(1)));
+        });
+        let summary = watch.summary();
+        assert!(before.is_some() && summary.voluntary_switches.is_some());
         assert!(summary.threads.is_some() && summary.peak_resident_bytes.is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use kinstr_runtime::arena::{GuardHit, Layout, Place, Role};
 use kinstr_runtime::worker::protocol::RefusalKind;
-use kinstr_runtime::worker::{Control, LastSignal, Phase};
+use kinstr_runtime::worker::{Control, EXIT_INTERNAL, LastSignal, Phase};
 
 use super::death::Death;
 use super::fault::{CandidateFault, Fault, InfrastructureFault, InternalFault};
@@ -15,6 +15,8 @@ const NULL_BYTES: u64 = 64 << 10;
 const SI_KERNEL: i32 = 0x80;
 /// `si_code` of an integer division by zero.
 const FPE_INTDIV: i32 = 1;
+/// Exit status of a Rust program that panicked.
+const PANICKED: i32 = 101;
 
 /// What is known about a worker when it has died.
 pub(super) struct Scene<'a> {
@@ -31,19 +33,27 @@ impl Scene<'_> {
     /// Whose fault `death` is, and what it was.
     pub(super) fn classify(&self, death: Death) -> Fault {
         match death {
-            Death::Exited { code } if self.control.phase() != Phase::Own => {
-                CandidateFault::CalledExit { code }.into()
-            }
-            Death::Exited { code } => self.ended(format!("exit status {code}")),
+            Death::Exited { code } => self.exited(code),
             Death::Signalled { signal } => self.signalled(signal),
             Death::TimedOut { limit, peak_bytes } => match self.memory_limit(peak_bytes.unwrap_or(0)) {
                 Some(limit_bytes) => CandidateFault::MemoryLimit { limit_bytes }.into(),
                 None => CandidateFault::TimedOut { limit }.into(),
             },
             Death::OutOfTime { limit } => CandidateFault::WallLimit { limit }.into(),
-            Death::BrokenProtocol(detail) => CandidateFault::ForgedReply { detail }.into(),
+            Death::BrokenProtocol(detail) => CandidateFault::Interferes { detail }.into(),
             Death::Gone => InternalFault::AlreadyEnded.into(),
             Death::System(error) => InfrastructureFault::System(error).into(),
+        }
+    }
+
+    fn exited(&self, code: i32) -> Fault {
+        match (self.tainted, self.control.phase(), code) {
+            (false, ..) | (true, Phase::Own, PANICKED) => self.ended(format!("exit status {code}")),
+            // The worker itself gave up: with a candidate in it, because its channels were tampered with.
+            (true, Phase::Own, EXIT_INTERNAL) => {
+                CandidateFault::Interferes { detail: self.last_words.clone() }.into()
+            }
+            (true, ..) => CandidateFault::CalledExit { code }.into(),
         }
     }
 

@@ -127,9 +127,9 @@ pub enum CandidateFault {
         /// The loader's words.
         message: String,
     },
-    /// It wrote on its worker's reply channel.
+    /// It wrote to, or closed, its worker's channels.
     #[error("interferes with its worker: {detail}")]
-    ForgedReply {
+    Interferes {
         /// What was seen.
         detail: String,
     },
@@ -224,7 +224,7 @@ impl CandidateFault {
             Self::MemoryLimit { .. } => "memory-limit",
             Self::FileSizeLimit { .. } => "file-size-limit",
             Self::DoesNotLoad { .. } => "does-not-load",
-            Self::ForgedReply { .. } => "forged-reply",
+            Self::Interferes { .. } => "interferes-with-worker",
         }
     }
 
@@ -247,7 +247,7 @@ impl CandidateFault {
             Self::MemoryLimit { .. } => "is what it allocates freed on every call?",
             Self::FileSizeLimit { .. } => "a kernel need not write files",
             Self::DoesNotLoad { .. } => "it may call only what it defines, the C library and libm",
-            Self::ForgedReply { .. } => "a kernel may use its arguments only, and no file descriptors",
+            Self::Interferes { .. } => "a kernel may use its arguments only, and no file descriptors",
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use kinstr_runtime::confine::Confinement;
 
+use super::core::quiet_core;
+
 /// Limits on one child process, over its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -22,11 +24,14 @@ pub struct Limits {
     pub open_files: u64,
     /// Whether it may start processes of its own.
     pub processes: bool,
+    /// The one core it runs on; `None` for any. Contenders that run on different cores are not
+    /// comparable: the work of others on one of two cores made equal kernels differ by 30 %.
+    pub core: Option<usize>,
 }
 
 impl Limits {
-    /// For a process that runs candidate code: 4 GiB, 10 minutes, no processes, little disk.
-    pub const fn candidate() -> Self {
+    /// For a process that runs candidate code: 4 GiB, 10 minutes, one core, no processes, little disk.
+    pub fn candidate() -> Self {
         Self {
             cpu: Duration::from_secs(600),
             wall: Duration::from_secs(600),
@@ -35,12 +40,13 @@ impl Limits {
             file_bytes: 16 << 20,
             open_files: 64,
             processes: false,
+            core: quiet_core(),
         }
     }
 
     /// For a process that hosts a reference: PyTorch reserves address space it never touches, so only
-    /// time and disk are limited.
-    pub const fn reference() -> Self {
+    /// time and disk are limited. It shares the candidate's core, so that their times compare.
+    pub fn reference() -> Self {
         Self {
             cpu: Duration::from_secs(1800),
             wall: Duration::from_secs(1800),
@@ -49,6 +55,7 @@ impl Limits {
             file_bytes: 256 << 20,
             open_files: 1024,
             processes: true,
+            core: quiet_core(),
         }
     }
 
@@ -60,6 +67,7 @@ impl Limits {
             file_bytes: Some(self.file_bytes),
             open_files: Some(self.open_files),
             processes: self.processes,
+            core: self.core,
             writable: Some(vec![scratch]),
         }
     }

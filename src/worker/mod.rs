@@ -5,6 +5,7 @@
 
 mod capture;
 mod classify;
+mod core;
 mod death;
 pub mod fault;
 mod group;

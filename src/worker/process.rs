@@ -129,14 +129,14 @@ impl Process {
         let line = stamped(request, &nonce)?;
         let mut unsent = line.as_slice();
         let begin = Instant::now();
-        let deadline = (begin + timeout).min(self.born + self.limits.wall);
+        let deadline = after(begin, timeout).min(after(self.born, self.limits.wall));
         loop {
             self.send(&mut unsent)?;
             let ended = self.wait(!unsent.is_empty(), deadline)?;
+            let now = Instant::now();
+            self.receive()?;
             self.stdout.drain();
             self.stderr.drain();
-            self.receive()?;
-            let now = Instant::now();
             if let Some(line) = self.inbox.take_line() {
                 let reply = line.and_then(|line| parse(&line, &nonce)).map_err(Death::BrokenProtocol)?;
                 return Ok((reply, now - begin));
@@ -260,6 +260,11 @@ impl Process {
 
 /// Reads of up to 64 KiB after a child's end: what fits in its pipes, and then the end of file.
 const DRAINS_AFTER_END: usize = 3;
+
+/// `time` later than `start`, or as late as it gets.
+fn after(start: Instant, time: Duration) -> Instant {
+    start.checked_add(time).unwrap_or_else(|| start + Duration::from_secs(u32::MAX.into()))
+}
 
 fn stamped(request: &Value, nonce: &str) -> Result<Vec<u8>, Death> {
     let mut request = request.clone();

@@ -137,6 +137,46 @@ fn extra_descriptors_arrive_in_order_and_nothing_else_does() {
     assert_eq!(text, "two\n");
 }
 
+/// Name of the environment variable that makes [`parent_to_kill`] act.
+const ACT: &str = "KINSTR_TEST_PARENT_TO_KILL";
+
+/// Not a test by itself: the process that [`a_killed_parent_leaves_nothing_behind`] kills.
+#[test]
+fn parent_to_kill() {
+    if std::env::var_os(ACT).is_some() {
+        let process = shell(ANSWER);
+        writeln!(std::io::stdout(), "child {} ", process.id()).unwrap();
+        std::thread::sleep(60 * SECOND);
+    }
+}
+
+#[test]
+fn a_killed_parent_leaves_nothing_behind() {
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "worker::process::tests::parent_to_kill", "--nocapture"])
+        .env(ACT, "")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = std::io::BufReader::new(parent.stdout.take().unwrap());
+    let line = std::io::BufRead::lines(output).map_while(Result::ok).find(|line| line.contains("child "));
+    let line = line.unwrap();
+    let child = line.split("child ").nth(1).unwrap().trim().parse::<i32>().unwrap();
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let begin = Instant::now();
+    while nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), None).is_ok() {
+        assert!(begin.elapsed() < 5 * SECOND);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_timeout_without_end_is_no_overflow() {
+    let (reply, _) = shell(ANSWER).request(&json!({}), Duration::MAX).unwrap();
+    assert_eq!(reply, Reply::Done(2.into()));
+}
+
 #[test]
 fn a_program_that_is_not_there_is_an_error() {
     let spawned = Process::spawn(Command::new("/no/such/program"), Limits::candidate(), &[]);

@@ -8,9 +8,11 @@ mod support;
 
 use std::time::Duration;
 
+use kinstr::measure::{Moment, Plan, interleave};
 use kinstr::worker::Fault;
 use kinstr::worker::fault::CandidateFault;
 use kinstr_runtime::arena::{GuardHit, Place};
+use kinstr_trace::report::StopReason;
 use support::*;
 
 #[test]
@@ -228,11 +230,34 @@ fn a_worker_cannot_fork_connect_write_elsewhere_or_signal_its_parent() {
 }
 
 #[test]
+fn workers_are_timed_in_turns_and_their_outputs_seen_in_between() {
+    let mut arena = arena();
+    let kernels = ["Y[0] = 1;", "Y[0] = 2;"].map(kernel);
+    let [mut one, mut two] = [0, 1].map(|_| start(limits(), &arena, None));
+    for (worker, kernel) in [&mut one, &mut two].into_iter().zip(&kernels) {
+        worker.load(&kernel.path(), &arguments()).unwrap();
+    }
+    let plan = Plan { budget: Duration::ZERO, ..Plan::default() };
+    let mut written = Vec::new();
+    let mut hook = |moment| {
+        match moment {
+            Moment::Before(_) => arena.poison_outputs(),
+            Moment::After(_) => written.push(floats(arena.bytes(1))[0]),
+        }
+        Ok(())
+    };
+    let measured = interleave(&mut [&mut one, &mut two], &plan, &mut hook).unwrap();
+    assert_eq!(measured.stop, StopReason::BudgetSpent);
+    assert_eq!(written, [1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 1.0]);
+}
+
+#[test]
 fn a_reply_cannot_be_forged() {
     let forged = fault(
         r#"const char reply[] = "{\"nonce\":\"0\",\"ok\":null}\n"; write(3, reply, sizeof reply - 1);"#,
     );
-    assert_eq!(forged.kind(), "forged-reply");
+    assert_eq!(forged.kind(), "interferes-with-worker");
+    assert_eq!(fault("close(3);").kind(), "interferes-with-worker");
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub struct RooflinePoint {
     pub bound: Bound,
     /// Least time the roof allows, in ns.
     pub floor_ns: f64,
+    /// Least time that bandwidth alone allows, in ns.
+    #[serde(default)]
+    pub memory_floor_ns: f64,
 }
 
 /// Which roof is lower at a point.
@@ -69,6 +72,7 @@ impl RooflinePoint {
             fraction: floor / seconds,
             bound: if compute > memory { Bound::Compute } else { Bound::Memory },
             floor_ns: floor * 1e9,
+            memory_floor_ns: memory * 1e9,
         })
     }
 }
@@ -100,4 +104,15 @@ fn arithmetic_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
     };
     let rows = work.total.flops.iter();
     rows.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype)).sum()
+}
+
+/// Seconds that the vector arithmetic takes to issue if no multiply and add were fused.
+///
+/// The truth lies between half of it (the arithmetic of the floor, all fused) and this; so it
+/// tells which limit is nearer, and is no floor.
+pub fn issue_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
+    let Some(work) = &workload.work else { return 0.0 };
+    let vector = work.total.flops.iter().filter(|row| row.lanes > 1);
+    let fused = vector.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype));
+    2.0 * fused.fold(0.0, |sum, next| sum + next) / workload.threads() * f64::from(peaks.threads.max(1))
 }

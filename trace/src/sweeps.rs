@@ -4,6 +4,7 @@
 //! A kernel that has several loops, each of which reads the whole input once, sweeps it several times.
 
 use crate::peaks::Peaks;
+use crate::roofline::RooflinePoint;
 use crate::sites::{AccessKind, Buffer, Place};
 use crate::synthesis::{Role, WorkloadTable};
 use crate::work::{BlockWork, Work};
@@ -93,10 +94,17 @@ fn buffer_sizes(workload: &WorkloadTable, work: &Work) -> BTreeMap<Buffer, u64> 
     let arguments = workload.buffers.iter().filter(|buffer| buffer.bytes > 0);
     let mut sizes: BTreeMap<_, _> =
         arguments.map(|buffer| (Buffer::Argument(buffer.index), buffer.bytes)).collect();
+    let all_arguments_seen =
+        sizes.keys().all(|argument| work.total.memory.iter().any(|row| row.buffer == *argument));
     for block in &work.blocks {
         for ((buffer, kind), (bytes, _)) in moved(work, block) {
-            let temporary = matches!(buffer, Buffer::Allocation(_)) && kind == AccessKind::Store;
-            if temporary && bytes > 0 {
+            let temporary = match buffer {
+                Buffer::Allocation(_) => true,
+                // With every argument accounted for, what is not recoverable is not one of them.
+                Buffer::Unknown => all_arguments_seen,
+                _ => false,
+            };
+            if temporary && kind == AccessKind::Store && bytes > 0 {
                 let size = sizes.entry(buffer).or_default();
                 *size = bytes.max(*size);
             }
@@ -106,6 +114,8 @@ fn buffer_sizes(workload: &WorkloadTable, work: &Work) -> BTreeMap<Buffer, u64> 
 }
 
 /// The sweeps beyond the compulsory ones (each input read once, each output written once).
+///
+/// A sweep over data that is still in the nearest cache is what that cache is for, and not among them.
 pub fn redundant_sweeps(workload: &WorkloadTable, peaks: &Peaks) -> Vec<RedundantSweep> {
     let Some(work) = &workload.work else {
         return vec![];
@@ -121,9 +131,10 @@ pub fn redundant_sweeps(workload: &WorkloadTable, peaks: &Peaks) -> Vec<Redundan
         };
         let (first, last) = (neighbour.min(sweep.block), neighbour.max(sweep.block));
         let working_set = working_set(workload, work, &all, first, last);
-        let Some(level) = peaks.level_for(working_set) else {
+        let Some(level) = peaks.level_for(working_set) else { continue };
+        if peaks.levels.len() > 1 && peaks.levels.first() == Some(level) {
             continue;
-        };
+        }
         let seconds = match sweep.kind {
             AccessKind::Load => level.stream_seconds(sweep.bytes, 0),
             AccessKind::Store => level.stream_seconds(0, sweep.bytes),
@@ -132,6 +143,13 @@ pub fn redundant_sweeps(workload: &WorkloadTable, peaks: &Peaks) -> Vec<Redundan
         redundant.push(RedundantSweep { sweep, working_set, level, seconds });
     }
     redundant
+}
+
+/// Seconds that all sweeps of one launch take at measured bandwidth: the compulsory ones of `point`
+/// and the redundant ones, each at the level that holds its data.
+pub fn streaming_seconds(workload: &WorkloadTable, peaks: &Peaks, point: &RooflinePoint) -> f64 {
+    let extra: f64 = redundant_sweeps(workload, peaks).iter().map(|sweep| sweep.seconds).sum();
+    point.memory_floor_ns * 1e-9 + extra / workload.threads()
 }
 
 /// The first read of an input and the last write of an output are compulsory.
@@ -170,35 +188,36 @@ fn working_set(workload: &WorkloadTable, work: &Work, all: &[Sweep], first: usiz
 }
 
 /// Times per launch that blocks `first` and `last` run after one another: the iterations of the
-/// loop around both.
+/// loop around both, one if there is none.
 ///
-/// Regions tell it where the blocks lie in different ones. Else the blocks in between do: in code
-/// layout the loop around both is as deep as the shallowest block between them.
+/// Timed regions tell it best: a loop nest is one region, so blocks of one region share a loop, and
+/// blocks of two regions run as often as the regions. Without regions the blocks in between tell it: in
+/// code layout the loop around both is as deep as the shallowest block between them.
 fn shared_runs(workload: &WorkloadTable, work: &Work, first: usize, last: usize) -> u64 {
     let (a, b) = (&work.blocks[first], &work.blocks[last]);
     if a.function != b.function {
         return 1;
     }
+    let depth = a.loop_depth.min(b.loop_depth);
+    let function: Vec<_> = work.blocks.iter().filter(|block| block.function == a.function).collect();
     let region_of = |block: &BlockWork| workload.region_at(block.hottest_line()?);
-    if let (Some(a), Some(b)) = (region_of(a), region_of(b))
-        && !std::ptr::eq(a, b)
-    {
-        return a.runs_per_launch().min(b.runs_per_launch());
+    if let (Some(of_a), Some(of_b)) = (region_of(a), region_of(b)) {
+        return match std::ptr::eq(of_a, of_b) {
+            true => runs_at(work, &function, depth.saturating_sub(1)),
+            false => of_a.runs_per_launch().min(of_b.runs_per_launch()),
+        };
     }
-    let inner = a.loop_depth.min(b.loop_depth);
-    let between = || work.blocks[first..=last].iter().filter(|block| block.function == a.function);
-    let shallowest = between().map(|block| block.loop_depth).min().unwrap_or(0);
-    let most = |depth: u32, blocks: &mut dyn Iterator<Item = &BlockWork>| {
-        let at_depth = blocks.filter(|block| block.loop_depth == depth);
-        work.per_launch(at_depth.map(|block| block.executions).max().unwrap_or(0))
-    };
-    if shallowest == 0 || inner <= 1 {
-        1
-    } else if shallowest < inner {
-        most(shallowest, &mut between())
-    } else {
+    let between: Vec<_> = work.blocks[first..=last].iter().filter(|b| b.function == a.function).collect();
+    let shallowest = between.iter().map(|block| block.loop_depth).min().unwrap_or(0);
+    match shallowest < depth {
+        true => runs_at(work, &between, shallowest),
         // Two loop bodies in a row with nothing between: the loop around them is one level out.
-        let function = &mut work.blocks.iter().filter(|block| block.function == a.function);
-        most(inner - 1, function)
+        false => runs_at(work, &function, depth.saturating_sub(1)),
     }
+}
+
+/// Most that any of `blocks` at this loop depth runs per launch; outside of loops, once.
+fn runs_at(work: &Work, blocks: &[&BlockWork], depth: u32) -> u64 {
+    let at_depth = blocks.iter().filter(|block| depth > 0 && block.loop_depth == depth);
+    work.per_launch(at_depth.map(|block| block.executions).max().unwrap_or(0)).max(1)
 }

@@ -7,6 +7,7 @@ pub use join::WorkError;
 use crate::sites::{AccessKind, Buffer, Place};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Work of all launches the counting run covered. Every number is exact.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -113,13 +114,12 @@ impl Work {
 
     /// Work by source line over all blocks, most instructions first.
     pub fn by_line(&self) -> Vec<LineWork> {
-        let mut lines: Vec<LineWork> = vec![];
+        let mut sums: BTreeMap<&Option<Place>, Amounts> = BTreeMap::new();
         for line in self.blocks.iter().flat_map(|block| &block.lines) {
-            match lines.iter_mut().find(|known| known.place == line.place) {
-                Some(known) => known.amounts.merge(&line.amounts),
-                None => lines.push(line.clone()),
-            }
+            sums.entry(&line.place).or_default().merge(&line.amounts);
         }
+        let row = |(place, amounts): (&Option<Place>, Amounts)| LineWork { place: place.clone(), amounts };
+        let mut lines: Vec<_> = sums.into_iter().map(row).collect();
         lines.sort_by(|a, b| {
             let instructions = b.amounts.instructions.cmp(&a.amounts.instructions);
             instructions.then_with(|| a.place.cmp(&b.place))

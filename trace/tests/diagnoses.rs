@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use kinstr_trace::sites::{AccessKind, Buffer};
+use kinstr_trace::sites::{AccessKind, Buffer, LineFacts};
 use kinstr_trace::synthesis::{RegionTime, Role, Tables, rules, synthesize};
 
 /// 16 rows of 4 MiB, larger than L2, smaller than L3.
@@ -14,10 +14,7 @@ const ELEMENTS: u64 = ROWS * COLUMNS;
 const VECTORS: u64 = ELEMENTS / 16;
 
 /// Row loop around three inner loops: maximum, exponential and sum, division.
-fn three_pass_softmax(
-    ms: f64,
-    exp: fn(kinstr_trace::sites::LineFacts) -> kinstr_trace::sites::LineFacts,
-) -> Tables {
+fn three_pass_softmax(ms: f64, exp: fn(LineFacts) -> LineFacts) -> Tables {
     elementwise(
         ELEMENTS,
         ms,
@@ -83,8 +80,7 @@ fn softmax_in_two_sweeps_near_its_roof_is_at_its_roof() {
 
 #[test]
 fn unfused_elementwise_ops_are_redundant_passes() {
-    let temporary =
-        |kind| move |line: kinstr_trace::sites::LineFacts| line.access(Buffer::Allocation(0), kind, 16);
+    let temporary = |kind| move |line: LineFacts| line.access(Buffer::Allocation(0), kind, 16);
     let gelu = elementwise(
         ELEMENTS,
         40.0,
@@ -182,6 +178,8 @@ fn layernorm_with_scalar_reductions_is_unvectorised() {
 #[test]
 fn layernorm_in_three_vector_sweeps_is_redundant_passes() {
     assert_eq!(names(&layernorm(ROWS, COLUMNS, 20.0, 16))[0], "redundant-passes");
+    // Rows of 4 KiB are still in L1 when they are swept again.
+    assert!(!names(&layernorm(1024, 1024, 0.5, 16)).contains(&"redundant-passes".to_owned()));
 }
 
 #[test]
@@ -284,4 +282,54 @@ fn every_rule_is_documented_and_named_once() {
         assert_eq!(found, headings, "{}", rule.name);
         assert!(rule.summary().ends_with('.'), "{}", rule.name);
     }
+}
+
+#[test]
+fn a_temporary_the_compiler_hides_is_still_swept() {
+    let hidden = |kind| move |line: LineFacts| line.access(Buffer::Unknown, kind, 16);
+    let blocks = |reads: fn(LineFacts) -> LineFacts| {
+        vec![
+            Block(VECTORS, 1, hidden(AccessKind::Store)(reads(line(5, 5)))),
+            Block(1, 0, line(6, 5)),
+            Block(VECTORS, 1, hidden(AccessKind::Store)(hidden(AccessKind::Load)(line(7, 5)))),
+            Block(1, 0, line(8, 5)),
+            Block(VECTORS, 1, hidden(AccessKind::Load)(line(9, 5).stores(1, 16))),
+        ]
+    };
+    let known = elementwise(ELEMENTS, 40.0, blocks(|line| line.loads(0, 16)));
+    assert_eq!(names(&known)[0], "redundant-passes");
+    // Where the input is not seen, the hidden buffer may be the input itself.
+    let unknown = elementwise(ELEMENTS, 40.0, blocks(|line| line));
+    assert!(!names(&unknown).contains(&"redundant-passes".to_owned()));
+}
+
+#[test]
+fn regions_tell_loops_apart_where_the_block_layout_does_not() {
+    // The optimiser put the second loop of each row behind a block outside of all loops.
+    let rows = ELEMENTS / 1024;
+    let mut tables = elementwise(
+        ELEMENTS,
+        30.0,
+        vec![
+            Block(rows, 1, line(5, 6)),
+            Block(VECTORS, 2, line(6, 4).loads(0, 16)),
+            Block(1, 0, line(20, 2)),
+            Block(VECTORS, 2, line(9, 5).loads(0, 16)),
+            Block(VECTORS, 2, line(12, 5).loads(0, 16).stores(1, 16)),
+        ],
+    );
+    assert!(names(&tables).contains(&"redundant-passes".to_owned()), "taken for separate nests");
+    let region = |line| RegionTime {
+        name: "rows".to_owned(),
+        place: Some(place(line)),
+        launches: 2,
+        calls: 2,
+        ns_total: 6e7,
+        ns_per_call: 3e7,
+        share: 1.0,
+    };
+    tables.workloads[0].regions = Some(vec![region(4)]);
+    assert!(!names(&tables).contains(&"redundant-passes".to_owned()), "one nest, so a row stays in L1");
+    tables.workloads[0].regions = Some(vec![region(4), region(8), region(11)]);
+    assert_eq!(names(&tables)[0], "redundant-passes", "three nests");
 }

@@ -34,6 +34,8 @@ pub struct Confinement {
     pub open_files: Option<u64>,
     /// Whether it may start processes (threads it always may).
     pub processes: bool,
+    /// The one core it runs on; `None` for any.
+    pub core: Option<usize>,
     /// Directories it may write in; files elsewhere it can only read. `None` leaves all writable.
     pub writable: Option<Vec<PathBuf>>,
 }
@@ -52,6 +54,8 @@ pub enum Measure {
     FileSizeLimit,
     /// Limit on open files.
     OpenFilesLimit,
+    /// Bound to one core.
+    OneCore,
     /// No core dumps.
     NoCoreDump,
     /// Writes confined to the scratch directory.
@@ -63,12 +67,13 @@ pub enum Measure {
 }
 
 impl Measure {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::DiesWithParent,
         Self::CpuLimit,
         Self::MemoryLimit,
         Self::FileSizeLimit,
         Self::OpenFilesLimit,
+        Self::OneCore,
         Self::NoCoreDump,
         Self::WritesInScratchOnly,
         Self::WritesInScratchOnlyPartly,
@@ -83,6 +88,7 @@ impl Measure {
             Self::MemoryLimit => "memory-limit",
             Self::FileSizeLimit => "file-size-limit",
             Self::OpenFilesLimit => "open-files-limit",
+            Self::OneCore => "one-core",
             Self::NoCoreDump => "no-core-dump",
             Self::WritesInScratchOnly => "writes-in-scratch-only",
             Self::WritesInScratchOnlyPartly => "truncate-in-scratch-only",
@@ -130,6 +136,7 @@ pub fn confine(command: &mut Command, plan: &Confinement, fds: &[BorrowedFd<'_>]
     let files = plan.writable.as_deref().map(files::WriteRules::new).transpose()?;
     let filter = filter::Filter::new(plan.processes);
     let limits = limits::limits(plan);
+    let core = plan.core.map(one_core);
     let parent = std::process::id();
 
     let apply = move || {
@@ -144,6 +151,7 @@ pub fn confine(command: &mut Command, plan: &Confinement, fds: &[BorrowedFd<'_>]
             false => report.write_all(&[measure as u8]),
         };
         note(Measure::DiesWithParent, die_with_parent(parent)?)?;
+        note(Measure::OneCore, core.as_ref().is_none_or(bind_to))?;
         for limit in &limits {
             note(limit.measure, limit.apply())?;
         }
@@ -202,6 +210,20 @@ fn die_with_parent(parent: u32) -> io::Result<bool> {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
     Ok(asked == 0)
+}
+
+fn one_core(core: usize) -> libc::cpu_set_t {
+    // SAFETY: all zero is the empty set; CPU_SET checks that the core is within the set's size.
+    unsafe {
+        let mut cores: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut cores);
+        cores
+    }
+}
+
+fn bind_to(cores: &libc::cpu_set_t) -> bool {
+    // SAFETY: the kernel reads `size_of` bytes of the set, which outlives the call.
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), cores) == 0 }
 }
 
 /// A descriptor that becomes readable when process `pid`, a child not yet waited for, ends.

@@ -12,6 +12,7 @@ mod stack;
 
 use std::fs::File;
 use std::io::{self, BufRead, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::FromRawFd;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -29,7 +30,7 @@ use candidate::Candidate;
 use protocol::{Loaded, Refusal, RefusalKind, Request};
 
 /// Exit status of a worker that could not serve.
-const EXIT_INTERNAL: i32 = 70;
+pub const EXIT_INTERNAL: i32 = 70;
 
 /// Serves the parent until it closes our standard input. Never returns.
 pub fn main() -> ! {
@@ -97,8 +98,9 @@ impl Server {
     }
 
     fn serve(mut self) -> io::Result<()> {
-        // SAFETY: the parent made descriptor 3 the reply channel, and nobody else here owns it.
-        let mut replies = unsafe { File::from_raw_fd(FIRST_FD) };
+        // SAFETY: the parent made descriptor 3 the reply channel, and nobody else here owns it. It is
+        // never closed, because a candidate may have closed it, which only a failing write shows.
+        let mut replies = ManuallyDrop::new(unsafe { File::from_raw_fd(FIRST_FD) });
         for line in io::stdin().lock().lines() {
             let envelope: Envelope = serde_json::from_str(&line?)?;
             let result = self.answer(envelope.request).map_or_else(Outcome::Error, Outcome::Ok);

@@ -9,13 +9,15 @@
 //!
 //! ## When it fires
 //! At least 75 % of the flops are vector flops (or the elements go through vector math calls, whose
-//! flops cannot be counted), and no scalar math call is left. Then either the point is on the
-//! compute side between 30 % and 75 % of the roof (above, it is `at-roofline`), or vector math calls
-//! handle at least one element per output element while memory explains less than half the time.
+//! flops cannot be counted), and no more elements go through scalar math calls. Then one of: the point
+//! is on the compute side between 30 % and 75 % of the roof (above, it is `at-roofline`); issuing
+//! the vector arithmetic, were nothing fused, explains at least half the time, and more of it than streaming the data; or
+//! vector math calls handle at least one element per output element while memory explains less than half.
 //!
 //! ## Potential
-//! Time over roofline floor where the flops are counted: the same arithmetic at the vector FMA peak.
-//! Where they are inside library calls no gain is claimed: 1.
+//! Where the flops are counted, time over the larger of roofline floor (the same arithmetic at the
+//! vector FMA peak) and the time that the kernel's sweeps take at measured bandwidth. Where the flops are
+//! inside library calls no gain is claimed: 1.
 //!
 //! ## What to try
 //! More independent accumulators, fused multiply-adds, register tiling so that loads do not take
@@ -24,7 +26,8 @@
 use super::{Need, Role, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
-use crate::roofline::{Bound, RooflinePoint};
+use crate::roofline::{Bound, RooflinePoint, issue_seconds};
+use crate::sweeps::streaming_seconds;
 use crate::work::{Amounts, Work};
 
 /// Stable code.
@@ -38,6 +41,11 @@ const VECTOR_SHARE: f64 = 0.75;
 const FRACTION: f64 = 0.3;
 /// Memory explains the time if streaming takes this part of it or more.
 const MEMORY_SHARE: f64 = 0.5;
+/// Issuing vector instructions explains the time if it takes this part of it or more.
+const ISSUE_SHARE: f64 = 0.5;
+
+/// The model where flops are counted.
+const MODEL: &str = "time / larger of roofline floor and streaming time";
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
@@ -58,8 +66,14 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let calls = library >= output_elements(workload)
         && library > 0
         && (point.bound == Bound::Compute || point.fraction < MEMORY_SHARE);
+    let seconds = workload.seconds()?;
+    let issue = issue_seconds(workload, peaks) / seconds;
+    let streaming = streaming_seconds(workload, peaks, &point) / seconds;
+    let below_roof = point.fraction < super::at_roofline::FRACTION;
     if arithmetic {
-        Some(by_arithmetic(workload, &point, vector))
+        Some(by_arithmetic(workload, &point, vector, streaming))
+    } else if below_roof && library == 0 && issue >= ISSUE_SHARE && issue > streaming {
+        Some(by_issue(workload, &point, issue, streaming))
     } else if calls {
         Some(by_calls(workload, &point, library))
     } else {
@@ -67,8 +81,8 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     }
 }
 
-fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64) -> Diagnosis {
-    let speedup = (1.0 / point.fraction).max(1.0);
+fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64, streaming: f64) -> Diagnosis {
+    let speedup = (1.0 / streaming.max(point.fraction)).max(1.0);
     let message = format!(
         "arithmetic sets the pace: {:.1} GFLOP/s at {:.1} flop/byte, {:.0} % of the vector FMA peak, \
          {:.0} % of it in vectors",
@@ -82,11 +96,30 @@ fn by_arithmetic(workload: &WorkloadTable, point: &RooflinePoint, vector: f64) -
         Evidence::new("vector-flop-share", vector, "1", "kernel-counters").against(VECTOR_SHARE),
         Evidence::new("intensity", point.intensity, "flop/B", "kernel-counters"),
     ];
-    let potential = Potential { speedup, model: "time / roofline floor".to_owned() };
+    let potential = Potential { speedup, model: MODEL.to_owned() };
     // The nearer to the peak, the surer that arithmetic and not its surroundings is the limit.
     let value = 0.4 + 0.6 * point.fraction;
     let why = "flops are exact; what else fills the issue slots is not counted";
     diagnosis(workload, value, why, message, evidence, potential)
+}
+
+fn by_issue(workload: &WorkloadTable, point: &RooflinePoint, issue: f64, streaming: f64) -> Diagnosis {
+    let speedup = (1.0 / streaming.max(point.fraction)).max(1.0);
+    let message = format!(
+        "issuing the vector arithmetic explains {:.0} % of the time, moving the data {:.0} %; \
+         {:.1} flops are done per compulsory byte",
+        issue.min(1.0) * 100.0,
+        streaming * 100.0,
+        point.intensity,
+    );
+    let evidence = vec![
+        Evidence::new("issue-time-share", issue, "1", "kernel-counters").against(ISSUE_SHARE),
+        Evidence::new("streaming-time-share", streaming, "1", "kernel-counters").against(issue),
+        Evidence::new("roofline-fraction", point.fraction, "1", "peaks"),
+    ];
+    let potential = Potential { speedup, model: MODEL.to_owned() };
+    let why = "flops are exact; how many of them are fused multiply-adds is not known";
+    diagnosis(workload, 0.6, why, message, evidence, potential)
 }
 
 fn by_calls(workload: &WorkloadTable, point: &RooflinePoint, library: u64) -> Diagnosis {

@@ -10,8 +10,9 @@
 //!
 //! ## When it fires
 //! The roofline point is on the memory side and below 75 % of its roof (above, it is
-//! `at-roofline`); the sweeps at full bandwidth account for at least 50 % of the time; and at most
-//! one sweep is redundant (with more, `redundant-passes` names the cause).
+//! `at-roofline`); the sweeps at full bandwidth account for at least 50 % of the time, and for more
+//! than issuing the vector instructions does; and no two redundant sweeps take 20 % of the streaming (else
+//! `redundant-passes` names the cause).
 //!
 //! ## Potential
 //! Time now over the time the same sweeps take at full measured bandwidth, at most time over
@@ -25,8 +26,8 @@
 use super::{Need, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
-use crate::roofline::{Bound, RooflinePoint};
-use crate::sweeps::redundant_sweeps;
+use crate::roofline::{Bound, RooflinePoint, issue_seconds};
+use crate::sweeps::{redundant_sweeps, streaming_seconds};
 
 /// Stable code.
 pub const CODE: &str = "KI0001";
@@ -35,6 +36,8 @@ pub const NEEDS: &[Need] = &[Need::Peaks];
 const NAME: &str = "memory-bandwidth-bound";
 /// Least part of the time that streaming must account for.
 const SHARE: f64 = 0.5;
+/// Part of the streaming time from which on two or more redundant sweeps are the cause.
+const REDUNDANT: f64 = 0.2;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
@@ -47,10 +50,11 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let seconds = workload.seconds()?;
     let redundant = redundant_sweeps(workload, peaks);
     let extra: f64 = redundant.iter().map(|sweep| sweep.seconds).sum();
-    let streaming = point.floor_ns * 1e-9 + extra / workload.threads();
+    let streaming = streaming_seconds(workload, peaks, &point);
     let share = streaming / seconds;
     let bound = point.bound == Bound::Memory && point.fraction < super::at_roofline::FRACTION;
-    if !bound || share < SHARE || redundant.len() > 1 {
+    let repeated = redundant.len() > 1 && extra >= REDUNDANT * streaming * workload.threads();
+    if !bound || share < SHARE || repeated || streaming < issue_seconds(workload, peaks) {
         return None;
     }
     let speedup = (1.0 / share).clamp(1.0, (1.0 / point.fraction).max(1.0));

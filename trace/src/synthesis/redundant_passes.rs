@@ -11,9 +11,10 @@
 //! The working set between two sweeps, and the memory level that holds it.
 //!
 //! ## When it fires
-//! At least one sweep is beyond the compulsory ones (inputs read once, outputs written once), and
-//! saving the redundant ones would gain 10 %. With a single redundant sweep the confidence is low: a
-//! reduction followed by a use of its result needs two sweeps unless the data fits a cache.
+//! At least one sweep is beyond the compulsory ones (inputs read once, outputs written once) and does
+//! not find its data in L1, and saving the redundant ones would gain 10 %. With a single redundant sweep
+//! the confidence is low: a reduction followed by a use of its result needs two sweeps unless the data
+//! fits a cache.
 //!
 //! ## Potential
 //! Time over time without the redundant sweeps. Each costs its bytes at the measured bandwidth of the
@@ -76,8 +77,8 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         severity: Severity::of(speedup),
         confidence: workload.confidence(value, why),
         message: format!(
-            "separate loops sweep {} {count} times; {} of all {} sweeps are redundant, refetch {} \
-             from {} and cost about {:.0} % of the time",
+            "separate loops sweep {} {count} times; {} of all {} sweeps are redundant, move {} through \
+             {} again and cost about {:.0} % of the time",
             buffer_name(workload, worst),
             redundant.len(),
             all.len(),
@@ -112,7 +113,7 @@ fn saved_share(
     time: f64,
 ) -> f64 {
     let saved = redundant.iter().map(|sweep| sweep.seconds).sum::<f64>() / workload.threads();
-    let streaming = saved + point.floor_ns * 1e-9;
+    let streaming = saved + point.memory_floor_ns * 1e-9;
     let slowdown = (time / streaming).clamp(1.0, SLOWDOWN);
     // Never all of the time: the floor stays.
     (saved * slowdown / time).min(1.0 - point.fraction.min(1.0)).max(0.0)

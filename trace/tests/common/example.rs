@@ -73,6 +73,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             fraction,
             bound: Bound::Memory,
             floor_ns,
+            memory_floor_ns: floor_ns,
         }),
         certificate: Some(Certificate {
             clean_ns: ms * 1e6,
