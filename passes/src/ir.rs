@@ -76,6 +76,9 @@ pub fn functions<'c, 'a>(module: &'a Module<'c>, dialect: &str) -> Vec<Operation
 
 /// First region of a function that has one with blocks.
 pub fn body<'c, 'a>(function: OperationRef<'c, 'a>) -> Option<RegionRef<'c, 'a>> {
+    if function.region_count() == 0 {
+        return None;
+    }
     let region = function.region(0).ok()?;
     region.first_block().map(|_| region)
 }

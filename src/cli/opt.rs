@@ -10,7 +10,8 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use kinstr_passes::{
-    ir, pipeline,
+    ir,
+    pipeline::{self, PipelineError},
     probe::{self, Level, Probe},
     transforms::{adapt_entry::find_entry, strip_probes::strip_probes},
 };
@@ -83,7 +84,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let source = Source::read(&options.file).map_err(|error| Failure::usage(&error))?;
     let mlir = Mlir::new().map_err(|error| internal(&error.to_string()))?;
     let mut module = source.parse(&mlir.context, &mlir.messages).map_err(|error| Failure::usage(&error))?;
-    pipeline::run(&mlir.context, &mlir.messages, &mut module, &options.pipeline).map_err(lowering)?;
+    pipeline::run(&mlir.context, &mlir.messages, &mut module, &options.pipeline).map_err(own_pipeline)?;
     let job = Job { options, mlir: &mlir, source: &source, probes };
     let (text, sites) = job.emit(module)?;
     if let (Some(path), Some(sites)) = (&options.sites, &sites) {
@@ -109,6 +110,14 @@ fn internal(text: &str) -> Failure {
 
 fn lowering(error: impl Into<LowerError>) -> Failure {
     Failure::new(exit::NOT_ACCEPTED, Complaint::from(&error.into()))
+}
+
+/// A pipeline given on the command line that does not parse is wrong usage; one that fails is the module's matter.
+fn own_pipeline(error: PipelineError) -> Failure {
+    match error {
+        PipelineError::Parse { .. } => Failure::usage(&LowerError::from(error)),
+        PipelineError::Run { .. } => lowering(error),
+    }
 }
 
 fn emission(error: CodegenError) -> Failure {
@@ -141,7 +150,7 @@ impl<'a> Job<'a> {
             Emit::Amdgcn => {
                 let chip = self.options.chip.as_deref().unwrap_or("gfx942");
                 let machine = Machine::amdgpu(chip).map_err(emission)?;
-                self.emit_device(module, pipelines::ROCDL_LOWERING, &machine)
+                self.emit_device(module, &pipelines::rocdl_lowering(chip), &machine)
             }
         }
     }

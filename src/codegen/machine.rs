@@ -31,6 +31,7 @@ impl Machine {
     /// # Errors
     /// [`CodegenError::Target`].
     pub fn nvptx(chip: &str) -> Result<Self, CodegenError> {
+        check_chip(chip, "sm_", "sm_90")?;
         Target::initialize_nvptx(&InitializationConfig::default());
         Self::create(&TargetTriple::create("nvptx64-nvidia-cuda"), chip, "+ptx80")
     }
@@ -40,6 +41,7 @@ impl Machine {
     /// # Errors
     /// [`CodegenError::Target`].
     pub fn amdgpu(chip: &str) -> Result<Self, CodegenError> {
+        check_chip(chip, "gfx", "gfx942")?;
         Target::initialize_amd_gpu(&InitializationConfig::default());
         Self::create(&TargetTriple::create("amdgcn-amd-amdhsa"), chip, "")
     }
@@ -85,4 +87,16 @@ impl Machine {
     pub(super) fn raw(&self) -> &TargetMachine {
         &self.machine
     }
+}
+
+/// LLVM makes a machine for any name and emits generic code, so that a name of another family is refused here. Of the
+/// right family but unknown, LLVM says so on standard error.
+fn check_chip(chip: &str, prefix: &str, example: &str) -> Result<(), CodegenError> {
+    let numbered =
+        chip.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if numbered {
+        return Ok(());
+    }
+    let reason = format!("its chips are named like `{example}`");
+    Err(CodegenError::Target { target: chip.into(), reason })
 }

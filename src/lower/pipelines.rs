@@ -1,4 +1,4 @@
-//! The documented default pipelines. `kinstr opt --print-pipeline` prints them.
+//! The default pipelines. `kinstr opt --emit structured` and `--emit llvm-dialect` show what the two CPU halves leave.
 
 /// CPU, first half: linalg on tensors to linalg and loops on memrefs. Elementwise ops are fused, results are
 /// computed in the output buffers, temporaries are allocated and freed once. Run where a module holds tensors.
@@ -26,6 +26,13 @@ ensure-debug-info-scope-on-llvm-func";
 pub const NVVM_LOWERING: &str = "gpu-kernel-outlining,lower-affine,convert-scf-to-cf,expand-strided-metadata,\
 lower-affine,gpu.module(convert-gpu-to-nvvm,convert-math-to-llvm,convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse)";
 
-/// AMD device code: every `gpu.module` to ROCDL.
-pub const ROCDL_LOWERING: &str = "gpu-kernel-outlining,lower-affine,convert-scf-to-cf,expand-strided-metadata,\
-lower-affine,gpu.module(convert-gpu-to-rocdl{chipset=gfx942},convert-math-to-llvm,convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse)";
+/// AMD device code for `chip`, e.g. `gfx942`: every `gpu.module` to ROCDL. Math that the chip has no instruction for
+/// becomes calls of AMD's device library, and does so first: later passes would make LLVM intrinsics of it that the
+/// AMDGPU back end cannot emit.
+pub fn rocdl_lowering(chip: &str) -> String {
+    format!(
+        "gpu-kernel-outlining,convert-math-to-rocdl{{chipset={chip}}},lower-affine,convert-scf-to-cf,\
+         expand-strided-metadata,lower-affine,gpu.module(convert-gpu-to-rocdl{{chipset={chip}}},\
+         convert-math-to-llvm,convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse)"
+    )
+}

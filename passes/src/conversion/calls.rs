@@ -119,7 +119,10 @@ fn convert_one<'c>(
             return Err(ConversionError::Intent(op.name()));
         }
     };
-    if let (Ok(old), Ok(new)) = (operation.result(0), call.result(0)) {
+    // melior prints the whole op into the error of a result that is not there: ask for the count first.
+    if operation.result_count() == 1
+        && let (Ok(old), Ok(new)) = (operation.result(0), call.result(0))
+    {
         rewriter.as_rewriter_base().replace_all_uses_with(old.into(), new.into());
     }
     Ok(())

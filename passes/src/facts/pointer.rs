@@ -126,6 +126,10 @@ fn entry_argument(operation: OperationRef<'_, '_>) -> Option<u32> {
         return None;
     }
     let (arguments, slot) = constant_offset(load.operand(0).ok()?)?;
+    // melior prints what it refuses, and printing an op numbers its whole function: ask first.
+    if !arguments.is_block_argument() {
+        return None;
+    }
     let argument = BlockArgument::try_from(arguments).ok()?;
     let function = argument.owner().parent_operation()?;
     let is_entry = crate::ir::symbol(function) == crate::transforms::wrap_entry::SYMBOL;
@@ -134,7 +138,10 @@ fn entry_argument(operation: OperationRef<'_, '_>) -> Option<u32> {
 
 /// Splits a pointer into its base and a constant byte offset.
 fn constant_offset<'c: 'a, 'a>(pointer: Value<'c, 'a>) -> Option<(Value<'c, 'a>, i64)> {
-    let Ok(result) = OperationResult::try_from(pointer) else { return Some((pointer, 0)) };
+    if !pointer.is_operation_result() {
+        return Some((pointer, 0));
+    }
+    let result = OperationResult::try_from(pointer).ok()?;
     let operation = result.owner();
     if name(operation) != "llvm.getelementptr" {
         return Some((pointer, 0));

@@ -16,7 +16,7 @@
 //! Aggregate mode: count, sum, min and max in ticks. Trace mode: a begin and an end record.
 
 use crate::{
-    ir::{body, functions, name, nested, operations, place_of, string_attribute, symbol},
+    ir::{functions, name, nested, place_of, string_attribute, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_trace::sites::SiteKind;
@@ -68,10 +68,10 @@ impl Probe for RegionTime {
 
 /// Top-level work of the entry and marked ops at any depth, outer before inner.
 fn regions_of<'c, 'a>(function: OperationRef<'c, 'a>, is_entry: bool) -> Vec<OperationRef<'c, 'a>> {
-    let top: Vec<_> = body(function).and_then(|r| melior::ir::RegionLike::first_block(&r)).map(operations).into_iter().flatten().collect();
+    let is_top = |op: &OperationRef<'c, 'a>| op.parent_operation() == Some(function);
     nested(function)
         .into_iter()
-        .filter(|op| op.has_attribute(MARK) || (is_entry && top.contains(op) && is_work(*op)))
+        .filter(|op| op.has_attribute(MARK) || (is_entry && is_top(op) && is_work(*op)))
         .collect()
 }
 
