@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub enum ProblemError {
     /// The file, or one it names, cannot be read.
     #[error("cannot read {}", path.display())]
-    #[diagnostic(code(kinstr::problem::unreadable), help("{source}"))]
+    #[diagnostic(code(kinstr::problem::unreadable), help("check the path and its permissions"))]
     Unreadable {
         /// The file.
         path: PathBuf,

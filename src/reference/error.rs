@@ -23,7 +23,7 @@ pub enum ReferenceError {
     },
     /// The host's files could not be unpacked.
     #[error("cannot unpack the Python host to {}", path.display())]
-    #[diagnostic(code(kinstr::reference::unpack), help("{source}"))]
+    #[diagnostic(code(kinstr::reference::unpack), help("XDG_CACHE_HOME chooses another place"))]
     Unpack {
         /// Where.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum ReferenceError {
     },
     /// The process could not be started.
     #[error("cannot start the reference's process")]
-    #[diagnostic(code(kinstr::reference::start), help("{0}"))]
+    #[diagnostic(code(kinstr::reference::start), help("`kinstr doctor` says what this machine lacks"))]
     Start(#[source] WorkerError),
     /// No memory for the tensors.
     #[error(transparent)]
@@ -45,7 +45,6 @@ pub enum ReferenceError {
         /// The file.
         path: PathBuf,
         /// How.
-        #[source]
         death: Death,
         /// The last of what it printed on standard error.
         printed: String,

@@ -1,5 +1,6 @@
 //! Which Python runs the host.
 use super::ReferenceError;
+use crate::store::cache_dir;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ impl Interpreter {
     /// # Errors
     /// When there is none, or `$KINSTR_PYTHON` is not a file.
     pub fn find() -> Result<Self, ReferenceError> {
-        Self::find_among(env::var_os("KINSTR_PYTHON"), cache_directory().as_deref(), env::var_os("PATH"))
+        Self::find_among(env::var_os("KINSTR_PYTHON"), Some(&cache_dir()), env::var_os("PATH"))
     }
 
     fn find_among(
@@ -43,13 +44,6 @@ impl Interpreter {
     pub fn path(&self) -> &Path {
         &self.0
     }
-}
-
-/// `$XDG_CACHE_HOME/kinstr`, by default `~/.cache/kinstr`; `None` without a home.
-pub fn cache_directory() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let caches = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    caches.map(|caches| caches.join("kinstr"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod python;
 
 pub use error::{ReferenceError, Refused};
 pub use host::{Description, describe};
-pub use interpreter::{Interpreter, cache_directory};
+pub use interpreter::Interpreter;
 pub use python::PythonReference;
 
 use crate::problem::{Output, Problem, ReferenceSource};

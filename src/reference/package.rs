@@ -1,5 +1,6 @@
 //! The Python host, carried in this binary and unpacked where Python can import it.
-use super::{ReferenceError, cache_directory};
+use super::ReferenceError;
+use crate::store::cache_dir;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,7 @@ const FILES: [(&str, &str); 6] = [
 /// # Errors
 /// When the cache directory cannot be written.
 pub(super) fn unpack() -> Result<PathBuf, ReferenceError> {
-    let cache = cache_directory().ok_or_else(|| ReferenceError::Unpack {
-        path: PathBuf::from("~/.cache/kinstr"),
-        source: io::Error::new(io::ErrorKind::NotFound, "neither XDG_CACHE_HOME nor HOME is set"),
-    })?;
+    let cache = cache_dir();
     unpack_under(&cache).map_err(|source| ReferenceError::Unpack { path: cache, source })
 }
 
