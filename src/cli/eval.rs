@@ -85,6 +85,10 @@ fn positive(text: &str) -> Result<f64, String> {
 /// Runs the command.
 pub fn run(options: &Options) -> Result<u8, Failure> {
     let dir = match &options.out {
+        Some(dir) if dir.exists() && !dir.is_dir() => {
+            let text = format!("--out {} is no directory", dir.display());
+            return Err(Failure::usage(Complaint::new("usage::out", text).help("name another place")));
+        }
         Some(dir) => dir.clone(),
         None => fresh_dir()?,
     };
@@ -197,6 +201,11 @@ pub fn failure(error: EvalError) -> Failure {
         EvalError::Store(_) => {
             let complaint = Complaint::new("store", error.to_string());
             let help = "is the disk full? --out DIR and XDG_CACHE_HOME choose another place; nothing finished is lost";
+            Failure::new(exit::INFRASTRUCTURE, complaint.help(help))
+        }
+        EvalError::TooLarge { .. } => {
+            let complaint = Complaint::new("problem::too_large", error.to_string());
+            let help = "give the workload smaller axes, or evaluate on a machine with more memory";
             Failure::new(exit::INFRASTRUCTURE, complaint.help(help))
         }
         EvalError::Target { name } => {

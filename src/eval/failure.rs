@@ -29,6 +29,13 @@ pub enum EvalError {
     /// No such target.
     #[error("there is no target `{name}`")]
     Target { name: String },
+    /// The tensors of a workload do not fit this machine's memory.
+    #[error(
+        "workload {workload} needs {:.1} GiB for its tensors, and this machine has {:.1} GiB of memory",
+        gib(*.needed),
+        gib(*.available)
+    )]
+    TooLarge { workload: String, needed: u64, available: u64 },
     /// The reference, which is MLIR, does not build or run.
     #[error("the reference fails: {0}")]
     NativeReference(String),
@@ -113,6 +120,10 @@ impl From<SizeError> for Stop {
         let complaint = Complaint::new("internal::size", error.to_string());
         Self::failed(Fault::Internal, "size", complaint, None)
     }
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / (1_u64 << 30) as f64
 }
 
 fn blame_name(blame: Fault) -> &'static str {

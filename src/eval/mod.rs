@@ -12,6 +12,7 @@ mod measure;
 mod peaks;
 mod records;
 mod reference;
+mod room;
 mod session;
 mod stages;
 

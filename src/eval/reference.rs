@@ -3,6 +3,7 @@
 use super::{EvalError, arguments::start_worker, fit};
 use crate::{
     builds::{self, Builds, Probes},
+    complaint::Complaint,
     frontend::mlir::Source,
     problem::{Problem, ReferenceSource},
     reference::{Reference, ReferenceError, ReferenceProcess, buffer_specs},
@@ -49,10 +50,11 @@ impl NativeReference {
         let failed = |text: String| EvalError::NativeReference(format!("{}: {text}", path.display()));
         let mut source = Source::read(&path)?;
         source.directives.entry = entry.or(source.directives.entry);
-        let signature = builds::written_signature(&source).map_err(|error| failed(error.to_string()))?;
-        fit::check(problem, &signature).map_err(|complaint| failed(complaint.to_string()))?;
-        let builds =
-            builds::build(&source, &Probes::none(), store).map_err(|error| failed(error.to_string()))?;
+        let signature =
+            builds::written_signature(&source).map_err(|error| failed(Complaint::from(&error).summary()))?;
+        fit::check(problem, &signature).map_err(|complaint| failed(complaint.summary()))?;
+        let builds = builds::build(&source, &Probes::none(), store)
+            .map_err(|error| failed(Complaint::from(&error).summary()))?;
         let arena = Arena::new(&buffer_specs(problem, 0)).map_err(|error| failed(error.to_string()))?;
         Ok(Self {
             path: path.clone(),

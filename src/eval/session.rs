@@ -4,6 +4,7 @@ use super::{
     EvalError, Options,
     arguments::put_inputs,
     failure::{StageFailure, Stop},
+    room,
 };
 use crate::{
     frontend::mlir::Source,
@@ -59,6 +60,7 @@ impl<'a> Session<'a> {
         }
         let source = Source::read(&options.candidate)?;
         let problem = Problem::load(&options.problem).map_err(Box::new)?;
+        room::check(&problem)?;
         let digests = digests(&problem, &source);
         let limits = (options.timeout, options.memory);
         let identity = format!(

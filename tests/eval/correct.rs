@@ -48,7 +48,7 @@ func.func @reference(%x: tensor<?xf32>) -> tensor<?xf32> {
     };
     case(reference).accepted();
     case("func.func @reference() {\n  return\n}\n").ends(2, &["reference.mlir", "does not fit the problem"]);
-    case("func.func @reference(\n").ends(2, &["reference.mlir", "is not valid MLIR"]);
+    case("func.func @reference(\n").ends(2, &["reference.mlir is not valid MLIR", "reference.mlir:1:"]);
 }
 
 #[test]

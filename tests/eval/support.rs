@@ -90,13 +90,11 @@ impl Case {
 
     /// The arguments after `kinstr`.
     pub fn arguments(&self) -> Vec<String> {
-        let mut all: Vec<String> = ["eval", "candidate.mlir", "--budget", "0.05", "--out", "out"]
-            .into_iter()
-            .chain(["--problem", &self.problem])
-            .map(str::to_owned)
-            .collect();
-        all.extend(self.arguments.clone());
-        all
+        let given = ["eval", "candidate.mlir", "--budget", "0.05", "--problem", &self.problem];
+        let out: &[&str] =
+            if self.arguments.iter().any(|argument| argument == "--out") { &[] } else { &["--out", "out"] };
+        let own = self.arguments.iter().map(String::as_str);
+        given.into_iter().chain(out.iter().copied()).chain(own).map(str::to_owned).collect()
     }
 
     /// The command, ready to run in the case's folder.

@@ -56,6 +56,7 @@ fn several_functions_need_a_directive() {
 fn missing_files_are_named() {
     let case = || Case::new(&kernel(DOUBLE));
     case().problem_file("nowhere.toml").ends(2, &["nowhere.toml", "No such file"]);
+    case().with(&["--out", "problem.toml"]).ends(2, &["--out problem.toml is no directory"]);
     case().problem_file("candidate.mlir").ends(2, &["is not a problem kinstr can load"]);
     case().problem("reference.py", "nowhere.py").ends(2, &["the reference", "nowhere.py", "problem.toml:6:"]);
     let lost = case();
@@ -68,6 +69,9 @@ fn a_problem_says_where_it_is_wrong() {
     let case = || Case::new(&kernel(DOUBLE));
     case().file("problem.toml", "name = \n").ends(2, &["malformed TOML", "problem.toml:1:"]);
     case().problem("[[workloads]]\naxes = { N = 1000 }", "").ends(2, &["the problem has no workloads"]);
+    case()
+        .problem("N = 1000", "N = 1_000_000_000_000")
+        .ends(3, &["workload N=1000000000000 needs 14901.2 GiB for its tensors", "smaller axes"]);
     case().problem("\"f32\"", "\"f33\"").ends(2, &["unknown dtype `f33`", "problem.toml:4:", "`f32`"]);
 }
 
