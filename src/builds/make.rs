@@ -9,25 +9,53 @@ use crate::{
 };
 use kinstr_passes::{
     probe::{self, Probe, ProbeError},
-    transforms::adapt_entry::Kind,
+    transforms::adapt_entry::{Kind, Signature},
 };
 use kinstr_trace::{layout::Mode, sites::SiteTable};
 use std::path::Path;
 
-/// Writes every build of `source` and the manifest into `dir`.
-pub fn make(source: &Source, probes: &Probes, machine: &Machine, dir: &Path) -> Result<(), BuildError> {
-    let maker = Maker { source, machine, dir, mlir: Mlir::new()? };
-    let llvm = inkwell::context::Context::create();
-    let (clean_code, clean, signature) = maker.clean(&llvm)?;
-    let timing_probes = find(&probes.timing);
-    let timing = maker.timing(&timing_probes, Mode::Aggregate, "timing", &llvm)?;
-    let timeline = maker.timing(&timing_probes, Mode::Trace, "timeline", &llvm)?;
-    let counting = maker.counting(&find(&probes.counting), &clean_code, &llvm)?;
+/// Writes every build of `source` and the manifest into `dir`. What is timed and what is counted are built side
+/// by side, each in MLIR and LLVM contexts of its own.
+pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildError> {
+    let (timed, (clean, counting, signature)) = std::thread::scope(|scope| {
+        let timed = scope.spawn(|| make_timed(source, &find(&probes.timing), dir));
+        let counted = make_counted(source, &find(&probes.counting), dir)?;
+        // A panic of the other thread goes on in this one.
+        let timed = timed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok::<_, BuildError>((timed, counted))
+    })?;
+    let (timing, timeline) = timed;
     let scalars = signature.arguments.iter().map(|argument| argument.kind == Kind::Scalar).collect();
     let manifest = Manifest { entry: signature.name, scalars, clean, timing, timeline, counting };
     let json = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })?;
     write(dir, "manifest.json", &json)
+}
+
+/// The clean build, and the counting build, which is made of its code.
+fn make_counted(
+    source: &Source,
+    probes: &[&dyn Probe],
+    dir: &Path,
+) -> Result<(Build, Instrumented, Signature), BuildError> {
+    let maker = Maker::new(source, dir)?;
+    let llvm = inkwell::context::Context::create();
+    let (code, clean, signature) = maker.clean(&llvm)?;
+    let counting = maker.counting(probes, &code, &llvm)?;
+    Ok((clean, counting, signature))
+}
+
+/// Both builds with timing probes: aggregates, and every event.
+fn make_timed(
+    source: &Source,
+    probes: &[&dyn Probe],
+    dir: &Path,
+) -> Result<(Instrumented, Instrumented), BuildError> {
+    let maker = Maker::new(source, dir)?;
+    let llvm = inkwell::context::Context::create();
+    let timing = maker.timing(probes, Mode::Aggregate, "timing", &llvm)?;
+    let timeline = maker.timing(probes, Mode::Trace, "timeline", &llvm)?;
+    Ok((timing, timeline))
 }
 
 fn find(names: &[String]) -> Vec<&'static dyn Probe> {
@@ -41,23 +69,27 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
 
 struct Maker<'a> {
     source: &'a Source,
-    machine: &'a Machine,
+    machine: Machine,
     dir: &'a Path,
     mlir: Mlir,
 }
 
 type Llvm<'l> = inkwell::module::Module<'l>;
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
+    fn new(source: &'a Source, dir: &'a Path) -> Result<Self, BuildError> {
+        Ok(Self { source, machine: Machine::native()?, dir, mlir: Mlir::new()? })
+    }
+
     fn clean<'l>(
         &self,
         llvm: &'l inkwell::context::Context,
-    ) -> Result<(Llvm<'l>, Build, kinstr_passes::transforms::adapt_entry::Signature), BuildError> {
+    ) -> Result<(Llvm<'l>, Build, Signature), BuildError> {
         let module = self.source.parse(&self.mlir.context, &self.mlir.messages)?;
         let (mut structured, rest) = lower::structure(&self.mlir, module, &self.source.directives)?;
         lower::to_llvm_dialect(&self.mlir, &mut structured, &rest, None)?;
         let code = lower::to_llvm_ir(&self.mlir, &structured.module, llvm)?;
-        codegen::optimize(&code, self.machine)?;
+        codegen::optimize(&code, &self.machine)?;
         let build = self.emit(&code, "clean", None)?;
         Ok((code, build, structured.signature))
     }
@@ -81,7 +113,7 @@ impl Maker<'_> {
         };
         lower::to_llvm_dialect(&self.mlir, &mut structured, &rest, Some(&sites))?;
         let code = lower::to_llvm_ir(&self.mlir, &structured.module, llvm)?;
-        codegen::optimize(&code, self.machine)?;
+        codegen::optimize(&code, &self.machine)?;
         Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
     }
 
@@ -100,15 +132,15 @@ impl Maker<'_> {
             Err(error) => return unavailable(error),
         };
         let code = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
-        codegen::inline_probes(&code, self.machine)?;
+        codegen::inline_probes(&code, &self.machine)?;
         Ok(Instrumented::Built(self.emit(&code, "counting", Some(sites))?))
     }
 
     fn emit(&self, code: &Llvm<'_>, name: &str, sites: Option<SiteTable>) -> Result<Build, BuildError> {
-        let assembly = codegen::emit_assembly(code, self.machine)?;
+        let assembly = codegen::emit_assembly(code, &self.machine)?;
         write(self.dir, &format!("{name}.s"), assembly.as_bytes())?;
         let library = format!("{name}.so");
-        codegen::write_library(&codegen::emit_object(code, self.machine)?, &self.dir.join(&library))?;
+        codegen::write_library(&codegen::emit_object(code, &self.machine)?, &self.dir.join(&library))?;
         let sites = sites.map(|sites| self.relocate(sites));
         Ok(Build { library, assembly: assembly::facts(&assembly), sites })
     }

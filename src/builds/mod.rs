@@ -140,7 +140,7 @@ pub fn written_signature(source: &Source) -> Result<Signature, BuildError> {
 pub fn build(source: &Source, probes: &Probes, store: &Store) -> Result<Builds, BuildError> {
     let machine = Machine::native()?;
     let digest = digest_of(source, probes, &machine);
-    let (dir, reused) = store.get_or_make(&digest, |dir| make::make(source, probes, &machine, dir))?;
+    let (dir, reused) = store.get_or_make(&digest, |dir| make::make(source, probes, dir))?;
     let manifest = read_manifest(&dir)?;
     Ok(Builds { dir, digest, reused, manifest })
 }

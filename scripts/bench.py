@@ -1,0 +1,90 @@
+"""Runs the examples and prints the figures as a table; called by scripts/bench."""
+
+import json
+import math
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+KINSTR, PASSES = sys.argv[1], sys.argv[2]
+# Seconds of measuring per example: enough for intervals near 1 % on a quiet machine.
+BUDGET = "12"
+SLOW = {
+    "01-softmax/three-pass": "redundant-passes",
+    "02-matmul/ijk": "unvectorised",
+    "03-layernorm/strict-sums": "unvectorised",
+    "04-gelu/scalar-tanh": "call-overhead",
+}
+failures = 0
+
+
+def row(name: str, figure: str, bound: str, holds: bool) -> None:
+    global failures
+    failures += not holds
+    print(f"{'holds ' if holds else 'FAILS '} {name:58} {figure:>12}   {bound}", flush=True)
+
+
+def evaluate(candidate: pathlib.Path, *options: str) -> tuple[dict, float]:
+    problem = candidate.parent / "problem.toml"
+    with tempfile.TemporaryDirectory() as out:
+        command = [KINSTR, "eval", candidate, "--problem", problem, "--format", "json", "--out", out, *options]
+        begin = time.monotonic()
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        took = time.monotonic() - begin
+    if done.returncode != 0:
+        sys.exit(f"{candidate}: exit code {done.returncode}")
+    return json.loads(done.stdout), took
+
+
+def examples() -> None:
+    logs, identical, causes = [], True, 0
+    for candidate in sorted(pathlib.Path("examples").glob("*/*.mlir")):
+        name = f"{candidate.parent.name}/{candidate.stem}"
+        report, _ = evaluate(candidate, "--budget", BUDGET, "--detail", "full")
+        certificates = [workload["certificate"] for workload in report["workloads"]]
+        ratios = [certificate["ratio"] for certificate in certificates]
+        identical &= all(certificate["outputs_identical"] for certificate in certificates)
+        logs += [math.log(ratio) for ratio in ratios]
+        primary = (report.get("primary") or {}).get("name", "none")
+        shown = " ".join(f"{ratio:.3f}" for ratio in ratios)
+        print(f"       {name:58} {shown:>12}   primary: {primary}", flush=True)
+        causes += SLOW.get(name) == primary
+    mean = math.exp(sum(logs) / len(logs))
+    row("instrumented / clean with region-time, geometric mean", f"{mean:.3f}", "<= 1.05", mean <= 1.05)
+    row("instrumented outputs bit-identical to clean", str(identical), "all", identical)
+    row("slow examples whose planted cause is named first", f"{causes} of {len(SLOW)}", "all", causes == len(SLOW))
+
+
+def passes() -> None:
+    lines = re.findall(r"(\S+) (\d+) ops ([\d.]+) ms ([\d.]+) us/op", PASSES)
+    for probe in sorted({line[0] for line in lines}):
+        sizes = {int(ops): (float(ms), float(us)) for name, ops, ms, us in lines if name == probe}
+        small, large = min(sizes), max(sizes)
+        ms = sizes[small][0]
+        row(f"insert + convert {probe}, {small} ops", f"{ms:.1f} ms", "<= 50 ms", ms <= 50)
+        growth = sizes[large][1] / sizes[small][1]
+        row(f"time per op at {large} ops / at {small} ops, {probe}", f"{growth:.2f}", "<= 2 (linear)", growth <= 2)
+
+
+def commands() -> None:
+    softmax = pathlib.Path("examples/01-softmax/three-pass.mlir")
+    evaluate(softmax)
+    took = min(evaluate(softmax)[1] for _ in range(3))
+    row("kinstr eval on softmax, peaks cached", f"{took:.2f} s", "<= 3 s", took <= 3)
+    times = []
+    for _ in range(10):
+        begin = time.monotonic()
+        subprocess.run([KINSTR, "--version"], stdout=subprocess.DEVNULL, check=True)
+        times.append(time.monotonic() - begin)
+    best = sorted(times)[len(times) // 2] * 1e3
+    row("kinstr --version, median", f"{best:.0f} ms", "<= 40 ms", best <= 40)
+
+
+passes()
+commands()
+examples()
+print(f"{failures} figures do not hold" if failures else "all figures hold")
+sys.exit(failures > 0)
