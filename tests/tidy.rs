@@ -37,8 +37,10 @@ fn unsafe_is_only_where_c_is_met() {
 #[test]
 fn only_the_command_line_prints() {
     let printers = ["print!(", "println!(", "eprint!(", "eprintln!(", "dbg!("];
-    let exempt =
-        |path: &str| path.starts_with("src/cli/") || path.ends_with("build.rs") || path.contains("tests/");
+    let exempt = |path: &str| {
+        let program = ["src/cli/", "benches/"].iter().any(|folder| path.starts_with(folder));
+        program || path.ends_with("build.rs") || path.contains("tests/")
+    };
     complain(rust_lines(|path| !exempt(path)).filter_map(|(place, line)| {
         printers.iter().any(|printer| line.contains(printer)).then(|| format!("{place}: only src/cli prints"))
     }));

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 /// Time of every region that ran, longest first, `probe_cost_ticks` a run of it subtracted.
 ///
-/// `launch_ns` is the time of one launch of the timing build, which the shares relate to. Empty if
-/// no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
+/// `launch_ns` is the time of one launch of the timing build, which the shares relate to; where the regions
+/// together took longer (a median launch is shorter than the mean on a disturbed machine), they relate to their
+/// sum. Empty if no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
 pub fn region_times(
     trace: &Trace,
     sites: &SiteTable,
@@ -21,9 +22,14 @@ pub fn region_times(
         .filter_map(|(site, interval)| {
             let site = sites.sites.get(site as usize)?;
             let timed = site.kind == SiteKind::Region;
-            timed.then(|| interval.into_row(site, probe_cost_ticks, launches, launch_ns))
+            timed.then(|| interval.into_row(site, probe_cost_ticks, launches))
         })
         .collect();
+    let together: f64 = rows.iter().map(|row| row.ns_total).sum();
+    let kernel_ns = together.max(launch_ns * f64::from(launches.max(1)));
+    if kernel_ns > 0.0 {
+        rows.iter_mut().for_each(|row| row.share = row.ns_total / kernel_ns);
+    }
     rows.sort_by(|a, b| b.ns_total.total_cmp(&a.ns_total));
     rows
 }
@@ -44,8 +50,7 @@ impl Interval {
         self.tick_ns += calls as f64 * ns_per_tick;
     }
 
-    fn into_row(self, site: &ProbeSite, probe_cost_ticks: f64, launches: u32, launch_ns: f64) -> RegionTime {
-        let kernel_ns = launch_ns * f64::from(launches.max(1));
+    fn into_row(self, site: &ProbeSite, probe_cost_ticks: f64, launches: u32) -> RegionTime {
         let ns_total = (self.ns - self.tick_ns * probe_cost_ticks).max(0.0);
         RegionTime {
             name: site.name.clone(),
@@ -54,7 +59,7 @@ impl Interval {
             calls: self.calls,
             ns_total,
             ns_per_call: ns_total / self.calls.max(1) as f64,
-            share: if kernel_ns > 0.0 { ns_total / kernel_ns } else { 0.0 },
+            share: 0.0,
         }
     }
 }
