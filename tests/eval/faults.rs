@@ -81,7 +81,11 @@ fn writing_past_the_end_names_the_buffer() {
 fn leaving_is_told_from_aborting() {
     external("@exit(i32)", "%zero = arith.constant 0 : i32\n  func.call @exit(%zero) : (i32) -> ()")
         .refused(&["the candidate calls exit(0) instead of returning", "called-exit"]);
-    external("@abort()", "func.call @abort() : () -> ()").refused(&["the candidate aborts", "aborted"]);
+    let run =
+        external("@abort()", "func.call @abort() : () -> ()").refused(&["the candidate aborts", "aborted"]);
+    let layers = run.field("/layers");
+    assert_eq!(layers.as_array().unwrap().len(), 6, "{layers}");
+    assert_eq!(run.notes().lines().count(), 1, "{}", run.notes());
 }
 
 #[test]
