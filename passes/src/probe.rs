@@ -13,7 +13,7 @@ use melior::{
     ir::{BlockLike, Module, OperationRef, operation::OperationLike},
 };
 
-use crate::ir::{body, operations, symbol};
+use crate::ir::{body, operations};
 
 /// Where in the lowering a probe goes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,11 +138,6 @@ impl<'m, 'c> Insertion<'m, 'c> {
             }
         }
         Ok(())
-    }
-
-    /// Name of the function around `operation`, or of `operation` itself if it is one.
-    pub fn function_name(&self, function: OperationRef<'c, '_>) -> String {
-        symbol(function)
     }
 }
 

@@ -17,7 +17,10 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let wanted = options.name.as_str();
     let text = match probe::find(wanted) {
         Some(probe) => format!("# {wanted}\n\n{}", probe::docs(probe)),
-        None => match synthesis::rules().iter().find(|rule| rule.name == wanted || rule.code == wanted) {
+        None => match synthesis::rules()
+            .iter()
+            .find(|rule| rule.name == wanted || rule.code.eq_ignore_ascii_case(wanted))
+        {
             Some(rule) => format!("# {} ({})\n\n{}", rule.name, rule.code, rule.docs()),
             None => return Err(unknown(wanted)),
         },

@@ -96,9 +96,17 @@ fn print_error(report: &miette::Report) {
     eprintln!("{report:?}");
 }
 
-/// Writes `text` to standard output; a reader that went away is no error.
+/// Writes `text` to standard output. A reader that went away is no error; output that is lost otherwise ends the
+/// program with the code for the infrastructure.
 fn print(text: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let complaint = Complaint::new("stdout", format!("cannot write to standard output: {error}"));
+            print_error(&complaint.into());
+            std::process::exit(i32::from(exit::INFRASTRUCTURE));
+        }
+        _ => {}
+    }
 }

@@ -57,6 +57,9 @@ const LAMBDA: f64 = 8.0;
 /// Roundings beside the sum's, in ε: elementary functions of up to 4 ULP each, and conversions, on both sides.
 const ROUNDINGS: f64 = 8.0;
 
+/// Terms that an axis which the output keeps is taken to sum at most: 1024, the usual length of a row in a model.
+/// Blocked and vectorised sums of longer rows err by less than this allows.
+const KEPT_AXIS: u64 = 1024;
 /// Elements looked at to estimate an output's scale.
 const SCALE_SAMPLE: usize = 1 << 16;
 
@@ -109,14 +112,21 @@ impl ToleranceSpec {
 
 /// How many terms the reference may sum into one output element, from the shapes alone, which is all a problem tells.
 ///
-/// The larger of: the longest axis of an input (softmax and norms reduce along an axis that the output keeps), and an
-/// input without its longest axis (matrix products and convolutions), and all of an input over all of the outputs
-/// (sums of everything). A larger true length than this makes the tolerance too tight, and the problem has to give its own.
+/// For an input whose shape an output keeps (elementwise, softmax, norms) the longest axis, but no more than
+/// [`KEPT_AXIS`]: such an axis may be summed over or not, and a tolerance for a sum of millions would pass half
+/// precision where nothing is summed. For any other input the larger of its longest axis, it without that axis
+/// (matrix products and convolutions), and all of it over all of the outputs (sums of everything). A larger true
+/// length than this makes the tolerance too tight, and the problem has to give its own.
 pub fn reduction_length(inputs: &[TensorSpec], outputs: &[TensorSpec]) -> u64 {
     let given = outputs.iter().map(TensorSpec::elements).max().unwrap_or(1).max(1);
     let of_input = |input: &TensorSpec| {
         let longest = input.shape.iter().copied().max().unwrap_or(1).max(1);
-        longest.max(input.elements() / longest).max(input.elements() / given)
+        let kept = outputs.iter().any(|output| output.shape == input.shape);
+        let square = input.shape.len() > 1 && input.shape.iter().all(|size| *size == longest);
+        match kept && !square {
+            true => longest.min(KEPT_AXIS),
+            false => longest.max(input.elements() / longest).max(input.elements() / given),
+        }
     };
     inputs.iter().map(of_input).max().unwrap_or(1).max(1)
 }

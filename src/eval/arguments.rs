@@ -13,8 +13,8 @@ use kinstr_runtime::{
 use kinstr_trace::{layout::Mode, sites::SiteTable};
 use std::time::Duration;
 
-/// Records a unit has room for in trace mode: 8 MiB.
-const TRACE_RECORDS: u64 = 1 << 20;
+/// Records a unit has room for in trace mode: half a MiB, because the candidate's memory limit counts them too.
+const TRACE_RECORDS: u64 = 1 << 16;
 /// Threads that may record; more are counted as refused.
 const UNITS: u32 = 64;
 

@@ -10,7 +10,7 @@ use crate::{
     jobs::event::Event,
     measure::{Interval, Measurement, Moment, Plan, SystemWatch, Timed, interleave},
     reference::Reference,
-    worker::{Fault, fault::InfrastructureFault},
+    worker::{Fault, Worker, fault::InfrastructureFault},
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::{LayerStatus, Speedup, Times, Verdict};
@@ -26,10 +26,13 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
     for workload in 0..count {
         let name = session.problem.workloads[workload].name.clone();
         session.progress(&format!("timing {name}"));
-        let Some((measured, summary)) = time(session, builds, reference, workload, budget)? else {
-            let detail = format!("{name}: outputs of timed calls differ from those that were checked");
-            session.push(Event::Judged { verdict: Verdict::Incorrect, detail, fault: None })?;
-            return Ok(Done);
+        let (measured, summary) = match time(session, builds, reference, workload, budget)? {
+            Ok(timed) => timed,
+            Err(unsound) => {
+                let detail = format!("{name}: {unsound}");
+                session.push(Event::Judged { verdict: Verdict::Incorrect, detail, fault: None })?;
+                return Ok(Done);
+            }
         };
         session.push(Event::Measured {
             workload,
@@ -45,19 +48,18 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
     Ok(Done)
 }
 
-/// `None` if a timed call gave other outputs than it should.
+/// The inner error says what a timed call did that a checked one does not.
 fn time(
     session: &mut Session<'_>,
     builds: &Builds,
     reference: &mut Reference,
     workload: usize,
     budget: Duration,
-) -> Result<Option<(Measurement, kinstr_trace::report::SystemSummary)>, Stop> {
+) -> Result<Result<TimedCalls, &'static str>, Stop> {
     let options = session.options;
     // A seed that was not checked: content that the candidate has never seen.
     let seeds = session.problem.seeds(&session.problem.workloads[workload], options.seeds + 1);
-    let Some(seed) = seeds.last() else { return Ok(None) };
-    let mut arena = session.fill_arena(reference, workload, *seed)?;
+    let mut arena = session.fill_arena(reference, workload, seeds[seeds.len() - 1])?;
     reference.evaluate()?;
     let limits = limits(options.timeout, options.memory);
     let mut worker =
@@ -71,9 +73,56 @@ fn time(
         Ok(())
     })?;
     let summary = watch.summary();
+    let audit = audit(&mut worker, &mut arena, &verifier, &measured)?;
     session.arenas[workload] = Some(arena);
-    Ok(verifier.correct().then_some((measured, summary)))
+    Ok(match (verifier.correct(), audit) {
+        (false, _) => Err(OTHER_OUTPUTS),
+        (true, Some(unsound)) => Err(unsound),
+        (true, None) => Ok((measured, summary)),
+    })
 }
+
+const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
+const LEAVES_OUTPUTS: &str = "calls after the timed ones leave outputs unwritten or wrong: the kernel does not do its \
+                              work on every call";
+const SKIPS_WORK: &str = "a call that finds its outputs overwritten takes many times as long as those in a row: the \
+                          kernel skips work that it finds done";
+const NOT_TIMED: &str = "the calls cost less than the request that asks for them, which no real call does";
+
+/// Single calls after the timed ones, each on overwritten outputs.
+const AUDITS: usize = 4;
+/// A single call may take this many times a call in a row: caches are cold where the parent wrote.
+const COLD: f64 = 5.0;
+/// And this much longer on top, in ns, for what a request and the first touch of memory vary by.
+const COLD_NS: f64 = 300_000.0;
+
+/// Looks once more at what was timed: every call must write all outputs, and a call on overwritten outputs must not
+/// take far longer than the calls in a row did.
+fn audit(
+    worker: &mut Worker,
+    arena: &mut Arena,
+    verifier: &Verifier,
+    measured: &Measurement,
+) -> Result<Option<&'static str>, Stop> {
+    let timed = &measured.contenders[0];
+    let in_a_row = timed.estimate().median_ns;
+    if in_a_row <= 0.0 {
+        return Ok(Some(NOT_TIMED));
+    }
+    let mut single = f64::INFINITY;
+    for _ in 0..AUDITS {
+        arena.poison_outputs();
+        let took = worker.run(1)?.as_nanos() as f64 - timed.request_ns;
+        if !verifier.agrees(arena) {
+            return Ok(Some(LEAVES_OUTPUTS));
+        }
+        single = single.min(took);
+    }
+    Ok((single > COLD * in_a_row + COLD_NS).then_some(SKIPS_WORK))
+}
+
+/// A measurement, and what the system did meanwhile.
+type TimedCalls = (Measurement, kinstr_trace::report::SystemSummary);
 
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
 /// so that comparing takes no time from measuring.

@@ -81,7 +81,11 @@ impl Source {
 fn directives(path: &Path, text: &str) -> Result<Directives, FrontendError> {
     let mut found = Directives::default();
     for (index, line) in text.lines().enumerate() {
-        let Some(body) = line.trim().strip_prefix("// kinstr:") else { continue };
+        let Some(body) =
+            line.trim().strip_prefix("//").and_then(|line| line.trim_start().strip_prefix("kinstr:"))
+        else {
+            continue;
+        };
         let body = body.trim();
         let unknown =
             || FrontendError::Directive { path: path.into(), line: index + 1, text: body.to_owned() };

@@ -266,7 +266,8 @@ fn killed(number: u32) -> Attempt {
 fn overall_speedup(workloads: &[WorkloadReport]) -> Option<f64> {
     let speedups: Vec<f64> =
         workloads.iter().map(|workload| workload.speedup.as_ref().map(|s| s.value)).collect::<Option<_>>()?;
-    if speedups.is_empty() {
+    // Whatever is not a positive number has no logarithm, and is no speedup.
+    if speedups.is_empty() || !speedups.iter().all(|value| value.is_finite() && *value > 0.0) {
         return None;
     }
     let logs: f64 = speedups.iter().map(|value| value.ln()).sum();

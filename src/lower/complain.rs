@@ -42,7 +42,7 @@ impl From<&LowerError> for Complaint {
             }
             LowerError::Transform(_) => Self::new("candidate::entry", text),
             LowerError::Probe(_) => {
-                Self::new("probe", text).help("`kinstr list probes` says where each probe goes in")
+                Self::new("probe", text).help("`kinstr list probes` says where each probe goes in; late probes show with `--emit llvm-dialect`, `llvm-ir` or `asm`")
             }
             LowerError::Conversion(_) => Self::new("probe::conversion", text),
             LowerError::Left { place, .. } => {

@@ -138,7 +138,7 @@ const MOST_CALLS: u32 = 1 << 28;
 /// Rounds below which no interval is trusted.
 const LEAST_ROUNDS: usize = 20;
 /// Rounds that are measured whatever the budget.
-const ROUNDS_AT_ANY_COST: usize = 2;
+const ROUNDS_AT_ANY_COST: usize = 6;
 /// Each turn begins with an untimed call if a call is shorter than this, because the contender before
 /// it and the hooks have left the caches to themselves.
 const WARM_UP_BELOW: Duration = Duration::from_millis(50);

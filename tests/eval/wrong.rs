@@ -97,3 +97,79 @@ fn a_problem_that_zeros_solve_is_refused() {
     let detail = run.field("/verdict_detail").as_str().unwrap().to_owned();
     assert!(detail.contains("the problem tells nothing"), "{detail}");
 }
+
+/// Works on calls before the twelfth, which is when kernels are checked, and on every other one after.
+const LAZY: &str = "
+  %step = arith.constant 1 : i32
+  %twelve = arith.constant 12 : i32
+  %count = memref.get_global @calls : memref<1xi32>
+  %before = memref.load %count[%c0] : memref<1xi32>
+  %next = arith.addi %before, %step : i32
+  memref.store %next, %count[%c0] : memref<1xi32>
+  %early = arith.cmpi slt, %before, %twelve : i32
+  %low = arith.andi %before, %step : i32
+  %odd = arith.cmpi eq, %low, %step : i32
+  %works = arith.ori %early, %odd : i1
+  scf.if %works {
+    scf.for %i = %c0 to %n step %c1 {
+      %v = memref.load %x[%i] : memref<?xf32>
+      %w = arith.addf %v, %v : f32
+      memref.store %w, %y[%i] : memref<?xf32>
+    }
+  }";
+
+#[test]
+fn a_kernel_that_stops_working_once_it_was_checked_is_caught() {
+    let counter = "memref.global \"private\" @calls : memref<1xi32> = dense<0>\n".to_owned();
+    incorrect(&Case::new(&(counter + &kernel(LAZY))), &["call"]);
+}
+
+/// Does nothing if the last output is there already; else works for a while, a thousand divisions an element.
+const SKIPS: &str = "
+  %last = arith.subi %n, %c1 : index
+  %thousand = arith.constant 1000 : index
+  %xl = memref.load %x[%last] : memref<?xf32>
+  %yl = memref.load %y[%last] : memref<?xf32>
+  %want = arith.addf %xl, %xl : f32
+  %missing = arith.cmpf une, %want, %yl : f32
+  scf.if %missing {
+    scf.for %i = %c0 to %n step %c1 {
+      %v = memref.load %x[%i] : memref<?xf32>
+      %same = scf.for %k = %c0 to %thousand step %c1 iter_args(%a = %v) -> (f32) {
+        %b = memref.load %x[%c0] : memref<?xf32>
+        %c = arith.addf %a, %b : f32
+        %d = arith.divf %c, %c : f32
+        %e = arith.mulf %d, %v : f32
+        scf.yield %e : f32
+      }
+      %w = arith.addf %v, %v : f32
+      %zero = arith.constant 0.0 : f32
+      %none = arith.mulf %same, %zero : f32
+      %sum = arith.addf %w, %none : f32
+      memref.store %sum, %y[%i] : memref<?xf32>
+    }
+  }";
+
+#[test]
+fn a_kernel_that_skips_work_it_finds_done_is_caught() {
+    incorrect(&Case::new(&kernel(SKIPS)), &["the kernel skips work that it finds done"]);
+}
+
+#[test]
+fn half_precision_does_not_pass_for_single_on_a_long_axis() {
+    let halves = everywhere("arith.addf %v, %h").file(
+        "candidate.mlir",
+        &kernel(
+            "
+  scf.for %i = %c0 to %n step %c1 {
+    %v = memref.load %x[%i] : memref<?xf32>
+    %s = arith.addf %v, %v : f32
+    %h = arith.truncf %s : f32 to f16
+    %w = arith.extf %h : f16 to f32
+    memref.store %w, %y[%i] : memref<?xf32>
+  }",
+        ),
+    );
+    let long = halves.problem("axes = { N = 1000 }", "axes = { N = 1000000 }");
+    incorrect(&long, &["outside the tolerance"]);
+}

@@ -4,6 +4,10 @@ use crate::diagnosis::Confidence;
 use crate::sites::Place;
 use crate::synthesis::{RegionTime, WorkloadTable};
 
+/// Instrumented over clean time above which the timing build is not the clean kernel's equal. Noise of a shared
+/// machine stays below it.
+const PERTURBED: f64 = 1.5;
+
 impl RegionTime {
     /// Times it ran in one launch, rounded down.
     pub fn runs_per_launch(&self) -> u64 {
@@ -43,13 +47,20 @@ impl WorkloadTable {
         }
     }
 
-    /// `value`, halved if the instrumented builds computed something else than the clean one.
+    /// `value`, halved if the instrumented builds computed something else than the clean one, or if the timing
+    /// probes made it another kernel: see [`PERTURBED`].
     pub fn confidence(&self, value: f64, why: &str) -> Confidence {
-        let identical = self.certificate.as_ref().and_then(|certificate| certificate.outputs_identical);
+        let certificate = self.certificate.as_ref();
+        let identical = certificate.and_then(|certificate| certificate.outputs_identical);
+        let ratio = certificate.map_or(1.0, |certificate| certificate.ratio);
         match identical {
             Some(false) => Confidence {
                 value: value / 2.0,
                 why: format!("{why}; but the instrumented outputs differ from the clean ones"),
+            },
+            _ if ratio > PERTURBED => Confidence {
+                value: value / 2.0,
+                why: format!("{why}; but timing probes slow this kernel down {ratio:.1} times"),
             },
             _ => Confidence { value, why: why.to_owned() },
         }

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 
 /// Time of every region that ran, longest first, `probe_cost_ticks` a run of it subtracted.
 ///
-/// `launch_ns` is the time of one launch of the timing build, which the shares relate to; where the regions
-/// together took longer (a median launch is shorter than the mean on a disturbed machine), they relate to their
-/// sum. Empty if no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
+/// `launch_ns` is the time of one launch of the timing build, which the shares relate to; where one region took
+/// longer (a median launch is shorter than the mean on a disturbed machine), they relate to that. Empty if no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
 pub fn region_times(
     trace: &Trace,
     sites: &SiteTable,
@@ -25,8 +24,9 @@ pub fn region_times(
             timed.then(|| interval.into_row(site, probe_cost_ticks, launches))
         })
         .collect();
-    let together: f64 = rows.iter().map(|row| row.ns_total).sum();
-    let kernel_ns = together.max(launch_ns * f64::from(launches.max(1)));
+    // Regions may nest, so that their sum says nothing; no single one is longer than the kernel.
+    let longest = rows.iter().map(|row| row.ns_total).fold(0.0, f64::max);
+    let kernel_ns = longest.max(launch_ns * f64::from(launches.max(1)));
     if kernel_ns > 0.0 {
         rows.iter_mut().for_each(|row| row.share = row.ns_total / kernel_ns);
     }

@@ -53,7 +53,7 @@ impl Report {
             list("hot lines", 3, &mut self.hot_lines as &mut dyn Items),
             list("regions", 3, &mut self.regions),
             list("diagnoses", 3, &mut self.diagnoses),
-            list("workloads", 2, &mut self.workloads),
+            list("workloads", 8, &mut self.workloads),
             list("stages", 2, &mut self.stages),
             list("layers", 6, &mut self.layers),
         ];

@@ -34,6 +34,9 @@ const NAME: &str = "at-roofline";
 pub(super) const FRACTION: f64 = 0.75;
 /// Above this, the floor itself is in doubt.
 const BEYOND: f64 = 1.15;
+/// Above this, the kernel does not touch all its buffers, or does not do its work: that is a finding of its own (a
+/// note of the synthesis), and no praise.
+pub(super) const IMPOSSIBLE: f64 = 1.6;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
@@ -42,7 +45,7 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
 }
 
 fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
-    let point = RooflinePoint::of(workload, peaks).filter(|point| point.fraction >= FRACTION)?;
+    let point = RooflinePoint::of(workload, peaks).filter(|point| (FRACTION..=IMPOSSIBLE).contains(&point.fraction))?;
     let speedup = (1.0 / point.fraction).max(1.0);
     let (limit, rate) = match point.bound {
         Bound::Memory => (
@@ -58,6 +61,10 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         f if f > BEYOND => (0.5, "faster than the floor: a peak or the byte count is off"),
         _ => (0.9, "floor and time are both measured on this machine"),
     };
+    let left = match speedup {
+        s if s > 1.1 => format!("at most {s:.2}× left to gain in this kernel"),
+        _ => "nothing left to gain in this kernel".to_owned(),
+    };
     let (place, region) = workload.hot_spot();
     Some(Diagnosis {
         code: CODE.to_owned(),
@@ -66,7 +73,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         severity: Severity::Info,
         confidence: workload.confidence(value, why),
         message: format!(
-            "at {:.0} % of the roof set by {limit}: {rate}, nothing left to gain in this kernel",
+            "at {:.0} % of the roof set by {limit}: {rate}, {left}",
             point.fraction * 100.0
         ),
         evidence: vec![

@@ -54,6 +54,10 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     if share < SHARE || speedup < GAIN {
         return None;
     }
+    // Without scalar arithmetic there is no telling what vectors would gain: a strided copy is scalar for a reason.
+    if scalar.iter().all(|block| block.amounts().flops_where(|row| row.lanes <= 1) == 0) {
+        return None;
+    }
     let (flops, scalar_flops) = (work.total.flops(), work.total.flops_where(|row| row.lanes <= 1));
     let flop_share = scalar_flops as f64 / flops.max(1) as f64;
     let place = hottest.hottest_line().cloned();
