@@ -11,7 +11,11 @@ use clap::Args;
 use std::process::Command;
 
 #[derive(Args)]
-pub struct Options {}
+pub struct Options {
+    /// Measure the peaks of this machine anew; do so while it has nothing else to do
+    #[arg(long)]
+    remeasure: bool,
+}
 
 /// One thing that was looked at.
 struct Finding {
@@ -23,7 +27,7 @@ struct Finding {
 }
 
 /// Runs the command. Exits 3 if something that every evaluation needs is absent.
-pub fn run(_options: &Options) -> Result<u8, Failure> {
+pub fn run(options: &Options) -> Result<u8, Failure> {
     let findings = [
         target_machine(),
         linker(),
@@ -31,7 +35,7 @@ pub fn run(_options: &Options) -> Result<u8, Failure> {
         python(),
         python_module("numpy", "NumPy references"),
         python_module("torch", "PyTorch and KernelBench references"),
-        peaks_of_machine(),
+        peaks_of_machine(options.remeasure),
         hardware_events(),
     ];
     let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
@@ -93,10 +97,13 @@ fn python_module(name: &'static str, cost: &str) -> Finding {
     Finding { name, outcome, needed: false }
 }
 
-fn peaks_of_machine() -> Finding {
-    let outcome = match peaks::peaks() {
+fn peaks_of_machine(remeasure: bool) -> Finding {
+    let outcome = match if remeasure { peaks::remeasure() } else { peaks::peaks() } {
         Ok((peaks, source)) => {
-            let from = if source == peaks::Source::Cached { "cached" } else { "measured now" };
+            let from = match source {
+                peaks::Source::Cached => format!("cached, of {}; --remeasure measures anew", peaks.date),
+                peaks::Source::Measured => "measured now".to_owned(),
+            };
             let gflops = peaks.fma_f32_vector / 1e9;
             let dram = peaks.levels.last().map_or(0.0, |level| level.read_bytes_per_s / 1e9);
             Ok(format!("{gflops:.0} Gflop/s f32, {dram:.1} GB/s from DRAM, one thread ({from})"))

@@ -1,7 +1,7 @@
 //! Peaks of this machine, measured once and kept in the user's cache directory.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::peaks::Peaks;
@@ -31,10 +31,18 @@ pub enum Source {
 /// When they cannot be measured.
 pub fn peaks() -> Result<(Peaks, Source), Fault> {
     let device = Device::here();
-    let file = cache_dir().join("peaks").join(format!("{}.json", device.digest));
-    if let Some(peaks) = cached(&file, &device.name()) {
-        return Ok((peaks, Source::Cached));
+    match cached(&device.file(), &device.name()) {
+        Some(peaks) => Ok((peaks, Source::Cached)),
+        None => remeasure(),
     }
+}
+
+/// Measures the peaks and caches them, whatever was cached: for a machine that was busy when it was first asked.
+///
+/// # Errors
+/// When they cannot be measured.
+pub fn remeasure() -> Result<(Peaks, Source), Fault> {
+    let file = Device::here().file();
     let peaks = measure(None)?;
     // Otherwise they are measured again next time, which costs seconds and changes nothing.
     let _ = store(&file, &peaks);
@@ -66,6 +74,11 @@ struct Device {
 }
 
 impl Device {
+    /// Where its peaks are cached.
+    fn file(&self) -> PathBuf {
+        cache_dir().join("peaks").join(format!("{}.json", self.digest))
+    }
+
     fn here() -> Self {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
