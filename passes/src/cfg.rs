@@ -9,11 +9,12 @@ use melior::ir::{BlockLike, BlockRef, RegionRef};
 /// passing the header. Irreducible cycles have no such header and count as no loop.
 pub fn loop_depths(region: RegionRef<'_, '_>) -> Vec<u32> {
     let graph = Graph::of(region);
-    let dominators = graph.dominators();
+    let (dominators, rank) = graph.dominators();
     let mut headers: Vec<(usize, Vec<usize>)> = Vec::new();
     for (source, successors) in graph.successors.iter().enumerate() {
         for &header in successors {
-            if dominates(&dominators, header, source) {
+            // Only an edge against the order can go back; the walk up the dominators is for those alone.
+            if rank[header] <= rank[source] && dominates(&dominators, header, source) {
                 match headers.iter_mut().find(|(known, _)| *known == header) {
                     Some((_, latches)) => latches.push(source),
                     None => headers.push((header, vec![source])),
@@ -55,7 +56,9 @@ impl Graph {
 
     /// Immediate dominators by the iterative algorithm of Cooper, Harvey and Kennedy (2001); the entry is
     /// its own, unreachable blocks have none.
-    fn dominators(&self) -> Vec<Option<usize>> {
+    ///
+    /// Also answers each block's place in reverse postorder.
+    fn dominators(&self) -> (Vec<Option<usize>>, Vec<usize>) {
         let order = self.reverse_postorder();
         let mut rank = vec![usize::MAX; self.successors.len()];
         for (position, &block) in order.iter().enumerate() {
@@ -77,7 +80,7 @@ impl Graph {
                 }
             }
         }
-        immediate
+        (immediate, rank)
     }
 
     fn reverse_postorder(&self) -> Vec<usize> {
@@ -139,5 +142,47 @@ fn dominates(immediate: &[Option<usize>], dominator: usize, mut block: usize) ->
             Some(parent) if parent != block => block = parent,
             _ => return false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn depths(text: &str) -> Vec<u32> {
+        let (context, _) = crate::context::create().unwrap();
+        let module = crate::ffi::parse_module(&context, text, "test.mlir").unwrap();
+        let functions = crate::ir::functions(&module, "llvm");
+        loop_depths(crate::ir::body(functions[0]).unwrap())
+    }
+
+    #[test]
+    fn nested_loops_count_and_forward_edges_do_not() {
+        let nested = "llvm.func @f(%c: i1) {
+            llvm.br ^outer
+          ^outer:
+            llvm.br ^inner
+          ^inner:
+            llvm.cond_br %c, ^inner, ^latch
+          ^latch:
+            llvm.cond_br %c, ^outer, ^out
+          ^out:
+            llvm.return
+          }";
+        assert_eq!(depths(nested), [0, 1, 2, 1, 0]);
+    }
+
+    #[test]
+    fn an_irreducible_cycle_is_no_loop() {
+        let two_entries = "llvm.func @f(%c: i1) {
+            llvm.cond_br %c, ^a, ^b
+          ^a:
+            llvm.br ^b
+          ^b:
+            llvm.cond_br %c, ^a, ^out
+          ^out:
+            llvm.return
+          }";
+        assert_eq!(depths(two_entries), [0, 0, 0, 0]);
     }
 }
