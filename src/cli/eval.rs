@@ -45,7 +45,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Seconds for measuring, all workloads together
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.8, value_parser = positive)]
     budget: f64,
     /// Stop measuring early when half the speedup's 95 % interval is below this percentage of it
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = positive)]

@@ -73,7 +73,7 @@ fn time(
         Ok(())
     })?;
     let summary = watch.summary();
-    let audit = audit(&mut worker, &mut arena, &verifier, &measured)?;
+    let audit = audit(&mut worker, &mut arena, &mut verifier, &measured)?;
     session.arenas[workload] = Some(arena);
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
@@ -90,7 +90,7 @@ const SKIPS_WORK: &str = "a call that finds its outputs overwritten takes many t
 const NOT_TIMED: &str = "the calls cost less than the request that asks for them, which no real call does";
 
 /// Single calls after the timed ones, each on overwritten outputs.
-const AUDITS: usize = 4;
+const AUDITS: usize = 2;
 /// A single call may take this many times a call in a row: caches are cold where the parent wrote.
 const COLD: f64 = 5.0;
 /// And this much longer on top, in ns, for what a request and the first touch of memory vary by.
@@ -101,7 +101,7 @@ const COLD_NS: f64 = 300_000.0;
 fn audit(
     worker: &mut Worker,
     arena: &mut Arena,
-    verifier: &Verifier,
+    verifier: &mut Verifier,
     measured: &Measurement,
 ) -> Result<Option<&'static str>, Stop> {
     let timed = &measured.contenders[0];
@@ -133,6 +133,8 @@ struct Verifier {
     expected: Vec<Vec<u8>>,
     turn: u32,
     correct: bool,
+    /// Digest of outputs that agreed: the same bits need no second comparison.
+    agreed: Option<blake3::Hash>,
 }
 
 impl Verifier {
@@ -145,6 +147,7 @@ impl Verifier {
             expected: own(reference.expected()),
             turn: 0,
             correct: true,
+            agreed: None,
         }
     }
 
@@ -161,7 +164,18 @@ impl Verifier {
         }
     }
 
-    fn agrees(&self, arena: &Arena) -> bool {
+    fn agrees(&mut self, arena: &Arena) -> bool {
+        let mut hasher = blake3::Hasher::new();
+        outputs(arena, &self.problem).iter().for_each(|output| {
+            hasher.update(output);
+        });
+        let digest = hasher.finalize();
+        let agrees = self.agreed == Some(digest) || self.compare(arena);
+        self.agreed = self.agreed.or(agrees.then_some(digest));
+        agrees
+    }
+
+    fn compare(&self, arena: &Arena) -> bool {
         let Some(workload) = self.problem.workloads.get(self.workload) else { return false };
         let inputs: Vec<&[u8]> = self.inputs.iter().map(Vec::as_slice).collect();
         let expected: Vec<&[u8]> = self.expected.iter().map(Vec::as_slice).collect();
