@@ -113,7 +113,7 @@ impl ToleranceSpec {
 /// How many terms the reference may sum into one output element, from the shapes alone, which is all a problem tells.
 ///
 /// For an input whose shape an output keeps (elementwise, softmax, norms) the longest axis, but no more than
-/// [`KEPT_AXIS`]: such an axis may be summed over or not, and a tolerance for a sum of millions would pass half
+/// 65,536 terms: such an axis may be summed over or not, and a tolerance for a sum of millions would pass half
 /// precision where nothing is summed. For any other input the larger of its longest axis, it without that axis
 /// (matrix products and convolutions), and all of it over all of the outputs (sums of everything). A larger true
 /// length than this makes the tolerance too tight, and the problem has to give its own.

@@ -248,7 +248,8 @@ fn workers_are_timed_in_turns_and_their_outputs_seen_in_between() {
     };
     let measured = interleave(&mut [&mut one, &mut two], &plan, &mut hook).unwrap();
     assert_eq!(measured.stop, StopReason::BudgetSpent);
-    assert_eq!(written, [1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 1.0]);
+    assert!(written.len() >= 8, "{written:?}");
+    assert!(written.chunks(4).all(|round| round == [1.0, 2.0, 2.0, 1.0]), "{written:?}");
 }
 
 #[test]

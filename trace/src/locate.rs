@@ -48,7 +48,7 @@ impl WorkloadTable {
     }
 
     /// `value`, halved if the instrumented builds computed something else than the clean one, or if the timing
-    /// probes made it another kernel: see [`PERTURBED`].
+    /// probes made it another kernel, more than half as slow again.
     pub fn confidence(&self, value: f64, why: &str) -> Confidence {
         let certificate = self.certificate.as_ref();
         let identical = certificate.and_then(|certificate| certificate.outputs_identical);
