@@ -11,7 +11,7 @@ import time
 
 KINSTR, PASSES = sys.argv[1], sys.argv[2]
 # Seconds of measuring per example: enough for intervals near 1 % on a quiet machine.
-BUDGET = "8"
+BUDGET = "6"
 SLOW = {
     "01-softmax/three-pass": "redundant-passes",
     "02-matmul/ijk": "unvectorised",
