@@ -1,6 +1,7 @@
 //! One output against the expected one.
 use super::{POISON, Tolerance};
 use crate::tensor::{DType, Element, TensorSpec, unravel, with_element};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -110,41 +111,129 @@ fn classify<E: Element>(actual: &[u8], expected: &[u8], tolerance: &Tolerance) -
     }
 }
 
+/// Bytes that one thread compares at a time; a multiple of every element's size.
+const BLOCK: usize = 1 << 18;
+
 fn compare_elements<E: Element>(
     output: &TensorSpec,
     actual: &[u8],
     expected: &[u8],
     tolerance: Tolerance,
 ) -> Comparison {
-    let mut found = Comparison::equal(output, tolerance);
-    found.bitwise = actual == expected;
-    let (mut first, mut worst) = (None, None);
-    let mut worst_error = -1.0;
-    let pairs = actual.chunks_exact(E::BYTES).zip(expected.chunks_exact(E::BYTES));
-    for (position, (a, e)) in pairs.enumerate() {
-        let (wrong, error) = match classify::<E>(a, e, &tolerance) {
-            Pair::Same => continue,
+    let blocks = actual.par_chunks(BLOCK).zip(expected.par_chunks(BLOCK)).enumerate();
+    let tally = blocks
+        .map(|(number, (actual, expected))| {
+            Tally::of::<E>(number * (BLOCK / E::BYTES), actual, expected, &tolerance)
+        })
+        .reduce(Tally::default, Tally::and);
+    let at = |position: usize| mismatch::<E>(output, actual, expected, position);
+    let mut found = Comparison {
+        output: output.name.clone(),
+        elements: output.elements(),
+        bitwise: !tally.differs,
+        passed: true,
+        max_ulp: tally.max_ulp,
+        max_abs: tally.max_abs,
+        max_rel: tally.max_rel,
+        mismatched: tally.mismatched,
+        unwritten: tally.unwritten,
+        nan_mismatches: tally.nan_mismatches,
+        infinity_mismatches: tally.infinity_mismatches,
+        matching_nans: tally.matching_nans,
+        first: tally.first.map(at),
+        worst: tally.worst.map(|(position, _)| at(position)),
+        tolerance,
+    };
+    found.passed = found.within_tolerance();
+    found
+}
+
+/// What a run of elements adds to a [`Comparison`].
+#[derive(Default)]
+struct Tally {
+    differs: bool,
+    max_ulp: u64,
+    max_abs: f64,
+    max_rel: f64,
+    mismatched: u64,
+    unwritten: u64,
+    nan_mismatches: u64,
+    infinity_mismatches: u64,
+    matching_nans: u64,
+    first: Option<usize>,
+    /// Position and error.
+    worst: Option<(usize, f64)>,
+}
+
+impl Tally {
+    /// Of elements of which the first is number `start` of the tensor.
+    fn of<E: Element>(start: usize, actual: &[u8], expected: &[u8], tolerance: &Tolerance) -> Self {
+        let mut tally = Self { differs: actual != expected, ..Self::default() };
+        let pairs = actual.chunks_exact(E::BYTES).zip(expected.chunks_exact(E::BYTES));
+        for (position, (a, e)) in (start..).zip(pairs) {
+            tally.add::<E>(position, a, e, tolerance);
+        }
+        tally
+    }
+
+    fn add<E: Element>(&mut self, position: usize, actual: &[u8], expected: &[u8], tolerance: &Tolerance) {
+        let (wrong, error) = match classify::<E>(actual, expected, tolerance) {
+            Pair::Same => return,
             Pair::BothNan => {
-                found.matching_nans += 1;
-                continue;
+                self.matching_nans += 1;
+                return;
             }
-            Pair::Finite { matches } => (!matches, found.measure(E::read(a), E::read(e))),
-            Pair::Unwritten => (true, found.count(|f| &mut f.unwritten)),
-            Pair::NanMismatch => (true, found.count(|f| &mut f.nan_mismatches)),
-            Pair::InfinityMismatch => (true, found.count(|f| &mut f.infinity_mismatches)),
+            Pair::Finite { matches } => (!matches, self.measure(E::read(actual), E::read(expected))),
+            Pair::Unwritten => (true, count(&mut self.unwritten)),
+            Pair::NanMismatch => (true, count(&mut self.nan_mismatches)),
+            Pair::InfinityMismatch => (true, count(&mut self.infinity_mismatches)),
         };
         if wrong {
-            found.mismatched += 1;
-            first.get_or_insert(position);
-            if error > worst_error {
-                (worst, worst_error) = (Some(position), error);
+            self.mismatched += 1;
+            self.first.get_or_insert(position);
+            if self.worst.is_none_or(|(_, largest)| error > largest) {
+                self.worst = Some((position, error));
             }
         }
     }
-    let at = |position: usize| mismatch::<E>(output, actual, expected, position);
-    (found.first, found.worst) = (first.map(at), worst.map(at));
-    found.passed = found.within_tolerance();
-    found
+
+    /// Folds a finite pair in; gives its absolute error.
+    fn measure<E: Element>(&mut self, actual: E, expected: E) -> f64 {
+        let error = actual.difference(expected);
+        self.max_ulp = self.max_ulp.max(actual.steps_to(expected));
+        self.max_abs = self.max_abs.max(error);
+        if expected.to_f64() != 0.0 {
+            self.max_rel = self.max_rel.max(error / expected.to_f64().abs());
+        }
+        error
+    }
+
+    /// This one's elements and then `later` ones.
+    fn and(self, later: Self) -> Self {
+        let worst = match (self.worst, later.worst) {
+            (Some(mine), Some(its)) if its.1 > mine.1 => Some(its),
+            (mine, its) => mine.or(its),
+        };
+        Self {
+            differs: self.differs || later.differs,
+            max_ulp: self.max_ulp.max(later.max_ulp),
+            max_abs: self.max_abs.max(later.max_abs),
+            max_rel: self.max_rel.max(later.max_rel),
+            mismatched: self.mismatched + later.mismatched,
+            unwritten: self.unwritten + later.unwritten,
+            nan_mismatches: self.nan_mismatches + later.nan_mismatches,
+            infinity_mismatches: self.infinity_mismatches + later.infinity_mismatches,
+            matching_nans: self.matching_nans + later.matching_nans,
+            first: self.first.or(later.first),
+            worst,
+        }
+    }
+}
+
+/// Counts an element that no error can be given for, so the worst there is.
+fn count(counter: &mut u64) -> f64 {
+    *counter += 1;
+    f64::INFINITY
 }
 
 fn mismatch<E: Element>(output: &TensorSpec, actual: &[u8], expected: &[u8], position: usize) -> Mismatch {
@@ -177,43 +266,6 @@ fn sign_extended(dtype: DType, bytes: &[u8]) -> [u8; 8] {
 }
 
 impl Comparison {
-    fn equal(output: &TensorSpec, tolerance: Tolerance) -> Self {
-        Comparison {
-            output: output.name.clone(),
-            elements: output.elements(),
-            bitwise: true,
-            passed: true,
-            max_ulp: 0,
-            max_abs: 0.0,
-            max_rel: 0.0,
-            mismatched: 0,
-            unwritten: 0,
-            nan_mismatches: 0,
-            infinity_mismatches: 0,
-            matching_nans: 0,
-            first: None,
-            worst: None,
-            tolerance,
-        }
-    }
-
-    /// Folds a finite pair in; gives its absolute error.
-    fn measure<E: Element>(&mut self, actual: E, expected: E) -> f64 {
-        let error = actual.difference(expected);
-        self.max_ulp = self.max_ulp.max(actual.steps_to(expected));
-        self.max_abs = self.max_abs.max(error);
-        if expected.to_f64() != 0.0 {
-            self.max_rel = self.max_rel.max(error / expected.to_f64().abs());
-        }
-        error
-    }
-
-    /// Counts an element that no error can be given for, so the worst there is.
-    fn count(&mut self, counter: impl FnOnce(&mut Self) -> &mut u64) -> f64 {
-        *counter(self) += 1;
-        f64::INFINITY
-    }
-
     /// Share of the elements that match; 1 for an empty output.
     pub fn matched_ratio(&self) -> f64 {
         if self.elements == 0 { 1.0 } else { 1.0 - self.mismatched as f64 / self.elements as f64 }

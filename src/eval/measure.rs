@@ -167,7 +167,7 @@ impl Verifier {
     fn agrees(&mut self, arena: &Arena) -> bool {
         let mut hasher = blake3::Hasher::new();
         outputs(arena, &self.problem).iter().for_each(|output| {
-            hasher.update(output);
+            hasher.update_rayon(output);
         });
         let digest = hasher.finalize();
         let agrees = self.agreed == Some(digest) || self.compare(arena);

@@ -16,6 +16,7 @@ pub use python::PythonReference;
 use crate::problem::{Output, Problem, ReferenceSource};
 use crate::tensor::{Seed, TensorSpec};
 use kinstr_runtime::arena::{Arena, BufferSpec, POISON, Role};
+use rayon::prelude::*;
 use std::time::Duration;
 
 /// What runs a reference: a Python host, or a native worker with a compiled reference.
@@ -58,6 +59,9 @@ pub trait ReferenceProcess {
     /// Confining measures that this machine did not let us apply.
     fn isolation(&self) -> &[&'static str];
 }
+
+/// Elements that one thread looks through for holes at a time.
+const HOLES_AT_ONCE: usize = 1 << 16;
 
 /// The reference of a problem, started.
 pub struct Reference {
@@ -145,7 +149,8 @@ impl Reference {
         let holes = |output: &Output, bytes: &[u8]| {
             output.dtype.is_float()
                 && bytes
-                    .chunks_exact(output.dtype.bytes())
+                    .par_chunks_exact(output.dtype.bytes())
+                    .with_min_len(HOLES_AT_ONCE)
                     .any(|element| element.iter().all(|b| *b == POISON))
         };
         let mut outputs = self.problem.outputs.iter().zip(self.expected());

@@ -2,6 +2,7 @@
 use super::{DType, Element, Seed, TensorSpec, with_element};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal, StandardUniform};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -171,43 +172,74 @@ pub fn fill(bytes: &mut [u8], spec: &TensorSpec, init: &Init, seed: Seed) -> Res
     if spec.bytes() != bytes.len() {
         return Err(FillError::Size { name: spec.name.clone(), expected: spec.bytes(), found: bytes.len() });
     }
-    let mut generator = seed.generator(&spec.name);
-    with_element!(spec.dtype, E => fill_elements::<E>(bytes, spec, init, &mut generator));
+    let generator = seed.generator(&spec.name);
+    with_element!(spec.dtype, E => fill_elements::<E>(bytes, spec, init, &generator));
     Ok(())
 }
 
-fn fill_elements<E: Element>(bytes: &mut [u8], spec: &TensorSpec, init: &Init, rng: &mut ChaCha8Rng) {
+/// Elements that share one stream of random numbers. Streams do not depend on how many threads there are, so neither
+/// do contents.
+const BLOCK: usize = 1 << 16;
+
+fn fill_elements<E: Element>(bytes: &mut [u8], spec: &TensorSpec, init: &Init, generator: &ChaCha8Rng) {
     let whole = !spec.dtype.is_float();
     match *init {
-        Init::Normal { mean, std } => write_each::<E>(bytes, |_| {
+        Init::Normal { mean, std } => write_each::<E>(bytes, generator, |_, rng| {
             let normal: f64 = StandardNormal.sample(rng);
             mean + std * normal
         }),
-        Init::Uniform { low, high } => write_each::<E>(bytes, |_| {
+        Init::Uniform { low, high } => write_each::<E>(bytes, generator, |_, rng| {
             let unit: f64 = StandardUniform.sample(rng);
             let value = low + (high - low) * unit;
             if whole { value.floor() } else { value }
         }),
-        Init::Constant { value } => write_each::<E>(bytes, |_| value),
-        Init::Arange { start, step } => write_each::<E>(bytes, |i| start + i as f64 * step),
+        Init::Constant { value } => write_each::<E>(bytes, generator, |_, _| value),
+        Init::Arange { start, step } => {
+            write_each::<E>(bytes, generator, |i, _| start + i as f64 * step);
+        }
         Init::Permutation => {
             let row = spec.shape.last().copied().unwrap_or(1) as usize;
-            for row in bytes.chunks_exact_mut((row * E::BYTES).max(1)) {
+            in_blocks(bytes, row * E::BYTES, generator, |_, row, rng| {
                 let order = permutation(row.len() / E::BYTES, rng);
-                write_each::<E>(row, |i| order[i] as f64);
-            }
+                write_block::<E>(row, |i| order[i] as f64);
+            });
         }
-        Init::Bernoulli { p } => write_each::<E>(bytes, |_| {
+        Init::Bernoulli { p } => write_each::<E>(bytes, generator, |_, rng| {
             let unit: f64 = StandardUniform.sample(rng);
             if unit < p { 1.0 } else { 0.0 }
         }),
     }
 }
 
-fn write_each<E: Element>(bytes: &mut [u8], mut value: impl FnMut(usize) -> f64) {
-    for (i, slot) in bytes.chunks_exact_mut(E::BYTES).enumerate() {
+/// Writes each element's value, which may depend on its position and on random numbers.
+fn write_each<E: Element>(
+    bytes: &mut [u8],
+    generator: &ChaCha8Rng,
+    value: impl Fn(usize, &mut ChaCha8Rng) -> f64 + Sync,
+) {
+    in_blocks(bytes, BLOCK * E::BYTES, generator, |number, block, rng| {
+        write_block::<E>(block, |i| value(number * BLOCK + i, rng));
+    });
+}
+
+fn write_block<E: Element>(block: &mut [u8], mut value: impl FnMut(usize) -> f64) {
+    for (i, slot) in block.chunks_exact_mut(E::BYTES).enumerate() {
         E::from_f64(value(i)).write(slot);
     }
+}
+
+/// Hands out blocks of `size` bytes to all cores, each with its number and with a stream of its own.
+fn in_blocks(
+    bytes: &mut [u8],
+    size: usize,
+    generator: &ChaCha8Rng,
+    fill: impl Fn(usize, &mut [u8], &mut ChaCha8Rng) + Sync,
+) {
+    bytes.par_chunks_mut(size.max(1)).enumerate().for_each(|(number, block)| {
+        let mut rng = generator.clone();
+        rng.set_stream(number as u64);
+        fill(number, block, &mut rng);
+    });
 }
 
 /// Fisher and Yates' shuffle of `0..length`.
