@@ -2,7 +2,7 @@
 
 use crate::diagnosis::Confidence;
 use crate::sites::Place;
-use crate::synthesis::{RegionTime, WorkloadTable};
+use crate::synthesis::{RegionTime, Role, WorkloadTable};
 
 /// Instrumented over clean time above which the timing build is not the clean kernel's equal. Noise of a shared
 /// machine stays below it.
@@ -25,6 +25,12 @@ impl WorkloadTable {
     /// Units that took part; 1 if nothing counted them.
     pub fn threads(&self) -> f64 {
         self.work.as_ref().map_or(1.0, |work| f64::from(work.units.max(1)))
+    }
+
+    /// Elements of all outputs.
+    pub fn output_elements(&self) -> u64 {
+        let outputs = self.buffers.iter().filter(|buffer| buffer.role == Role::Output);
+        outputs.map(|buffer| buffer.elements).sum()
     }
 
     /// The innermost timed region that begins at `place` or last before it in the same file.

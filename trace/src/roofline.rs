@@ -2,6 +2,7 @@
 
 use crate::peaks::Peaks;
 use crate::synthesis::{ProblemBuffer, Role, WorkloadTable};
+use crate::work::FlopWork;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -106,13 +107,15 @@ fn arithmetic_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
     rows.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype)).sum()
 }
 
-/// Seconds that the vector arithmetic takes to issue if no multiply and add were fused.
+/// Seconds that the vector arithmetic takes to issue if no multiply and add were fused but those that are written so.
 ///
-/// The truth lies between half of it (the arithmetic of the floor, all fused) and this; so it
-/// tells which limit is nearer, and is no floor.
+/// Code generation may fuse more, so the truth lies between half of it (the arithmetic of the floor, all fused) and
+/// this; so it tells which limit is nearer, and is no floor.
 pub fn issue_seconds(workload: &WorkloadTable, peaks: &Peaks) -> f64 {
     let Some(work) = &workload.work else { return 0.0 };
     let vector = work.total.flops.iter().filter(|row| row.lanes > 1);
-    let fused = vector.map(|row| work.per_launch(row.flops) as f64 / peaks.vector_flops(&row.dtype));
-    2.0 * fused.fold(0.0, |sum, next| sum + next) / workload.threads() * f64::from(peaks.threads.max(1))
+    // The peak is that of fused multiply-adds: two operations an instruction.
+    let instructions = |row: &FlopWork| if row.fused { 1.0 } else { 2.0 } * work.per_launch(row.flops) as f64;
+    let seconds: f64 = vector.map(|row| instructions(row) / peaks.vector_flops(&row.dtype)).sum();
+    seconds / workload.threads() * f64::from(peaks.threads.max(1))
 }

@@ -114,6 +114,9 @@ pub struct FlopFact {
     /// True for division, remainder and square root, which issue at a fraction of the FMA rate.
     #[serde(default)]
     pub slow: bool,
+    /// True for fused multiply-adds, which do two of these operations an instruction.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub fused: bool,
 }
 
 /// Memory traffic of one kind in one execution of a block.

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 const WHOLE_MIN: f64 = 0.5;
 /// A block that moves more than this goes over the buffer more than once, which is reuse.
 const WHOLE_MAX: f64 = 1.5;
+/// A temporary below this part of the largest argument (a row's maxima) is no data that sweeps are about.
+const TEMPORARY_MIN: f64 = 1.0 / 64.0;
 
 /// One loop that goes over one buffer once per launch.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,13 +91,15 @@ fn moved(work: &Work, block: &BlockWork) -> BTreeMap<(Buffer, AccessKind), (u64,
 }
 
 /// Bytes of every buffer that can be swept. A temporary is as large as the largest part of it that
-/// one loop writes.
+/// one loop writes, and none that is tiny beside the arguments.
 fn buffer_sizes(workload: &WorkloadTable, work: &Work) -> BTreeMap<Buffer, u64> {
     let arguments = workload.buffers.iter().filter(|buffer| buffer.bytes > 0);
     let mut sizes: BTreeMap<_, _> =
         arguments.map(|buffer| (Buffer::Argument(buffer.index), buffer.bytes)).collect();
     let all_arguments_seen =
         sizes.keys().all(|argument| work.total.memory.iter().any(|row| row.buffer == *argument));
+    let largest = sizes.values().copied().max().unwrap_or(0);
+    let least = (largest as f64 * TEMPORARY_MIN) as u64;
     for block in &work.blocks {
         for ((buffer, kind), (bytes, _)) in moved(work, block) {
             let temporary = match buffer {
@@ -104,7 +108,7 @@ fn buffer_sizes(workload: &WorkloadTable, work: &Work) -> BTreeMap<Buffer, u64> 
                 Buffer::Unknown => all_arguments_seen,
                 _ => false,
             };
-            if temporary && kind == AccessKind::Store && bytes > 0 {
+            if temporary && kind == AccessKind::Store && bytes > least {
                 let size = sizes.entry(buffer).or_default();
                 *size = bytes.max(*size);
             }

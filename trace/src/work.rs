@@ -7,7 +7,7 @@ pub use join::WorkError;
 use crate::sites::{AccessKind, Buffer, Place};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Work of all launches the counting run covered. Every number is exact.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +74,9 @@ pub struct FlopWork {
     pub lanes: u32,
     /// Division, remainder or square root.
     pub slow: bool,
+    /// Fused multiply-add.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub fused: bool,
     /// Operations; a fused multiply-add counts 2 per lane.
     pub flops: u64,
 }
@@ -110,6 +113,12 @@ impl Work {
     /// `amount` of all launches as the amount of one, rounded down.
     pub fn per_launch(&self, amount: u64) -> u64 {
         amount / u64::from(self.launches.max(1))
+    }
+
+    /// The candidate's own functions that are called at least `elements` times a launch: one element a call.
+    pub fn element_callees(&self, elements: u64) -> BTreeSet<&str> {
+        let often = |row: &&CallWork| row.internal && elements > 0 && self.per_launch(row.calls) >= elements;
+        self.total.calls.iter().filter(often).map(|row| row.callee.as_str()).collect()
     }
 
     /// Work by source line over all blocks, most instructions first.

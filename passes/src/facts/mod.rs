@@ -61,7 +61,8 @@ impl<'d> FunctionFacts<'d> {
                 } else {
                     shape.lanes
                 };
-                add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow });
+                let fused = matches!(short, "intr.fma" | "intr.fmuladd");
+                add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow, fused });
             }
         } else if is_integer_work(short) {
             line.int_ops += 1;
@@ -125,7 +126,8 @@ impl<'d> FunctionFacts<'d> {
 
 fn add_flops(line: &mut LineFacts, fact: FlopFact) {
     let same = |known: &&mut FlopFact| {
-        known.dtype == fact.dtype && known.lanes == fact.lanes && known.slow == fact.slow
+        let kind = |fact: &FlopFact| (fact.lanes, fact.slow, fact.fused);
+        known.dtype == fact.dtype && kind(known) == kind(&fact)
     };
     match line.flops.iter_mut().find(same) {
         Some(known) => known.flops += fact.flops,

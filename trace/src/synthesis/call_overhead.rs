@@ -16,16 +16,16 @@
 //! gain 10 %.
 //!
 //! ## Potential
-//! With s the part of the time in blocks with library calls (what the other blocks' instructions, one
-//! a cycle, leave over) and r the measured vector rate over the scalar rate: s shrinks to s / r,
-//! because the loop can then be vectorised. A call to a function of the candidate itself saves only the
-//! measured call cost. At most time over roofline floor.
+//! With s the part of the time in blocks that call for one element, and in the candidate's own functions so called (what
+//! the other blocks' instructions, one a cycle, leave over), and r the measured vector rate over the scalar
+//! rate: s shrinks to s / r, because the loop can then be vectorised. Calls of the candidate's own functions that are
+//! rarer than one an output element save only the measured call cost. At most time over roofline floor.
 //!
 //! ## What to try
 //! An inlined polynomial or rational approximation within the tolerance, written with `arith` and
 //! `vector` ops; a vector math library; inlining the candidate's own functions.
 
-use super::{Need, Role, Tables, WorkloadTable};
+use super::{Need, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -54,7 +54,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let point = RooflinePoint::of(workload, peaks)?;
     let cost = Cost::of(workload, work, peaks)?;
     let speedup = cost.speedup().min(1.0 / point.fraction);
-    let per_element = cost.library_calls >= outputs(workload) && cost.library_share >= TIME_SHARE;
+    let per_element = cost.element_calls >= workload.output_elements() && cost.element_share >= TIME_SHARE;
     if speedup < GAIN || (cost.call_share < CALL_SHARE && !per_element) {
         return None;
     }
@@ -75,14 +75,14 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
              cost alone, {:.0} % is in and around the calls",
             callee.callee,
             cost.call_share * 100.0,
-            cost.library_share.max(cost.call_share) * 100.0,
+            cost.element_share.max(cost.call_share) * 100.0,
         ),
         evidence: vec![
             Evidence::new("calls", calls as f64, "calls", "kernel-counters"),
             Evidence::new("call-cost", peaks.call_ns, "ns", "peaks"),
             Evidence::new("call-cost-share", cost.call_share, "1", "kernel-counters")
                 .against(CALL_SHARE),
-            Evidence::new("time-around-calls", cost.library_share, "1", "kernel-counters")
+            Evidence::new("time-around-calls", cost.element_share, "1", "kernel-counters")
                 .against(TIME_SHARE),
         ],
         region: region.map(|region| region.name.clone()),
@@ -90,7 +90,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         potential: Potential {
             speedup,
             model: format!(
-                "time in and around library calls / {:.0} (vector over scalar rate), at most \
+                "time in and around the calls / {:.0} (vector over scalar rate), at most \
                  time / roofline floor",
                 cost.ratio
             ),
@@ -101,14 +101,14 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
 
 /// What calls that handle one element cost, as parts of the time.
 struct Cost {
-    /// Calls out of the candidate, per launch.
-    library_calls: u64,
+    /// Calls that handle one element, per launch.
+    element_calls: u64,
     /// Measured call cost of all calls.
     call_share: f64,
-    /// Measured call cost of calls inside the candidate.
-    internal_share: f64,
-    /// Time in blocks that call out of the candidate, callees included.
-    library_share: f64,
+    /// Measured call cost of rarer calls inside the candidate.
+    rare_share: f64,
+    /// Time in blocks that call for one element, callees included.
+    element_share: f64,
     /// Vector over scalar rate.
     ratio: f64,
 }
@@ -116,29 +116,33 @@ struct Cost {
 impl Cost {
     fn of(workload: &WorkloadTable, work: &Work, peaks: &Peaks) -> Option<Self> {
         let time = workload.seconds()? * workload.threads();
-        let calls = |select: fn(&CallWork) -> bool| -> u64 {
+        let inlinable = work.element_callees(workload.output_elements());
+        let of_element = |row: &CallWork| row.is_scalar_library() || inlinable.contains(row.callee.as_str());
+        let calls = |select: &dyn Fn(&CallWork) -> bool| -> u64 {
             let rows = work.total.calls.iter().filter(|row| select(row));
             work.per_launch(rows.map(|row| row.calls).sum())
         };
-        let (library_calls, internal) = (calls(CallWork::is_scalar_library), calls(|row| row.internal));
+        let element_calls = calls(&of_element);
+        let rare = calls(&|row| row.internal && !of_element(row));
         let share = |calls: u64| (calls as f64 * peaks.call_ns * 1e-9 / time).min(1.0);
-        let calling = |block: &&BlockWork| block.amounts().calls.iter().any(CallWork::is_scalar_library);
-        let others = work.blocks.iter().filter(|block| !calling(block));
+        let others = work.blocks.iter().filter(|block| {
+            !inlinable.contains(block.function.as_str()) && !block.amounts().calls.iter().any(of_element)
+        });
         let instructions = work.per_launch(others.map(|block| block.amounts().instructions).sum());
         let rest = (instructions as f64 / peaks.clock_hz / time).min(1.0);
-        let library_share = if library_calls == 0 { 0.0 } else { share(library_calls).max(1.0 - rest) };
+        let element_share = if element_calls == 0 { 0.0 } else { share(element_calls).max(1.0 - rest) };
         Some(Self {
-            library_calls,
-            call_share: share(library_calls.saturating_add(internal)),
-            internal_share: share(internal).min(1.0 - library_share),
-            library_share,
+            element_calls,
+            call_share: share(element_calls.saturating_add(rare)),
+            rare_share: share(rare).min(1.0 - element_share),
+            element_share,
             ratio: (peaks.fma_f32_vector / peaks.fma_f32_scalar).max(1.0),
         })
     }
 
     /// Time over time without the calls.
     fn speedup(&self) -> f64 {
-        let left = 1.0 - self.library_share + self.library_share / self.ratio - self.internal_share;
+        let left = 1.0 - self.element_share + self.element_share / self.ratio - self.rare_share;
         1.0 / left.max(f64::EPSILON)
     }
 }
@@ -155,9 +159,4 @@ fn calls_of(block: &BlockWork, callee: &str) -> u64 {
 
 fn names(calls: &[CallWork], callee: &str) -> bool {
     calls.iter().any(|row| row.callee == callee)
-}
-
-fn outputs(workload: &WorkloadTable) -> u64 {
-    let outputs = workload.buffers.iter().filter(|buffer| buffer.role == Role::Output);
-    outputs.map(|buffer| buffer.elements).sum()
 }

@@ -11,7 +11,7 @@
 //! At least 75 % of the flops are vector flops (or the elements go through vector math calls, whose
 //! flops cannot be counted), and no more elements go through scalar math calls. Then one of: the point
 //! is on the compute side between 30 % and 75 % of the roof (above, it is `at-roofline`); issuing
-//! the vector arithmetic, were nothing fused, explains at least half the time, and more of it than streaming the data; or
+//! the vector arithmetic, fused where it is written so, explains at least half the time, and more of it than streaming the data; or
 //! vector math calls handle at least one element per output element while memory explains less than half.
 //!
 //! ## Potential
@@ -23,7 +23,7 @@
 //! More independent accumulators, fused multiply-adds, register tiling so that loads do not take
 //! issue slots; a cheaper polynomial; fewer divisions and exponentials; a narrower element type.
 
-use super::{Need, Role, Tables, WorkloadTable};
+use super::{Need, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::{Bound, RooflinePoint, issue_seconds};
@@ -63,7 +63,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     }
     let arithmetic = (FRACTION..super::at_roofline::FRACTION).contains(&point.fraction)
         && point.bound == Bound::Compute;
-    let calls = library >= output_elements(workload)
+    let calls = library >= workload.output_elements()
         && library > 0
         && (point.bound == Bound::Compute || point.fraction < MEMORY_SHARE);
     let seconds = workload.seconds()?;
@@ -118,7 +118,7 @@ fn by_issue(workload: &WorkloadTable, point: &RooflinePoint, issue: f64, streami
         Evidence::new("roofline-fraction", point.fraction, "1", "peaks"),
     ];
     let potential = Potential { speedup, model: MODEL.to_owned() };
-    let why = "flops are exact; how many of them are fused multiply-adds is not known";
+    let why = "flops are exact; how many more of them code generation fuses is not known";
     diagnosis(workload, 0.6, why, message, evidence, potential)
 }
 
@@ -130,7 +130,7 @@ fn by_calls(workload: &WorkloadTable, point: &RooflinePoint, library: u64) -> Di
     );
     let evidence = vec![
         Evidence::new("vector-math-elements", library as f64, "elements", "kernel-counters")
-            .against(output_elements(workload) as f64),
+            .against(workload.output_elements() as f64),
         Evidence::new("roofline-fraction", point.fraction, "1", "peaks").against(MEMORY_SHARE),
     ];
     let model = "no gain is claimed: the flops inside library calls are not counted".to_owned();
@@ -174,9 +174,4 @@ fn library_elements(work: &Work, lanes: impl Fn(u32) -> bool) -> u64 {
     let calls = work.total.calls.iter().filter(|row| row.is_external_work() && lanes(row.lanes));
     let elements = calls.map(|row| row.calls.saturating_mul(row.lanes.into()));
     work.per_launch(elements.fold(0, u64::saturating_add))
-}
-
-fn output_elements(workload: &WorkloadTable) -> u64 {
-    let outputs = workload.buffers.iter().filter(|buffer| buffer.role == Role::Output);
-    outputs.map(|buffer| buffer.elements).sum()
 }

@@ -6,7 +6,8 @@
 //!
 //! ## Evidence
 //! Executed instructions and flops by width from the block counters; measured scalar and vector FMA
-//! rates. Blocks that call a scalar library function are left to `call-overhead`.
+//! rates. Blocks that call a function for one element, and the candidate's own functions so called, are left to
+//! `call-overhead`.
 //!
 //! ## When it fires
 //! Scalar blocks execute at least 30 % of the instructions (a library call counts as the instructions
@@ -25,7 +26,8 @@ use super::{Need, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
-use crate::work::{Amounts, BlockWork, Work};
+use crate::work::{Amounts, BlockWork, CallWork, Work};
+use std::collections::BTreeSet;
 
 /// Stable code.
 pub const CODE: &str = "KI0003";
@@ -46,7 +48,8 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
 fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let work = workload.work.as_ref()?;
     let point = RooflinePoint::of(workload, peaks)?;
-    let scalar: Vec<_> = work.blocks.iter().filter(|block| is_scalar(block)).collect();
+    let called = work.element_callees(workload.output_elements());
+    let scalar: Vec<_> = work.blocks.iter().filter(|block| is_scalar(block, &called)).collect();
     let hottest = scalar.iter().rev().max_by_key(|block| block.amounts().instructions)?;
     let share = instructions(&scalar) / all_instructions(work, peaks);
     let ratio = rate_ratio(&hottest.amounts(), peaks);
@@ -97,10 +100,11 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     })
 }
 
-/// Whether a block does its data work one element at a time, and not because of a library call.
-fn is_scalar(block: &BlockWork) -> bool {
+/// Whether a block does its data work one element at a time, and not because of a call for one element.
+fn is_scalar(block: &BlockWork, called: &BTreeSet<&str>) -> bool {
     let amounts = block.amounts();
-    if amounts.calls.iter().any(|row| row.is_external_work()) {
+    let calls = |row: &CallWork| row.is_external_work() || called.contains(row.callee.as_str());
+    if called.contains(block.function.as_str()) || amounts.calls.iter().any(calls) {
         return false;
     }
     let scalar = amounts.flops_where(|row| row.lanes <= 1);

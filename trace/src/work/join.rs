@@ -80,8 +80,9 @@ impl Amounts {
         };
         for fact in &facts.flops {
             let flops = times(fact.flops)?;
-            let (dtype, lanes, slow) = (fact.dtype.clone(), fact.lanes, fact.slow);
-            sum.add_flops(&FlopWork { dtype, lanes, slow, flops })?;
+            let (dtype, lanes) = (fact.dtype.clone(), fact.lanes);
+            let (slow, fused) = (fact.slow, fact.fused);
+            sum.add_flops(&FlopWork { dtype, lanes, slow, fused, flops })?;
         }
         for fact in &facts.memory {
             let bytes = times(fact.bytes)?;
@@ -124,7 +125,8 @@ impl Amounts {
 
     fn add_flops(&mut self, row: &FlopWork) -> Option<()> {
         let same = |known: &&mut FlopWork| {
-            (known.lanes, known.slow, &known.dtype) == (row.lanes, row.slow, &row.dtype)
+            (known.lanes, known.slow, known.fused, &known.dtype)
+                == (row.lanes, row.slow, row.fused, &row.dtype)
         };
         match self.flops.iter_mut().find(same) {
             Some(known) => known.flops = known.flops.checked_add(row.flops)?,
