@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 /// The store could not be read or written: an infrastructure fault.
@@ -81,8 +82,10 @@ impl Store {
     ) -> Result<(PathBuf, bool), E> {
         let place = self.root.join(&digest[..2]).join(digest);
         if place.is_dir() {
+            touch(&place);
             return Ok((place, true));
         }
+        self.collect(MOST_BYTES, IN_USE);
         let parent = place.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(parent).map_err(|error| StoreError::new("create", parent, error))?;
         let scratch = tempfile::Builder::new()
@@ -98,6 +101,57 @@ impl Store {
         }
         Ok((place, false))
     }
+}
+
+/// Bytes of artifacts above which the store is collected before another one is made.
+const MOST_BYTES: u64 = 4 << 30;
+/// An artifact that was asked for this recently may be in use.
+const IN_USE: Duration = Duration::from_secs(3600);
+
+/// Marks an artifact as asked for now. That it cannot be marked (a read-only cache) only makes it look older.
+fn touch(artifact: &Path) {
+    let _ = std::fs::File::open(artifact).and_then(|dir| dir.set_modified(SystemTime::now()));
+}
+
+impl Store {
+    /// Removes what was not asked for the longest, until half of `most` bytes are left; nothing below `most`, and
+    /// nothing asked for within `in_use`. What cannot be read or removed is left: this is housekeeping.
+    fn collect(&self, most: u64, in_use: Duration) {
+        let mut artifacts = self.artifacts();
+        let mut bytes: u64 = artifacts.iter().map(|artifact| artifact.bytes).sum();
+        if bytes <= most {
+            return;
+        }
+        artifacts.sort_by_key(|artifact| artifact.asked_for);
+        let old = |artifact: &&Kept| artifact.asked_for.elapsed().is_ok_and(|age| age >= in_use);
+        for artifact in artifacts.iter().filter(old) {
+            if bytes <= most / 2 {
+                break;
+            }
+            if std::fs::remove_dir_all(&artifact.dir).is_ok() {
+                bytes -= artifact.bytes;
+            }
+        }
+    }
+
+    fn artifacts(&self) -> Vec<Kept> {
+        let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let shards = entries(&self.root).map(|shard| shard.path());
+        let dirs = shards.flat_map(|shard| entries(&shard).collect::<Vec<_>>());
+        let kept = dirs.filter_map(|dir| {
+            let asked_for = dir.metadata().ok().filter(|meta| meta.is_dir())?.modified().ok()?;
+            let files = entries(&dir.path()).filter_map(|file| file.metadata().ok());
+            Some(Kept { bytes: files.map(|meta| meta.len()).sum(), dir: dir.path(), asked_for })
+        });
+        kept.collect()
+    }
+}
+
+/// An artifact in the store.
+struct Kept {
+    dir: PathBuf,
+    bytes: u64,
+    asked_for: SystemTime,
 }
 
 /// Writes a file by rename, so that no reader sees half of it.
@@ -129,6 +183,26 @@ mod tests {
         assert!(!store.get_or_make("abcd", make).unwrap().1);
         let (path, reused) = store.get_or_make("abcd", make).unwrap();
         assert!(reused && path.join("a").is_file());
+    }
+
+    #[test]
+    fn what_was_not_asked_for_the_longest_is_collected_first() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path().into());
+        let make = |dir: &Path| {
+            std::fs::write(dir.join("a"), [0; 100]).map_err(|e| StoreError::new("write", dir, e))
+        };
+        let places = ["aa1", "aa2", "bb3"].map(|digest| store.get_or_make(digest, make).unwrap().0);
+        for (age, place) in [(20, &places[0]), (30, &places[1]), (10, &places[2])] {
+            let then = SystemTime::now() - Duration::from_secs(age);
+            std::fs::File::open(place).unwrap().set_modified(then).unwrap();
+        }
+        store.collect(300, Duration::ZERO);
+        assert!(places.iter().all(|place| place.is_dir()), "not above the limit");
+        store.collect(299, Duration::from_secs(60));
+        assert!(places.iter().all(|place| place.is_dir()), "all in use");
+        store.collect(299, Duration::ZERO);
+        assert_eq!(places.map(|place| place.is_dir()), [false, false, true]);
     }
 
     #[test]

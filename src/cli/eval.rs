@@ -208,6 +208,10 @@ pub fn failure(error: EvalError) -> Failure {
             let help = "give the workload smaller axes, or evaluate on a machine with more memory";
             Failure::new(exit::INFRASTRUCTURE, complaint.help(help))
         }
+        EvalError::Busy { .. } => {
+            let complaint = Complaint::new("eval::busy", error.to_string());
+            Failure::usage(complaint.help("give each evaluation a directory of its own: --out DIR"))
+        }
         EvalError::Target { name } => {
             let complaint = Complaint::new("target", format!("there is no target `{name}`"));
             Failure::usage(complaint.help(near::hint(&name, TARGETS)))

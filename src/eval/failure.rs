@@ -5,7 +5,7 @@ use crate::{
     complaint::Complaint,
     correctness::SizeError,
     frontend::mlir::FrontendError,
-    jobs::event::Failure,
+    jobs::{event::Failure, log::LogError},
     problem::ProblemError,
     reference::ReferenceError,
     store::StoreError,
@@ -26,6 +26,9 @@ pub enum EvalError {
     Reference(#[from] Box<ReferenceError>),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process evaluates into the same directory.
+    #[error("another evaluation is writing into {}", dir.display())]
+    Busy { dir: std::path::PathBuf },
     /// No such target.
     #[error("there is no target `{name}`")]
     Target { name: String },
@@ -67,6 +70,15 @@ pub enum Stop {
     Failed(Box<StageFailure>),
     /// The evaluation cannot be done.
     Fatal(EvalError),
+}
+
+impl From<LogError> for EvalError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Store(error) => Self::Store(error),
+            LogError::Busy { dir } => Self::Busy { dir },
+        }
+    }
 }
 
 impl From<EvalError> for Stop {

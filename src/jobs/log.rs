@@ -4,7 +4,7 @@
 use super::event::Event;
 use crate::store::StoreError;
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::Write,
     path::{Path, PathBuf},
 };
@@ -12,12 +12,31 @@ use std::{
 /// File name of the log in an evaluation's directory.
 pub const FILE: &str = "events.jsonl";
 
+/// File that the process which writes a log holds locked; the lock dies with it.
+const LOCK: &str = ".lock";
+
+/// Why a log cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file system refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another process writes it.
+    #[error("another evaluation is writing into {}", dir.display())]
+    Busy {
+        /// Directory of the log.
+        dir: PathBuf,
+    },
+}
+
 /// The event log of one evaluation.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
     file: File,
     events: Vec<Event>,
+    /// Held for as long as this log is open.
+    _lock: File,
 }
 
 impl Log {
@@ -25,9 +44,10 @@ impl Log {
     /// cut off by a kill is dropped. Otherwise the log starts empty.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn open(dir: &Path, digest: &str) -> Result<Self, StoreError> {
+    /// [`LogError`].
+    pub fn open(dir: &Path, digest: &str) -> Result<Self, LogError> {
         std::fs::create_dir_all(dir).map_err(|error| StoreError::new("create", dir, error))?;
+        let lock = lock(dir)?;
         let path = dir.join(FILE);
         let earlier = read(&path).unwrap_or_default();
         let same = matches!(earlier.first(), Some(Event::Began { digest: known, .. }) if known == digest);
@@ -37,7 +57,7 @@ impl Log {
         crate::store::write_atomically(&path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.map_err(|error| StoreError::new("open", &path, error))?;
-        Ok(Self { path, file, events })
+        Ok(Self { path, file, events, _lock: lock })
     }
 
     /// Appends `event`.
@@ -59,6 +79,16 @@ impl Log {
     /// Directory of the evaluation.
     pub fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("."))
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, LogError> {
+    let path = dir.join(LOCK);
+    let file = File::create(&path).map_err(|error| StoreError::new("create", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::Busy { dir: dir.into() }),
+        Err(TryLockError::Error(error)) => Err(StoreError::new("lock", &path, error).into()),
     }
 }
 
@@ -105,6 +135,16 @@ mod tests {
         file.write_all(b"{\"event\":\"no").unwrap();
         let again = Log::open(dir.path(), "one").unwrap();
         assert_eq!(again.events(), [began("one"), note("a")]);
+        drop(again);
         assert!(Log::open(dir.path(), "two").unwrap().events().is_empty());
+    }
+
+    #[test]
+    fn a_log_has_one_writer_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path(), "one").unwrap();
+        assert!(matches!(Log::open(dir.path(), "one"), Err(LogError::Busy { .. })));
+        drop(log);
+        assert!(Log::open(dir.path(), "one").is_ok());
     }
 }
