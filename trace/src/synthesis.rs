@@ -17,6 +17,14 @@ pub struct Tables {
     pub peaks: Option<Peaks>,
 }
 
+impl Tables {
+    /// What `judge` finds in each workload; nothing without peaks.
+    fn judge_each(&self, judge: fn(&WorkloadTable, &Peaks) -> Option<Diagnosis>) -> Vec<Diagnosis> {
+        let Some(peaks) = &self.peaks else { return vec![] };
+        self.workloads.iter().filter_map(|workload| judge(workload, peaks)).collect()
+    }
+}
+
 /// What is known of one workload.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkloadTable {

@@ -40,8 +40,7 @@ pub(super) const IMPOSSIBLE: f64 = 1.6;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
-    let Some(peaks) = &tables.peaks else { return vec![] };
-    tables.workloads.iter().filter_map(|workload| judge(workload, peaks)).collect()
+    tables.judge_each(judge)
 }
 
 fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {

@@ -41,8 +41,7 @@ const REDUNDANT: f64 = 0.2;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
-    let Some(peaks) = &tables.peaks else { return vec![] };
-    tables.workloads.iter().filter_map(|workload| judge(workload, peaks)).collect()
+    tables.judge_each(judge)
 }
 
 fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
