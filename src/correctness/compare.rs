@@ -1,5 +1,5 @@
 //! One output against the expected one.
-use super::{POISON, Tolerance};
+use super::{OTHER_POISON, POISON, Tolerance};
 use crate::tensor::{DType, Element, TensorSpec, unravel, with_element};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -66,7 +66,7 @@ pub struct SizeError {
 /// Compares an output with the expected one: bitwise first, and element by element where they differ.
 ///
 /// An element that is NaN on both sides counts as equal; no other NaN ever does. An element that still holds
-/// [`POISON`] where the expected one does not was never written, whatever the tolerance.
+/// [`POISON`] or [`OTHER_POISON`] where the expected one does not was never written, whatever the tolerance.
 ///
 /// # Errors
 /// When either buffer has another size than the output.
@@ -98,7 +98,7 @@ fn classify<E: Element>(actual: &[u8], expected: &[u8], tolerance: &Tolerance) -
     if actual == expected {
         return if is_nan(actual) { Pair::BothNan } else { Pair::Same };
     }
-    if actual.iter().all(|byte| *byte == POISON) {
+    if [POISON, OTHER_POISON].iter().any(|poison| actual.iter().all(|byte| byte == poison)) {
         return Pair::Unwritten;
     }
     let (a, e) = (E::read(actual), E::read(expected));

@@ -6,6 +6,6 @@ mod trivial;
 
 pub use compare::{Comparison, Mismatch, SizeError, compare};
 pub use judge::{Finding, Judge, SeedComparison, WorkloadVerdict};
-pub use kinstr_runtime::arena::POISON;
+pub use kinstr_runtime::arena::{OTHER_POISON, POISON};
 pub use tolerance::{Overrides, Tolerance, ToleranceSpec, reduction_length};
 pub use trivial::Trivial;

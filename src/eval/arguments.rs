@@ -39,9 +39,14 @@ pub fn start_worker(
     Ok(worker)
 }
 
+/// Calls of the greatest length that one worker serves at least: the rounds at any cost, and what surrounds them.
+const CALLS_IN_FULL: u32 = 40;
+
 /// Limits of a candidate's worker.
 pub fn limits(timeout: Duration, memory: u64) -> Limits {
-    Limits { request: timeout, memory: Some(memory), ..Limits::candidate() }
+    let standard = Limits::candidate();
+    let whole = (timeout * CALLS_IN_FULL).max(standard.wall);
+    Limits { request: timeout, memory: Some(memory), cpu: whole, wall: whole, ..standard }
 }
 
 fn record_memory(sites: &SiteTable) -> Result<RecordMemory, Fault> {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     builds::Builds,
     complaint::Complaint,
-    correctness::{Judge, WorkloadVerdict},
+    correctness::{Judge, OTHER_POISON, POISON, WorkloadVerdict},
     jobs::event::Event,
     reference::{Reference, buffer_specs},
     tensor::Seed,
@@ -64,7 +64,7 @@ impl<'s, 'a> Checker<'s, 'a> {
     fn judge(mut self) -> Result<WorkloadVerdict, Stop> {
         let workload = self.session.problem.workloads[self.workload].clone();
         let mut judge = Judge::new(&self.session.problem, &workload);
-        let seeds = self.session.problem.seeds(&workload, self.session.options.seeds);
+        let seeds = self.session.seeds(self.workload);
         let by_value = self.builds.manifest.scalars.contains(&true);
         let mut worker = None;
         for (number, seed) in seeds.iter().enumerate() {
@@ -74,7 +74,7 @@ impl<'s, 'a> Checker<'s, 'a> {
                 Some(worker) if !by_value => worker,
                 _ => self.start()?,
             };
-            self.run(&mut current)?;
+            self.run(&mut current, POISON)?;
             let problem = &self.session.problem;
             judge.seed(
                 *seed,
@@ -86,7 +86,7 @@ impl<'s, 'a> Checker<'s, 'a> {
         }
         if let Some(mut worker) = worker {
             for _ in 0..REPEATS {
-                self.run(&mut worker)?;
+                self.run(&mut worker, OTHER_POISON)?;
                 judge.repeat(&self.reference.expected(), &outputs(&self.arena, &self.session.problem))?;
             }
             self.note_printing(&worker)?;
@@ -116,8 +116,8 @@ impl<'s, 'a> Checker<'s, 'a> {
         Ok(start_worker(self.builds, clean, &self.session.problem, self.workload, &self.arena, limits)?)
     }
 
-    fn run(&mut self, worker: &mut Worker) -> Result<(), Stop> {
-        self.arena.poison_outputs();
+    fn run(&mut self, worker: &mut Worker, poison: u8) -> Result<(), Stop> {
+        self.arena.poison_outputs_with(poison);
         worker.run(1)?;
         match self.arena.check_guards().first() {
             None => Ok(()),

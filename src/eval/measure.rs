@@ -1,12 +1,13 @@
 //! Measure: candidate and reference in turns, clean builds only.
 
 use super::{
-    arguments::{limits, outputs, start_worker},
+    arguments::{limits, outputs, put_inputs, start_worker},
     failure::Stop,
     session::{Done, Session},
 };
 use crate::{
     builds::Builds,
+    correctness::OTHER_POISON,
     jobs::event::Event,
     measure::{Interval, Measurement, Moment, Plan, SystemWatch, Timed, interleave},
     reference::Reference,
@@ -14,7 +15,7 @@ use crate::{
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::{LayerStatus, Speedup, Times, Verdict};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Part of the budget that clean timing may spend; the rest is for the certificate.
 const SHARE: f64 = 0.7;
@@ -58,8 +59,7 @@ fn time(
 ) -> Result<Result<TimedCalls, &'static str>, Stop> {
     let options = session.options;
     // A seed that was not checked: content that the candidate has never seen.
-    let seeds = session.problem.seeds(&session.problem.workloads[workload], options.seeds + 1);
-    let mut arena = session.fill_arena(reference, workload, seeds[seeds.len() - 1])?;
+    let mut arena = session.fill_arena(reference, workload, session.timing_seed(workload))?;
     reference.evaluate()?;
     let limits = limits(options.timeout, options.memory);
     let mut worker =
@@ -85,19 +85,12 @@ fn time(
 const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
 const LEAVES_OUTPUTS: &str = "calls after the timed ones leave outputs unwritten or wrong: the kernel does not do its \
                               work on every call";
-const SKIPS_WORK: &str = "a call that finds its outputs overwritten takes many times as long as those in a row: the \
-                          kernel skips work that it finds done";
+const SKIPS_WORK: &str = "calls on new inputs and overwritten outputs take many times as long as those in a row: the \
+                          kernel keeps results, or skips work that it finds done";
 const NOT_TIMED: &str = "the calls cost less than the request that asks for them, which no real call does";
 
-/// Single calls after the timed ones, each on overwritten outputs.
-const AUDITS: usize = 2;
-/// A single call may take this many times a call in a row: caches are cold where the parent wrote.
-const COLD: f64 = 5.0;
-/// And this much longer on top, in ns, for what a request and the first touch of memory vary by.
-const COLD_NS: f64 = 300_000.0;
-
-/// Looks once more at what was timed: every call must write all outputs, and a call on overwritten outputs must not
-/// take far longer than the calls in a row did.
+/// Looks once more at what was timed: calls that find new inputs and overwritten outputs must not take far longer than
+/// the calls in a row did, and a call on overwritten outputs must write them all.
 fn audit(
     worker: &mut Worker,
     arena: &mut Arena,
@@ -109,16 +102,46 @@ fn audit(
     if in_a_row <= 0.0 {
         return Ok(Some(NOT_TIMED));
     }
-    let mut single = f64::INFINITY;
-    for _ in 0..AUDITS {
-        arena.poison_outputs();
-        let took = worker.run(1)?.as_nanos() as f64 - timed.request_ns;
-        if !verifier.agrees(arena) {
-            return Ok(Some(LEAVES_OUTPUTS));
+    let skips = renewed_ns(worker, verifier, in_a_row)? > COLD * in_a_row + COLD_NS;
+    put_inputs(arena, &verifier.inputs());
+    arena.poison_outputs_with(OTHER_POISON);
+    worker.run(1)?;
+    Ok(match (verifier.agrees(arena), skips) {
+        (false, _) => Some(LEAVES_OUTPUTS),
+        (true, true) => Some(SKIPS_WORK),
+        (true, false) => None,
+    })
+}
+
+/// A call on renewed tensors may take this many times a call in a row: data-dependent work differs, and renewing large
+/// tensors leaves others in the caches.
+const COLD: f64 = 5.0;
+/// And this much longer on top, in ns: changing the protection of inputs flushes their address translations.
+const COLD_NS: f64 = 3_000.0;
+/// Time for a batch of renewed calls: short enough that some are not disturbed.
+const RENEWED_BATCH_NS: f64 = 1e6;
+/// What renewing costs at least, in ns: system calls, and 5 GB/s of memory.
+const RENEWING_NS: f64 = 5_000.0;
+const RENEWING_NS_PER_BYTE: f64 = 0.2;
+/// Batches, of which the fastest counts, since disturbance only adds; and the time after which two are enough.
+const RENEWED_BATCHES: usize = 10;
+const RENEWED_TIME: Duration = Duration::from_millis(40);
+
+/// Nanoseconds of a call that finds its inputs changed and its outputs overwritten.
+fn renewed_ns(worker: &mut Worker, verifier: &Verifier, in_a_row: f64) -> Result<f64, Stop> {
+    let rotate = verifier.float_inputs();
+    let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
+    let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
+    let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
+    let begin = Instant::now();
+    for batch in 0..RENEWED_BATCHES {
+        if batch >= 2 && begin.elapsed() > RENEWED_TIME {
+            break;
         }
-        single = single.min(took);
+        with = with.min(worker.run_renewed(calls, true, &rotate)?.as_nanos() as f64);
+        without = without.min(worker.run_renewed(calls, false, &rotate)?.as_nanos() as f64);
     }
-    Ok((single > COLD * in_a_row + COLD_NS).then_some(SKIPS_WORK))
+    Ok((with - without) / f64::from(calls))
 }
 
 /// A measurement, and what the system did meanwhile.
@@ -177,12 +200,26 @@ impl Verifier {
 
     fn compare(&self, arena: &Arena) -> bool {
         let Some(workload) = self.problem.workloads.get(self.workload) else { return false };
-        let inputs: Vec<&[u8]> = self.inputs.iter().map(Vec::as_slice).collect();
         let expected: Vec<&[u8]> = self.expected.iter().map(Vec::as_slice).collect();
         let mut judge = crate::correctness::Judge::new(&self.problem, workload);
-        let Some(seed) = self.problem.seeds(workload, 1).pop() else { return false };
-        let compared = judge.seed(seed, &inputs, &expected, &outputs(arena, &self.problem));
+        let seed = self.problem.seed(workload, 0, "");
+        let compared = judge.seed(seed, &self.inputs(), &expected, &outputs(arena, &self.problem));
         compared.is_ok_and(|comparison| comparison.outputs.iter().all(|output| output.passed))
+    }
+
+    fn inputs(&self) -> Vec<&[u8]> {
+        self.inputs.iter().map(Vec::as_slice).collect()
+    }
+
+    /// Bytes of all tensors.
+    fn bytes(&self) -> usize {
+        self.inputs.iter().chain(&self.expected).map(Vec::len).sum()
+    }
+
+    /// The inputs whose elements may change places: those of whole numbers may index or bound something.
+    fn float_inputs(&self) -> Vec<usize> {
+        let inputs = self.problem.inputs.iter().enumerate();
+        inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
     }
 
     /// Every comparison passed.

@@ -49,6 +49,8 @@ pub struct Session<'a> {
     pub log: Log,
     /// Candidate's tensors by workload, kept from stage to stage.
     pub arenas: Vec<Option<Arena>>,
+    /// Digest of the candidate's text.
+    candidate: String,
     observer: &'a mut dyn Observer,
 }
 
@@ -62,6 +64,7 @@ impl<'a> Session<'a> {
         let problem = Problem::load(&options.problem).map_err(Box::new)?;
         room::check(&problem)?;
         let digests = digests(&problem, &source);
+        let candidate = digest([source.text.as_bytes()]);
         let limits = (options.timeout, options.memory);
         let identity = format!(
             "{digests:?} {:?} {:?} {} {:?} {limits:?}",
@@ -83,7 +86,7 @@ impl<'a> Session<'a> {
             })?;
         }
         let arenas = problem.workloads.iter().map(|_| None).collect();
-        Ok(Self { options, problem, source, log, arenas, observer })
+        Ok(Self { options, problem, source, log, arenas, candidate, observer })
     }
 
     /// The tensors of `workload` with the inputs of its first seed, or of a later one that a stage before left there.
@@ -92,8 +95,8 @@ impl<'a> Session<'a> {
         if let Some(arena) = self.arenas[workload].take() {
             return Ok(arena);
         }
-        let seeds = self.problem.seeds(&self.problem.workloads[workload], 1);
-        self.fill_arena(reference, workload, seeds[0])
+        let seed = self.seed(workload, 0);
+        self.fill_arena(reference, workload, seed)
     }
 
     /// The tensors of `workload` with the inputs of `seed`, in the reference's arena as well.
@@ -111,6 +114,25 @@ impl<'a> Session<'a> {
         };
         put_inputs(&mut arena, &reference.inputs());
         Ok(arena)
+    }
+
+    /// The seeds that `workload` is checked with. All but the first depend on the candidate too, so that nobody who
+    /// writes one has seen their inputs.
+    pub fn seeds(&self, workload: usize) -> Vec<Seed> {
+        (0..self.options.seeds).map(|ordinal| self.seed(workload, ordinal)).collect()
+    }
+
+    /// A seed that the candidate is not checked with.
+    pub fn timing_seed(&self, workload: usize) -> Seed {
+        self.seed(workload, self.options.seeds)
+    }
+
+    fn seed(&self, workload: usize, ordinal: u32) -> Seed {
+        let workload = &self.problem.workloads[workload];
+        match ordinal {
+            0 => self.problem.seed(workload, 0, ""),
+            ordinal => self.problem.seed(workload, ordinal, &self.candidate),
+        }
     }
 
     /// Tells whoever watches.

@@ -139,6 +139,8 @@ const MOST_CALLS: u32 = 1 << 28;
 const LEAST_ROUNDS: usize = 20;
 /// Rounds that are measured whatever the budget.
 const ROUNDS_AT_ANY_COST: usize = 6;
+/// The same where a round takes more than half the budget.
+const SLOW_ROUNDS_AT_ANY_COST: usize = 3;
 /// Each turn begins with an untimed call if a call is shorter than this, because the contender before
 /// it and the hooks have left the caches to themselves.
 const WARM_UP_BELOW: Duration = Duration::from_millis(50);
@@ -176,7 +178,10 @@ pub fn interleave(
             // Looking costs more the more samples there are; growing steps keep it a small share.
             next_look += (round / 4).max(2);
         }
-        if round >= ROUNDS_AT_ANY_COST && begin.elapsed() >= plan.budget {
+        let spent = begin.elapsed();
+        let slow = spent >= plan.budget * round as u32 / 2;
+        let enough = if slow { SLOW_ROUNDS_AT_ANY_COST } else { ROUNDS_AT_ANY_COST };
+        if round >= enough && spent >= plan.budget {
             break;
         }
     }
@@ -300,7 +305,7 @@ mod tests {
         let plan = Plan { budget: Duration::ZERO, ..Plan::default() };
         let measured = interleave(&mut [&mut a, &mut b], &plan, &mut NO_HOOK.clone()).unwrap();
         assert_eq!(measured.stop, StopReason::BudgetSpent);
-        assert_eq!(measured.contenders[0].nanoseconds.len(), ROUNDS_AT_ANY_COST);
+        assert_eq!(measured.contenders[0].nanoseconds.len(), SLOW_ROUNDS_AT_ANY_COST);
     }
 
     #[test]

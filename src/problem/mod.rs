@@ -200,7 +200,12 @@ impl Problem {
 
     /// The seeds of a workload, distinct from every other workload's.
     pub fn seeds(&self, workload: &Workload, count: u32) -> Vec<Seed> {
-        (0..count).map(|ordinal| Seed::derive(&self.name, &workload.name, ordinal)).collect()
+        (0..count).map(|ordinal| self.seed(workload, ordinal, "")).collect()
+    }
+
+    /// The `ordinal`-th seed of a workload; another one for every `salt`.
+    pub fn seed(&self, workload: &Workload, ordinal: u32, salt: &str) -> Seed {
+        Seed::derive(&self.name, &workload.name, ordinal, salt)
     }
 
     /// Whether the reference, not kinstr, makes the inputs.

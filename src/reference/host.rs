@@ -60,7 +60,7 @@ pub struct Description {
 pub fn describe(path: &Path) -> Result<Description, ReferenceError> {
     let source = ReferenceSource::KernelBench { path: path.to_owned() };
     let mut host = Host::start(&source, &[])?;
-    let seed = Seed::derive(&path.to_string_lossy(), "describe", 0);
+    let seed = Seed::derive(&path.to_string_lossy(), "describe", 0, "");
     host.ask(json!({ "op": "describe", "seed": seed.number() })).map(|(description, _)| description)
 }
 

@@ -15,10 +15,12 @@ impl Seed {
     /// How many seeds a workload is checked with unless told otherwise.
     pub const DEFAULT_COUNT: u32 = 3;
 
-    /// The `ordinal`-th seed of a workload.
-    pub fn derive(problem: &str, workload: &str, ordinal: u32) -> Seed {
+    /// The `ordinal`-th seed of a workload; another one for every `salt`.
+    pub fn derive(problem: &str, workload: &str, ordinal: u32, salt: &str) -> Seed {
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        for part in [problem.as_bytes(), workload.as_bytes(), &ordinal.to_le_bytes()] {
+        let salt = Some(salt.as_bytes()).filter(|salt| !salt.is_empty());
+        for part in [problem.as_bytes(), workload.as_bytes(), &ordinal.to_le_bytes()].into_iter().chain(salt)
+        {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -50,10 +52,11 @@ mod tests {
 
     #[test]
     fn seeds_differ_by_every_part() {
-        let base = Seed::derive("softmax", "M=4", 0);
-        assert_eq!(base, Seed::derive("softmax", "M=4", 0));
-        assert_ne!(base, Seed::derive("softmax", "M=4", 1));
-        assert_ne!(base, Seed::derive("softmax", "M=8", 0));
-        assert_ne!(base, Seed::derive("softmaxM", "=4", 0));
+        let base = Seed::derive("softmax", "M=4", 0, "");
+        assert_eq!(base, Seed::derive("softmax", "M=4", 0, ""));
+        assert_ne!(base, Seed::derive("softmax", "M=4", 1, ""));
+        assert_ne!(base, Seed::derive("softmax", "M=8", 0, ""));
+        assert_ne!(base, Seed::derive("softmax", "M=4", 0, "candidate"));
+        assert_ne!(base, Seed::derive("softmaxM", "=4", 0, ""));
     }
 }

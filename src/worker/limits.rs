@@ -12,7 +12,7 @@ use super::core::quiet_core;
 pub struct Limits {
     /// CPU time, rounded up to seconds.
     pub cpu: Duration,
-    /// Time from its start to its end, idle time included.
+    /// Time in all its requests together; what passes between them (the turns of a slow reference) is not its own.
     pub wall: Duration,
     /// Time for one request, from before it is sent until its reply has arrived.
     pub request: Duration,

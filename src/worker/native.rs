@@ -113,6 +113,15 @@ impl Worker {
         self.ask(&Request::Run { calls }).map(|(_, took)| took)
     }
 
+    /// Moves the elements of the inputs `rotate` by one place and poisons the outputs before each of `calls` calls; the
+    /// time is that of all of it, and without `call` of the renewing alone. Inputs are left moved.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub fn run_renewed(&mut self, calls: u32, call: bool, rotate: &[usize]) -> Result<Duration, Fault> {
+        self.ask(&Request::RunRenewed { calls, call, rotate: rotate.to_vec() }).map(|(_, took)| took)
+    }
+
     /// Empties the record memory, and makes the candidate record into it from the next run on.
     ///
     /// # Errors

@@ -47,7 +47,8 @@ pub struct Process {
     stderr: Capture<ChildStderr>,
     nonces: Nonces,
     limits: Limits,
-    born: Instant,
+    /// Time in requests that were answered.
+    spent: Duration,
     isolation: Vec<&'static str>,
     dead: bool,
     scratch: TempDir,
@@ -99,7 +100,7 @@ impl Process {
                 stderr: Capture::new(stderr),
                 nonces: Nonces::new()?,
                 limits,
-                born: Instant::now(),
+                spent: Duration::ZERO,
                 isolation: missing.into_iter().map(confine::Measure::name).collect(),
                 dead: false,
                 scratch,
@@ -129,7 +130,7 @@ impl Process {
         let line = stamped(request, &nonce)?;
         let mut unsent = line.as_slice();
         let begin = Instant::now();
-        let deadline = after(begin, timeout).min(after(self.born, self.limits.wall));
+        let deadline = after(begin, timeout).min(after(begin, self.left()));
         loop {
             self.send(&mut unsent)?;
             let ended = self.wait(!unsent.is_empty(), deadline)?;
@@ -139,13 +140,14 @@ impl Process {
             self.stderr.drain();
             if let Some(line) = self.inbox.take_line() {
                 let reply = line.and_then(|line| parse(&line, &nonce)).map_err(Death::BrokenProtocol)?;
+                self.spent += now - begin;
                 return Ok((reply, now - begin));
             }
             if ended {
                 return Err(self.end());
             }
             if now >= deadline {
-                return Err(self.overdue(timeout));
+                return Err(self.overdue(begin, timeout));
             }
         }
     }
@@ -209,8 +211,13 @@ impl Process {
         Ok(())
     }
 
-    fn overdue(&mut self, limit: Duration) -> Death {
-        match self.born.elapsed() >= self.limits.wall {
+    /// What is left of its time for all requests.
+    fn left(&self) -> Duration {
+        self.limits.wall.saturating_sub(self.spent)
+    }
+
+    fn overdue(&mut self, begin: Instant, limit: Duration) -> Death {
+        match begin.elapsed() >= self.left() {
             true => Death::OutOfTime { limit: self.limits.wall },
             false => Death::TimedOut { limit, peak_bytes: self.group.peak_bytes() },
         }

@@ -152,7 +152,71 @@ const SKIPS: &str = "
 
 #[test]
 fn a_kernel_that_skips_work_it_finds_done_is_caught() {
-    incorrect(&Case::new(&kernel(SKIPS)), &["the kernel skips work that it finds done"]);
+    incorrect(&Case::new(&kernel(SKIPS)), &["skips work that it finds done"]);
+}
+
+/// Keeps its outputs from call to call, and hands them out again while the first input is the same.
+const REMEMBERS: &str = "
+  %hundred = arith.constant 100 : index
+  %key = memref.get_global @key : memref<1xf32>
+  %kept = memref.get_global @kept : memref<1000xf32>
+  %known = memref.load %key[%c0] : memref<1xf32>
+  %first = memref.load %x[%c0] : memref<?xf32>
+  %same = arith.cmpf oeq, %known, %first : f32
+  scf.if %same {
+    scf.for %i = %c0 to %n step %c1 {
+      %v = memref.load %kept[%i] : memref<1000xf32>
+      memref.store %v, %y[%i] : memref<?xf32>
+    }
+  } else {
+    memref.store %first, %key[%c0] : memref<1xf32>
+    scf.for %i = %c0 to %n step %c1 {
+      %v = memref.load %x[%i] : memref<?xf32>
+      %slow = scf.for %k = %c0 to %hundred step %c1 iter_args(%a = %v) -> (f32) {
+        %b = arith.addf %a, %one : f32
+        %c = arith.divf %v, %b : f32
+        scf.yield %c : f32
+      }
+      %w = arith.addf %v, %v : f32
+      %zero = arith.constant 0.0 : f32
+      %none = arith.mulf %slow, %zero : f32
+      %isnan = arith.cmpf uno, %none, %none : f32
+      %safe = arith.select %isnan, %zero, %none : f32
+      %sum = arith.addf %w, %safe : f32
+      memref.store %sum, %y[%i] : memref<?xf32>
+      memref.store %sum, %kept[%i] : memref<1000xf32>
+    }
+  }";
+
+#[test]
+fn a_kernel_that_keeps_its_results_is_caught() {
+    let globals = "memref.global \"private\" @key : memref<1xf32> = dense<0.0>
+memref.global \"private\" @kept : memref<1000xf32> = dense<0.0>\n"
+        .to_owned();
+    incorrect(&Case::new(&(globals + &kernel(REMEMBERS))), &["the kernel keeps results"]);
+}
+
+/// −1 is what poison looks like as an integer, and here it is the answer in every other place.
+#[test]
+fn an_unwritten_minus_one_is_no_answer() {
+    let half = "func.func @double(%x: memref<?xi32>, %y: memref<?xi32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %n = memref.dim %x, %c0 : memref<?xi32>
+  scf.for %i = %c0 to %n step %c2 {
+    %v = memref.load %x[%i] : memref<?xi32>
+    memref.store %v, %y[%i] : memref<?xi32>
+  }
+  return
+}
+";
+    let bounds = "dtype = \"i32\", init = { kind = \"uniform\", low = -9, high = 9 } }\noutputs";
+    let case = Case::new(half)
+        .problem("\"f32\"", "\"i32\"")
+        .problem("dtype = \"i32\" }\noutputs", bounds)
+        .file("reference.py", "def run(x):\n    y = x.copy()\n    y[1::2] = -1\n    return y\n");
+    incorrect(&case, &["500 of 1000 elements of output `y` were never written"]);
 }
 
 #[test]

@@ -230,6 +230,27 @@ fn a_worker_cannot_fork_connect_write_elsewhere_or_signal_its_parent() {
 }
 
 #[test]
+fn a_worker_cannot_change_other_processes_or_files_it_may_read() {
+    let arena = arena();
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    let mode = |file: &tempfile::NamedTempFile| file.as_file().metadata().unwrap().permissions();
+    let before = mode(&outside);
+    let mut worker = start(limits(), &arena, None);
+    let body = format!(
+        r#"struct rlimit none = {{0, 0}}; unsigned long mask = 1; const char *path = "{}";
+        Y[0] = syscall(SYS_prlimit64, getppid(), RLIMIT_FSIZE, &none, 0);
+        Y[1] = syscall(SYS_sched_setaffinity, getppid(), sizeof mask, &mask);
+        Y[2] = setpriority(PRIO_PROCESS, getppid(), 19); Y[3] = chmod(path, 0777);
+        Y[4] = fchmodat(AT_FDCWD, path, 0777, 0); Y[5] = utimes(path, 0); Y[6] = syscall(SYS_shmget, 1, 4096, 01600);
+        Y[7] = syscall(SYS_prlimit64, 0, RLIMIT_CORE, 0, &none); Y[8] = raise(SIGKILL) != 0;"#,
+        outside.path().display()
+    );
+    run_in(&mut worker, &kernel(&body)).unwrap();
+    assert_eq!(floats(arena.bytes(1))[..9], [-1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0, 0.0, 1.0]);
+    assert_eq!(mode(&outside), before);
+}
+
+#[test]
 fn workers_are_timed_in_turns_and_their_outputs_seen_in_between() {
     let mut arena = arena();
     let kernels = ["Y[0] = 1;", "Y[0] = 2;"].map(kernel);

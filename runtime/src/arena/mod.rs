@@ -14,6 +14,9 @@ use crate::shared::{Access, Mapping, Memory, page_bytes};
 
 /// What outputs hold before a run: NaN in every float format, all ones in every integer.
 pub const POISON: u8 = 0xFF;
+/// What they hold before a repeat: an integer that is rightly all ones could not be told from one that was never
+/// written, but it will not be right as both.
+pub const OTHER_POISON: u8 = 0x5A;
 
 /// Why an arena could not be made.
 #[derive(Debug, Error)]
@@ -101,9 +104,14 @@ impl Arena {
 
     /// Fills every output with [`POISON`].
     pub fn poison_outputs(&mut self) {
+        self.poison_outputs_with(POISON);
+    }
+
+    /// Fills every output with `poison`.
+    pub fn poison_outputs_with(&mut self, poison: u8) {
         for index in 0..self.layout.buffers.len() {
             if self.layout.buffers[index].role == Role::Output {
-                self.bytes_mut(index).fill(POISON);
+                self.bytes_mut(index).fill(poison);
             }
         }
     }

@@ -29,6 +29,88 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_mount,
 ];
 
+/// Calls that a candidate has no use for: they change files that Landlock lets it only read, share
+/// memory or messages with processes outside, look into the machine, or set it up. A worker may run
+/// as root, so that none of these may be left to permissions.
+const FORBIDDEN_TO_CANDIDATES: &[i64] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    // Attributes of files.
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    // Shared memory, messages, keys.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    // Looking into the machine.
+    libc::SYS_perf_event_open,
+    libc::SYS_bpf,
+    libc::SYS_userfaultfd,
+    libc::SYS_fanotify_init,
+    libc::SYS_kcmp,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
+    // Setting it up.
+    libc::SYS_chroot,
+    libc::SYS_pivot_root,
+    libc::SYS_umount2,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_reboot,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+];
+
+/// The same where an architecture has calls of its own for it.
+#[cfg(target_arch = "x86_64")]
+const FORBIDDEN_ON_X86_64: &[i64] = &[
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+    libc::SYS_ioperm,
+    libc::SYS_iopl,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const FORBIDDEN_ON_X86_64: &[i64] = &[];
+
+/// Calls that change a process, and which of their arguments names it; 0 is the caller.
+const OF_A_PROCESS: &[(i64, u8)] = &[
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
+
 /// Compiled filters, empty where this architecture or kernel has none.
 pub(super) struct Filter(Vec<BpfProgram>);
 
@@ -44,8 +126,8 @@ impl Filter {
     }
 }
 
-/// Forbids the calling thread, and those it starts, to run another program or to signal another
-/// process. For a worker to call before it loads a candidate: it needs the worker's process id, and
+/// Forbids the calling thread, and those it starts, to run another program, to signal or change another
+/// process, and what else a candidate has no use for. For a worker to call before it loads a candidate: it needs the worker's process id, and
 /// it would forbid the `exec` that starts the worker. `false` if it could not be installed.
 pub fn forbid_leaving() -> bool {
     leaving(std::process::id())
@@ -54,10 +136,23 @@ pub fn forbid_leaving() -> bool {
 }
 
 fn leaving(process: u32) -> Result<Rules, BackendError> {
-    let mut rules = everywhere(&[libc::SYS_execve, libc::SYS_execveat]);
+    let mut rules = everywhere(FORBIDDEN_TO_CANDIDATES);
+    rules.extend(everywhere(FORBIDDEN_ON_X86_64));
+    for (call, argument) in OF_A_PROCESS {
+        let is_not =
+            |who: u64| SeccompCondition::new(*argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, who);
+        let another = vec![is_not(0)?, is_not(process.into())?];
+        rules.insert(*call, vec![SeccompRule::new(another)?]);
+    }
     let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, process.into())?;
-    for call in [libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo] {
-        rules.insert(call, vec![SeccompRule::new(vec![other.clone()])?]);
+    // Nor may it kill itself: that is how the system's own out-of-memory killer is told apart.
+    let kill = libc::SIGKILL as u64;
+    for (call, signal) in
+        [(libc::SYS_tgkill, 2), (libc::SYS_rt_sigqueueinfo, 1), (libc::SYS_rt_tgsigqueueinfo, 2)]
+    {
+        let kills = SeccompCondition::new(signal, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, kill)?;
+        let either = vec![SeccompRule::new(vec![other.clone()])?, SeccompRule::new(vec![kills])?];
+        rules.insert(call, either);
     }
     Ok(rules)
 }

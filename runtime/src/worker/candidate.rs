@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::protocol::{Argument, Refusal, RefusalKind};
+use super::renew::Renewal;
 use crate::arena::Layout;
 use crate::shared::Mapping;
 
@@ -17,7 +18,8 @@ pub(super) struct Candidate {
     /// Storage that the pointers in `arguments` point into; words, so that it is aligned.
     _storage: Vec<Vec<u64>>,
     arguments: Vec<*mut c_void>,
-    _arena: Mapping,
+    arena: Mapping,
+    layout: Layout,
 }
 
 impl Candidate {
@@ -42,7 +44,7 @@ impl Candidate {
         // `ENTRY_SYMBOL`, and a library that breaks it harms only this process.
         let entry = unsafe { std::mem::transmute::<*mut c_void, Entry>(address) };
         let arguments = storage.iter_mut().map(|words| words.as_mut_ptr().cast()).collect();
-        Ok(Self { handle, entry, _storage: storage, arguments, _arena: arena })
+        Ok(Self { handle, entry, _storage: storage, arguments, arena, layout: layout.clone() })
     }
 
     /// Calls the entry `calls` times.
@@ -52,6 +54,11 @@ impl Candidate {
             // candidate does with them is its own affair, and why it runs in a process of its own.
             unsafe { (self.entry)(self.arguments.as_mut_ptr()) };
         }
+    }
+
+    /// Its tensors, to be renewed between calls.
+    pub(super) fn renewal(&self, rotate: &[usize]) -> Renewal<'_> {
+        Renewal::new(&self.arena, &self.layout, rotate)
     }
 
     /// Address of the exported variable `name`.

@@ -7,6 +7,7 @@ mod attach;
 mod candidate;
 mod control;
 pub mod protocol;
+mod renew;
 mod signals;
 mod stack;
 
@@ -126,6 +127,7 @@ impl Server {
                 Ok(json!(Loaded { confined_to_program, memory_limited }))
             }
             Request::Run { calls } => self.run(calls),
+            Request::RunRenewed { calls, call, rotate } => self.run_renewed(calls, call, &rotate),
             Request::Attach { records_fd, bytes } => {
                 self.attachment = None;
                 self.attachment = Some(Attachment::new(self.loaded()?, records_fd, bytes)?);
@@ -152,6 +154,21 @@ impl Server {
         // lost when the process is killed.
         unsafe { libc::fflush(std::ptr::null_mut()) };
         control.enter(Phase::Own);
+        Ok(Value::Null)
+    }
+
+    fn run_renewed(&mut self, calls: u32, call: bool, rotate: &[usize]) -> Result<Value, Refusal> {
+        let Self { control, candidate: Some(candidate), .. } = self else {
+            return Err(nothing_loaded());
+        };
+        for _ in 0..calls {
+            candidate.renewal(rotate).renew()?;
+            if call {
+                control.enter(Phase::Running);
+                candidate.run(1);
+                control.enter(Phase::Own);
+            }
+        }
         Ok(Value::Null)
     }
 

@@ -33,6 +33,16 @@ pub enum Request {
         /// Calls.
         calls: u32,
     },
+    /// As many times: move the elements of some inputs by one place, poison the outputs, and, with `call`, call the
+    /// entry. Inputs are left moved.
+    RunRenewed {
+        /// Times.
+        calls: u32,
+        /// Without calls it measures what renewing costs by itself.
+        call: bool,
+        /// Indices of the inputs in the arena.
+        rotate: Vec<usize>,
+    },
     /// Record from the next run on, into the inherited record memory.
     Attach {
         /// Descriptor number of the record memory.

@@ -32,7 +32,7 @@ impl Case {
     }
 
     fn seed(mut self, expected: &[f32], actual: &[f32]) -> Self {
-        let seed = Seed::derive("double", "default", self.ordinal);
+        let seed = Seed::derive("double", "default", self.ordinal, "");
         self.ordinal += 1;
         self.judge.seed(seed, &[], &[&bytes(expected)], &[&bytes(actual)]).unwrap();
         self
@@ -71,7 +71,7 @@ fn one_wrong_seed_is_enough() {
     assert!(sentence.ends_with("the worst: 5.0 instead of 4.0 at [1]"), "{sentence}");
     let mismatch = verdict.to_report().mismatch.unwrap();
     assert_eq!((mismatch.index, mismatch.wrong, mismatch.compared), (vec![1], 1, 2));
-    assert_eq!(mismatch.seed, Seed::derive("double", "default", 1).number());
+    assert_eq!(mismatch.seed, Seed::derive("double", "default", 1, "").number());
 }
 
 #[test]

@@ -6,7 +6,7 @@ fn spec(dtype: DType, shape: &[u64]) -> TensorSpec {
 
 fn filled<E: Element>(spec: &TensorSpec, init: Init, ordinal: u32) -> Vec<f64> {
     let mut bytes = vec![0; spec.bytes()];
-    fill(&mut bytes, spec, &init, Seed::derive("p", "w", ordinal)).expect("fills");
+    fill(&mut bytes, spec, &init, Seed::derive("p", "w", ordinal, "")).expect("fills");
     bytes.chunks_exact(E::BYTES).map(|b| E::read(b).to_f64()).collect()
 }
 
