@@ -24,7 +24,16 @@ const WIDTH: usize = 100;
 /// Targets there are.
 const TARGETS: [&str; 1] = ["cpu"];
 
+const EXIT_CODES: &str = "\
+Exit codes, with a report for the first two:
+  0   evaluated and correct
+  1   evaluated and not accepted: incorrect, crashed, timed out, does not compile
+  2   usage, or a problem or candidate that cannot be read
+  3   infrastructure failure after retries
+  70  internal error";
+
 #[derive(Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct Options {
     /// Candidate: an MLIR file
     candidate: PathBuf,
@@ -44,7 +53,7 @@ pub struct Options {
     /// evaluation that was killed, it goes on where it was
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Seconds for measuring, all workloads together
+    /// Seconds for measuring, all workloads together; slow kernels take longer, since some rounds are always measured
     #[arg(long, value_name = "SECONDS", default_value_t = 0.8, value_parser = positive)]
     budget: f64,
     /// Stop measuring early when half the speedup's 95 % interval is below this percentage of it

@@ -34,6 +34,9 @@ pub fn start_worker(
         Some(sites) => Some(record_memory(sites)?),
         None => None,
     };
+    // Records are kinstr's, and no part of what the candidate may allocate.
+    let recorded = records.as_ref().map_or(0, |records| records.bytes() as u64);
+    let limits = Limits { memory: limits.memory.map(|bytes| bytes.saturating_add(recorded)), ..limits };
     let mut worker = Worker::start(Setup { limits, arena, records, program: None })?;
     worker.load(&builds.library(build), &arguments(builds, problem, workload, arena))?;
     Ok(worker)

@@ -34,7 +34,7 @@ pub enum EvalError {
     Target { name: String },
     /// The tensors of a workload do not fit this machine's memory.
     #[error(
-        "workload {workload} needs {:.1} GiB for its tensors, and this machine has {:.1} GiB of memory",
+        "with workload {workload} the tensors need {:.1} GiB, and this machine has {:.1} GiB of memory",
         gib(*.needed),
         gib(*.available)
     )]

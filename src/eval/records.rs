@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     builds::{Build, Builds, Instrumented},
+    correctness::OTHER_POISON,
     jobs::event::{Event, RecordKind},
     reference::{Reference, buffer_specs},
     store::write_atomically,
@@ -73,12 +74,17 @@ fn certify(
     probe_cost: Option<f64>,
     budget: Duration,
 ) -> Result<(), Stop> {
-    let clean_arena = session.take_arena(reference, workload)?;
-    let timing_arena = twin(session, workload, &clean_arena)?;
+    let mut clean_arena = session.take_arena(reference, workload)?;
+    let mut timing_arena = twin(session, workload, &clean_arena)?;
     let mut clean = start(session, builds, &builds.manifest.clean, workload, &clean_arena)?;
     let mut timing = start(session, builds, build, workload, &timing_arena)?;
     timing.attach()?;
     let measured = certificate::interleaved(&mut clean, &mut timing, budget)?;
+    // Only what both write now is compared.
+    clean_arena.poison_outputs();
+    timing_arena.poison_outputs_with(OTHER_POISON);
+    clean.run(1)?;
+    timing.run(1)?;
     let records = timing.detach()?;
     let identical = certificate::same_outputs(&session.problem, &clean_arena, &timing_arena);
     let certificate =

@@ -55,13 +55,30 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     if session.is_judged() {
         return Ok(());
     }
-    session.stage(Stage::Peaks, peaks)?;
-    session.stage(Stage::Counters, |session| counters(session, &builds, &mut reference))?;
-    session.stage(Stage::Probes, |session| probes(session, &builds, &mut reference))?;
-    if !session.is_judged() {
-        finish(session)?;
-    }
+    explain(session, Stage::Peaks, "peaks", peaks)?;
+    explain(session, Stage::Counters, "kernel-counters", |session| {
+        counters(session, &builds, &mut reference)
+    })?;
+    explain(session, Stage::Probes, "intra-kernel", |session| probes(session, &builds, &mut reference))?;
+    finish(session)?;
     Ok(())
+}
+
+/// Runs a stage that explains what is known by then. The clean build has been judged and timed: whatever happens to an
+/// instrumented one, or to the machine, costs `layer` and no more.
+fn explain(
+    session: &mut Session<'_>,
+    stage: Stage,
+    layer: &str,
+    body: impl FnMut(&mut Session<'_>) -> Result<Done, Stop>,
+) -> Result<(), Ended> {
+    match session.stage(stage, body) {
+        Err(Ended::Failed(failed)) => {
+            let status = LayerStatus::Failed(failed.failure.message);
+            Ok(session.push(Event::Layer { name: layer.into(), status })?)
+        }
+        other => other,
+    }
 }
 
 /// What an earlier run said of a failure; of the source it showed, the places are left.

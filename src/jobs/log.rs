@@ -51,6 +51,9 @@ impl Log {
         let path = dir.join(FILE);
         let earlier = read(&path).unwrap_or_default();
         let same = matches!(earlier.first(), Some(Event::Began { digest: known, .. }) if known == digest);
+        if !same {
+            remove_products(dir)?;
+        }
         let events = if same { earlier } else { Vec::new() };
         // Written anew: what is on disk is whole lines of this evaluation and nothing else.
         let text: String = events.iter().map(line).collect();
@@ -80,6 +83,22 @@ impl Log {
     pub fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("."))
     }
+}
+
+/// Names of what an evaluation leaves beside its log.
+fn is_product(name: &str) -> bool {
+    const SUFFIXES: [&str; 3] = [".krec", ".sites.json", ".pftrace"];
+    name == "report.json" || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// Removes what another evaluation left in `dir`: a report of that one beside the events of this one would lie.
+fn remove_products(dir: &Path) -> Result<(), StoreError> {
+    let entries = std::fs::read_dir(dir).map_err(|error| StoreError::new("read", dir, error))?;
+    for entry in entries.flatten().filter(|entry| is_product(&entry.file_name().to_string_lossy())) {
+        let path = entry.path();
+        std::fs::remove_file(&path).map_err(|error| StoreError::new("remove", &path, error))?;
+    }
+    Ok(())
 }
 
 fn lock(dir: &Path) -> Result<File, LogError> {
@@ -136,7 +155,10 @@ mod tests {
         let again = Log::open(dir.path(), "one").unwrap();
         assert_eq!(again.events(), [began("one"), note("a")]);
         drop(again);
+        let product = dir.path().join("timing-0.krec");
+        std::fs::write(&product, "of the first").unwrap();
         assert!(Log::open(dir.path(), "two").unwrap().events().is_empty());
+        assert!(!product.exists());
     }
 
     #[test]

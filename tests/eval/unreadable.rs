@@ -71,7 +71,7 @@ fn a_problem_says_where_it_is_wrong() {
     case().problem("[[workloads]]\naxes = { N = 1000 }", "").ends(2, &["the problem has no workloads"]);
     case()
         .problem("N = 1000", "N = 1_000_000_000_000")
-        .ends(3, &["workload N=1000000000000 needs 14901.2 GiB for its tensors", "smaller axes"]);
+        .ends(3, &["workload N=1000000000000 the tensors need", "smaller axes"]);
     case().problem("\"f32\"", "\"f33\"").ends(2, &["unknown dtype `f33`", "problem.toml:4:", "`f32`"]);
 }
 

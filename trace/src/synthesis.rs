@@ -239,16 +239,15 @@ fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {
         let Some(point) = RooflinePoint::of(workload, peaks) else {
             continue;
         };
-        if explained {
-            continue;
-        }
         let (index, percent) = (workload.index, point.fraction * 100.0);
-        synthesis.notes.push(match point.fraction > at_roofline::IMPOSSIBLE {
-            true => format!(
+        if point.fraction > at_roofline::IMPOSSIBLE {
+            synthesis.notes.push(format!(
                 "workload {index} runs at {percent:.0} % of its roof, faster than its inputs can be read and its \
                  outputs written: the kernel does not touch them all, or its time is not to be believed"
-            ),
-            false => format!("no rule explains workload {index}, at {percent:.0} % of its roof"),
-        });
+            ));
+        } else if !explained {
+            let note = format!("no rule explains workload {index}, at {percent:.0} % of its roof");
+            synthesis.notes.push(note);
+        }
     }
 }

@@ -42,7 +42,10 @@ fn hot_line(line: &HotLine) -> Vec<table::Cell> {
 pub fn regions(page: &mut Page, report: &Report) {
     let Some(workload) = subject(report, report.regions.iter().map(|row| row.workload)) else { return };
     let rows: Vec<&RegionRow> = report.regions.iter().filter(|row| row.workload == workload).collect();
-    page.heading(&format!("Regions, workload {workload}, probe cost subtracted"));
+    let certificate = report.workloads.iter().find(|row| row.index == workload);
+    let calibrated = certificate.and_then(|row| row.certificate.as_ref()?.probe_cost_ticks).is_some();
+    let cost = if calibrated { "subtracted" } else { "not known and not subtracted" };
+    page.heading(&format!("Regions, workload {workload}, probe cost {cost}"));
     let names = ["share of time", "", "region", "line", "runs", "each", "total"];
     let to_right = |name: &str| !matches!(name, "share of time" | "region" | "line");
     let header = table::header(&names.map(|name| (name, to_right(name))));

@@ -14,6 +14,7 @@ pub use paint::Style;
 
 use kinstr_trace::report::{Report, Verdict};
 use paint::{Ink, Page};
+use quantity::factor;
 
 /// Renders `report`. Text is wrapped at `style.width` columns; tables take up to 100 whatever the width.
 pub fn render(report: &Report, style: Style) -> String {
@@ -52,6 +53,6 @@ fn headline(page: &mut Page, report: &Report) {
     if let Some(speedup) = report.speedup {
         let count = report.workloads.len();
         let over = if count == 1 { String::new() } else { format!(", geometric mean of {count} workloads") };
-        page.paragraph(2, &format!("{speedup:.2}× as fast as the reference{over}"));
+        page.paragraph(2, &format!("{} as fast as the reference{over}", factor(speedup)));
     }
 }

@@ -25,6 +25,15 @@ pub fn percent(part: f64) -> String {
     if percent < 9.95 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
+/// A ratio of speeds; far below 1 as a fraction, so that it does not round to nothing.
+pub fn factor(ratio: f64) -> String {
+    match ratio {
+        slow if slow > 0.0 && slow < 0.0995 => format!("1/{:.0}×", 1.0 / slow),
+        fast if fast >= 99.95 => format!("{fast:.0}×"),
+        ratio => format!("{ratio:.2}×"),
+    }
+}
+
 /// A value in the unit of an evidence item.
 pub fn in_unit(value: f64, unit: &str) -> String {
     match unit {
@@ -67,6 +76,12 @@ fn digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn factors_never_round_to_nothing() {
+        let shown = [0.0, 0.000083, 0.5, 2.716, 4271.3].map(factor);
+        assert_eq!(shown, ["0.00×", "1/12048×", "0.50×", "2.72×", "4271×"]);
+    }
 
     #[test]
     fn units_fit_the_value() {

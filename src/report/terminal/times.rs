@@ -1,10 +1,12 @@
 //! What was measured and compared on each workload.
 
 use super::paint::{Ink, Page};
-use super::quantity::{bytes, count, percent, time};
+use super::quantity::{bytes, count, factor, percent, time};
 use super::table::{self, left, right};
 use kinstr_trace::peaks::{BandwidthLevel, Peaks};
-use kinstr_trace::report::{Correctness, Estimate, Report, Speedup, StopReason, Times, WorkloadReport};
+use kinstr_trace::report::{
+    Correctness, Estimate, Mismatch, Report, Speedup, StopReason, Times, WorkloadReport,
+};
 use kinstr_trace::roofline::{Bound, RooflinePoint};
 
 /// Times, speedups and errors.
@@ -54,17 +56,21 @@ fn estimate(estimate: Option<&Estimate>) -> [String; 2] {
 }
 
 fn speedup(speedup: &Speedup) -> (String, String) {
-    (format!("{:.2}×", speedup.value), format!("[{:.2}, {:.2}]", speedup.low, speedup.high))
+    let bound = |ratio: f64| factor(ratio).trim_end_matches('×').to_owned();
+    (factor(speedup.value), format!("[{}, {}]", bound(speedup.low), bound(speedup.high)))
 }
 
 fn answer(found: &Correctness) -> table::Cell {
+    let varies = if found.deterministic == Some(false) { ", not deterministic" } else { "" };
+    if let Some(Mismatch { wrong, compared, .. }) = &found.mismatch {
+        return left(format!("{wrong} of {compared} wrong{varies}")).ink(Ink::Bad);
+    }
     let error = match (found.bitwise, found.max_ulp, found.max_abs) {
         (true, ..) => "bitwise".to_owned(),
         (_, Some(ulp), _) => format!("{ulp} ulp"),
         (.., Some(error)) => format!("off by {error:.1e}"),
         _ => "not finite".to_owned(),
     };
-    let varies = if found.deterministic == Some(false) { ", not deterministic" } else { "" };
     let ink = if found.passed { Ink::Plain } else { Ink::Bad };
     left(if found.passed { error + varies } else { format!("wrong, {error}{varies}") }).ink(ink)
 }

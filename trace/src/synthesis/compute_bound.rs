@@ -64,7 +64,8 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         && point.bound == Bound::Compute;
     let calls = library >= workload.output_elements()
         && library > 0
-        && (point.bound == Bound::Compute || point.fraction < MEMORY_SHARE);
+        && (point.bound == Bound::Compute || point.fraction < MEMORY_SHARE)
+        && point.fraction <= super::at_roofline::IMPOSSIBLE;
     let seconds = workload.seconds()?;
     let issue = issue_seconds(workload, peaks) / seconds;
     let streaming = streaming_seconds(workload, peaks, &point) / seconds;
