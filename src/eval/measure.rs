@@ -87,7 +87,6 @@ const LEAVES_OUTPUTS: &str = "calls after the timed ones leave outputs unwritten
                               work on every call";
 const SKIPS_WORK: &str = "calls on new inputs and overwritten outputs take many times as long as those in a row: the \
                           kernel keeps results, or skips work that it finds done";
-const NOT_TIMED: &str = "the calls cost less than the request that asks for them, which no real call does";
 
 /// Looks once more at what was timed: calls that find new inputs and overwritten outputs must not take far longer than
 /// the calls in a row did, and a call on overwritten outputs must write them all.
@@ -100,7 +99,7 @@ fn audit(
     let timed = &measured.contenders[0];
     let in_a_row = timed.estimate().median_ns;
     if in_a_row <= 0.0 {
-        return Ok(Some(NOT_TIMED));
+        return Err(Fault::from(InfrastructureFault::NotTimed).into());
     }
     let skips = renewed_ns(worker, verifier, in_a_row)? > COLD * in_a_row + COLD_NS;
     put_inputs(arena, &verifier.inputs());

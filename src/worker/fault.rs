@@ -147,6 +147,9 @@ pub enum InfrastructureFault {
     /// Somebody else killed the child, for example because the machine ran out of memory.
     #[error("the worker was killed from outside")]
     Killed,
+    /// Calls seemed to take less time than the request that asks for them.
+    #[error("the calls cost less than the request that asks for them: the machine is too busy to time this kernel")]
+    NotTimed,
     /// The system failed us.
     #[error("cannot talk to the worker: {0}")]
     System(#[from] io::Error),
@@ -259,6 +262,7 @@ impl InfrastructureFault {
             Self::Start(_) => "worker-start",
             Self::Arena(_) => "shared-memory",
             Self::Killed => "killed",
+            Self::NotTimed => "not-timed",
             Self::System(_) => "system",
             Self::Worker(_) => "worker-system",
         }
