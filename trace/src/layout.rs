@@ -7,7 +7,8 @@
 //! UnitHeader                       128 bytes
 //! aggregates  [Aggregate; sites]   32 bytes a site   (region timing, aggregate mode)
 //! counters    [u64; sites]          8 bytes a site   (counting)
-//! records     [u64; capacity + 1]   8 bytes a record (trace mode; the last slot takes what is dropped)
+//! records     [u64; capacity + 1]   8 bytes a record (trace mode; the last slot takes what is dropped,
+//!                                                    unless the buffer is a ring)
 //! ```
 //!
 //! All integers are little-endian. The offsets are compile-time constants for the conversion passes,
@@ -35,8 +36,46 @@ pub enum Mode {
     /// `{count, sum, min, max}` per unit and site: constant size, nothing lost.
     #[default]
     Aggregate,
-    /// One 8-byte [`ProbeRecord`] per event, in a linear buffer that counts what did not fit.
+    /// One 8-byte [`ProbeRecord`] per event, in a buffer that counts what did not fit.
     Trace,
+}
+
+/// Which records of a unit a full buffer keeps, in trace mode. The instrumented code is the same for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// The first ones: later records are counted and go nowhere.
+    #[default]
+    First,
+    /// The last ones: the buffer is a ring, and later records take the place of the oldest.
+    Last,
+}
+
+/// What [`StateHeader::mode`] says.
+pub const fn mode_number(mode: Mode, keep: Keep) -> u32 {
+    match (mode, keep) {
+        (Mode::Aggregate, _) => 0,
+        (Mode::Trace, Keep::First) => 1,
+        (Mode::Trace, Keep::Last) => 2,
+    }
+}
+
+/// What a [`StateHeader::mode`] means; `None` for a value no host writes.
+pub const fn mode_of(number: u32) -> Option<(Mode, Keep)> {
+    match number {
+        0 => Some((Mode::Aggregate, Keep::First)),
+        1 => Some((Mode::Trace, Keep::First)),
+        2 => Some((Mode::Trace, Keep::Last)),
+        _ => None,
+    }
+}
+
+/// What [`UnitHeader::record_mask`] is for a buffer of `capacity` records, a power of two for [`Keep::Last`].
+pub const fn record_mask(keep: Keep, capacity: u64) -> u64 {
+    match keep {
+        Keep::First => u64::MAX,
+        Keep::Last => capacity.wrapping_sub(1),
+    }
 }
 
 /// Host-filled state behind [`STATE_SYMBOL`]. 256 bytes, the tail reserved and zero.
@@ -61,7 +100,7 @@ pub struct StateHeader {
     pub site_count: u32,
     /// Record slots per unit, the spare one not counted; 0 in aggregate mode.
     pub record_capacity: u64,
-    /// 0 aggregate, 1 trace.
+    /// [`mode_number`].
     pub mode: u32,
     /// Calls of the kernel entry that these records cover.
     pub launches: u32,
@@ -99,8 +138,10 @@ pub struct UnitHeader {
     pub cursor: u64,
     /// Copy of [`StateHeader::record_capacity`], so that a record needs no second pointer.
     pub record_capacity: u64,
+    /// Record `n` goes to slot `min(n & record_mask, record_capacity)`; see [`record_mask`].
+    pub record_mask: u64,
     /// Zero.
-    pub reserved: [u8; 72],
+    pub reserved: [u8; 64],
 }
 
 /// `{count, sum, min, max}` of one site in one unit; ticks for a timing site.
@@ -127,6 +168,8 @@ pub mod offset {
     pub const CURSOR: u64 = 40;
     /// [`super::UnitHeader::record_capacity`].
     pub const RECORD_CAPACITY: u64 = 48;
+    /// [`super::UnitHeader::record_mask`].
+    pub const RECORD_MASK: u64 = 56;
 
     /// Aggregate of `site`.
     pub const fn aggregate(site: u32) -> u64 {
@@ -216,6 +259,7 @@ const _: () = assert!(size_of::<Aggregate>() == AGGREGATE_BYTES as usize);
 const _: () = assert!(std::mem::offset_of!(StateHeader, attach) == offset::STATE_ATTACH as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, cursor) == offset::CURSOR as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, record_capacity) == offset::RECORD_CAPACITY as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, record_mask) == offset::RECORD_MASK as usize);
 
 #[cfg(test)]
 mod tests {

@@ -156,6 +156,12 @@ pub struct Losses {
     pub reordered_clocks: u64,
     /// Clock readings later than the unit's exit clock, which no repair can place.
     pub impossible_clocks: u64,
+    /// Records that name a site which is not there.
+    #[serde(default)]
+    pub unknown_sites: u64,
+    /// Regions inside more open ones than [`crate::decode::MAX_DEPTH`].
+    #[serde(default)]
+    pub too_deep_regions: u64,
 }
 
 impl Losses {
@@ -170,6 +176,8 @@ impl Losses {
         self.unknown_records = self.unknown_records.saturating_add(other.unknown_records);
         self.reordered_clocks = self.reordered_clocks.saturating_add(other.reordered_clocks);
         self.impossible_clocks = self.impossible_clocks.saturating_add(other.impossible_clocks);
+        self.unknown_sites = self.unknown_sites.saturating_add(other.unknown_sites);
+        self.too_deep_regions = self.too_deep_regions.saturating_add(other.too_deep_regions);
     }
 
     /// Whether anything is missing.
@@ -191,6 +199,8 @@ impl Losses {
             (self.unknown_records, "records are of an unknown kind"),
             (self.reordered_clocks, "clock readings came slightly out of order"),
             (self.impossible_clocks, "clock readings lie after the unit's exit"),
+            (self.unknown_sites, "records name a site that is not there"),
+            (self.too_deep_regions, "regions lie too deep inside others"),
         ];
         let missing = rows.into_iter().filter(|(count, _)| *count > 0);
         missing.map(|(count, what)| format!("{count} {what}")).collect()

@@ -1,37 +1,118 @@
 //! One execution unit: header, aggregates, counters, then its records.
 
+use super::fields::Fields;
 use super::records::Timeline;
-use super::{DecodeError, Fields, State};
-use crate::layout::{AGGREGATE_BYTES, STATE_BYTES, UNIT_HEADER_BYTES, offset};
-use crate::tables::{AggregateRow, Clock, CountRow, Trace, Unit};
+use super::ring::{anchor, kept};
+use super::{Consumer, DecodeError, Head, StreamError};
+use crate::layout::{AGGREGATE_BYTES, Keep, STATE_BYTES, UNIT_HEADER_BYTES, offset};
+use crate::tables::{AggregateRow, Clock, CountRow, Losses, Unit};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::{BitOrAssign, Range};
 
-/// Reads unit `index` into `trace`.
-pub(super) fn read(bytes: &[u8], state: &State, index: u32, trace: &mut Trace) -> Result<(), DecodeError> {
-    let start = STATE_BYTES + u64::from(index) * state.unit_stride;
-    let fields = Fields::at(bytes, start, state.unit_stride, "a unit")?;
-    let unit = header(&fields, state, index)?;
-    aggregates(&fields, state.site_count, index, trace)?;
-    counts(&fields, state.site_count, index, trace);
-    if state.record_capacity > 0 {
-        records(&fields, state, index, &unit, trace)?;
-    }
-    if unit.dropped > 0 {
-        trace.losses.units_with_drops += 1;
-        trace.losses.dropped_records = trace.losses.dropped_records.saturating_add(unit.dropped);
-    }
-    trace.units.push(unit);
-    Ok(())
+/// Bytes of records in memory at a time: they stay in the second-level cache between the copy and the decoding.
+const CHUNK: usize = 256 << 10;
+
+/// Reads stretches of a file.
+pub(super) struct Reader<I> {
+    input: I,
+    chunk: Vec<u8>,
 }
 
-fn header(fields: &Fields, state: &State, index: u32) -> Result<Unit, DecodeError> {
+impl<I: Read + Seek> Reader<I> {
+    pub(super) fn new(input: I) -> Self {
+        Self { input, chunk: Vec::new() }
+    }
+
+    /// Bytes in the file.
+    pub(super) fn length(&mut self) -> Result<u64, DecodeError> {
+        self.input.seek(SeekFrom::End(0)).map_err(failed)
+    }
+
+    /// Fills `bytes` from `start` on.
+    pub(super) fn read_at(&mut self, start: u64, bytes: &mut [u8]) -> Result<(), DecodeError> {
+        self.input.seek(SeekFrom::Start(start)).map_err(failed)?;
+        self.input.read_exact(bytes).map_err(failed)
+    }
+
+    /// Hands the bytes of `range` to `take`, a chunk at a time; chunks are as long as what is left of the range,
+    /// or a multiple of 8.
+    pub(super) fn chunks<E: From<DecodeError>>(
+        &mut self,
+        range: Range<u64>,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.input.seek(SeekFrom::Start(range.start)).map_err(failed)?;
+        self.chunk.resize(CHUNK, 0);
+        let mut left = range.end.saturating_sub(range.start);
+        while left > 0 {
+            let size = left.min(CHUNK as u64);
+            let bytes = &mut self.chunk[..size as usize];
+            self.input.read_exact(bytes).map_err(failed)?;
+            take(bytes)?;
+            left -= size;
+        }
+        Ok(())
+    }
+}
+
+fn failed(error: io::Error) -> DecodeError {
+    DecodeError::Read(error.to_string())
+}
+
+/// Whether anything was recorded at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Recorded {
+    #[default]
+    Nothing,
+    Something,
+}
+
+impl BitOrAssign for Recorded {
+    fn bitor_assign(&mut self, other: Self) {
+        if other == Self::Something {
+            *self = other;
+        }
+    }
+}
+
+/// Hands unit `index` to `consumer`.
+pub(super) fn read<C: Consumer>(
+    reader: &mut Reader<impl Read + Seek>,
+    head: &Head,
+    index: u32,
+    losses: &mut Losses,
+    consumer: &mut C,
+) -> Result<Recorded, StreamError<C::Error>> {
+    let start = STATE_BYTES + u64::from(index) * head.unit_stride;
+    let mut fixed = vec![0; offset::records(head.site_count) as usize];
+    reader.read_at(start, &mut fixed)?;
+    let fields = Fields(&fixed);
+    let unit = header(&fields, head, index)?;
+    consumer.begin_unit(&unit).map_err(StreamError::Consumer)?;
+    let mut recorded = if unit.produced > 0 { Recorded::Something } else { Recorded::Nothing };
+    recorded |= aggregates(&fields, head.site_count, index, consumer)?;
+    recorded |= counts(&fields, head.site_count, index, consumer)?;
+    drop(fixed);
+    if head.record_capacity > 0 {
+        records(reader, head, start, &unit, losses, consumer)?;
+    }
+    if unit.dropped > 0 {
+        losses.units_with_drops += 1;
+        losses.dropped_records = losses.dropped_records.saturating_add(unit.dropped);
+    }
+    consumer.end_unit(&unit).map_err(StreamError::Consumer)?;
+    Ok(recorded)
+}
+
+fn header(fields: &Fields, head: &Head, index: u32) -> Result<Unit, DecodeError> {
     let damaged = |what: String| Err(DecodeError::DamagedUnit { unit: index, what });
     let id = fields.u32(0);
     if id != index {
         return damaged(format!("it says it is unit {id}"));
     }
     let capacity = fields.u64(offset::RECORD_CAPACITY);
-    if capacity != state.record_capacity {
-        let expected = state.record_capacity;
+    if capacity != head.record_capacity {
+        let expected = head.record_capacity;
         return damaged(format!("it has room for {capacity} records, the file says {expected}"));
     }
     let clock = Clock {
@@ -44,12 +125,18 @@ fn header(fields: &Fields, state: &State, index: u32) -> Result<Unit, DecodeErro
         return damaged("its clock ran backwards between entry and exit".to_owned());
     }
     let produced = fields.u64(offset::CURSOR);
-    let dropped = produced.saturating_sub(state.record_capacity);
+    let dropped = produced.saturating_sub(head.record_capacity);
     Ok(Unit { id, core: fields.u32(4), clock, produced, dropped })
 }
 
-fn aggregates(fields: &Fields, sites: u32, unit: u32, trace: &mut Trace) -> Result<(), DecodeError> {
-    const _: () = assert!(AGGREGATE_BYTES == 32 && UNIT_HEADER_BYTES == 128);
+fn aggregates<C: Consumer>(
+    fields: &Fields,
+    sites: u32,
+    unit: u32,
+    consumer: &mut C,
+) -> Result<Recorded, StreamError<C::Error>> {
+    const _: () = assert!(AGGREGATE_BYTES == 32 && UNIT_HEADER_BYTES == offset::aggregate(0));
+    let mut recorded = Recorded::Nothing;
     for site in 0..sites {
         let at = offset::aggregate(site);
         let [count, sum, min, max] = [0, 8, 16, 24].map(|field| fields.u64(at + field));
@@ -58,35 +145,50 @@ fn aggregates(fields: &Fields, sites: u32, unit: u32, trace: &mut Trace) -> Resu
         }
         if min > max || sum < max {
             let what = format!("aggregate of site {site} has min {min}, max {max}, sum {sum}");
-            return Err(DecodeError::DamagedUnit { unit, what });
+            return Err(DecodeError::DamagedUnit { unit, what }.into());
         }
-        trace.aggregates.push(AggregateRow { unit, site, count, sum, min, max });
+        recorded = Recorded::Something;
+        let row = AggregateRow { unit, site, count, sum, min, max };
+        consumer.aggregate(row).map_err(StreamError::Consumer)?;
     }
-    Ok(())
+    Ok(recorded)
 }
 
-fn counts(fields: &Fields, sites: u32, unit: u32, trace: &mut Trace) {
+fn counts<C: Consumer>(
+    fields: &Fields,
+    sites: u32,
+    unit: u32,
+    consumer: &mut C,
+) -> Result<Recorded, StreamError<C::Error>> {
+    let mut recorded = Recorded::Nothing;
     for site in 0..sites {
         let count = fields.u64(offset::counter(site, sites));
         if count > 0 {
-            trace.counts.push(CountRow { unit, site, count });
+            recorded = Recorded::Something;
+            consumer.count(CountRow { unit, site, count }).map_err(StreamError::Consumer)?;
         }
     }
+    Ok(recorded)
 }
 
-fn records(
-    fields: &Fields,
-    state: &State,
-    index: u32,
+/// The records of the unit at `start`, oldest first.
+fn records<C: Consumer>(
+    reader: &mut Reader<impl Read + Seek>,
+    head: &Head,
+    start: u64,
     unit: &Unit,
-    trace: &mut Trace,
-) -> Result<(), DecodeError> {
-    let mut timeline = Timeline::new(index, unit.clock, state.site_count, trace);
-    let kept = unit.produced - unit.dropped;
-    for number in 0..kept {
-        let word = fields.u64(offset::records(state.site_count) + 8 * number);
-        timeline.push(number, word, trace)?;
+    losses: &mut Losses,
+    consumer: &mut C,
+) -> Result<(), StreamError<C::Error>> {
+    let first = start + offset::records(head.site_count);
+    let ranges = kept(head, unit).map(|slots| first + 8 * slots.start..first + 8 * slots.end);
+    let number = if head.keep == Keep::Last { unit.dropped } else { 0 };
+    let begin = anchor(reader, &ranges, unit)?;
+    let mut timeline = Timeline::new(head.site_count, unit, number, begin);
+    for range in ranges {
+        reader.chunks(range, |bytes| {
+            timeline.take_all(bytes, losses, consumer).map_err(StreamError::Consumer)
+        })?;
     }
-    timeline.finish(trace);
-    Ok(())
+    timeline.finish(losses, consumer).map_err(StreamError::Consumer)
 }

@@ -31,6 +31,7 @@ pub fn sites(mode: Mode) -> SiteTable {
 #[derive(Clone)]
 pub struct RecordFile {
     pub sites: SiteTable,
+    pub keep: Keep,
     pub capacity: u64,
     pub launches: u32,
     pub refused: u32,
@@ -46,7 +47,12 @@ pub struct UnitData {
 
 impl RecordFile {
     pub fn new(mode: Mode, capacity: u64, units: Vec<UnitData>) -> Self {
-        Self { sites: sites(mode), capacity, launches: 1, refused: 0, units }
+        Self { sites: sites(mode), keep: Keep::First, capacity, launches: 1, refused: 0, units }
+    }
+
+    /// The same run, recorded into rings.
+    pub fn ring(capacity: u64, units: Vec<UnitData>) -> Self {
+        Self { keep: Keep::Last, ..Self::new(Mode::Trace, capacity, units) }
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -61,20 +67,21 @@ impl RecordFile {
         put32(&mut bytes, 40, self.refused);
         put32(&mut bytes, 44, count);
         put(&mut bytes, 48, self.capacity);
-        put32(&mut bytes, 56, self.sites.mode as u32);
+        put32(&mut bytes, 56, mode_number(self.sites.mode, self.keep));
         put32(&mut bytes, 60, self.launches);
         clocks(&mut bytes, 64);
         bytes[96..128].copy_from_slice(&self.sites.digest().unwrap());
         for (index, unit) in self.units.iter().enumerate() {
             let start = (STATE_BYTES + stride * index as u64) as usize;
-            unit.write(&mut bytes[start..start + stride as usize], index as u32, count, self.capacity);
+            unit.write(&mut bytes[start..start + stride as usize], index as u32, count, self);
         }
         bytes
     }
 }
 
 impl UnitData {
-    fn write(&self, bytes: &mut [u8], index: u32, sites: u32, capacity: u64) {
+    fn write(&self, bytes: &mut [u8], index: u32, sites: u32, file: &RecordFile) {
+        let (capacity, mask) = (file.capacity, record_mask(file.keep, file.capacity));
         put32(bytes, 0, index);
         put32(bytes, 4, 5);
         for (at, value) in [(8, ENTRY), (16, EXIT), (24, 1_000), (32, 1_000 + (EXIT - ENTRY) / 3)] {
@@ -82,6 +89,7 @@ impl UnitData {
         }
         put(bytes, offset::CURSOR as usize, self.records.len() as u64);
         put(bytes, offset::RECORD_CAPACITY as usize, capacity);
+        put(bytes, offset::RECORD_MASK as usize, mask);
         for (site, fields) in &self.aggregates {
             for (field, value) in fields.iter().enumerate() {
                 put(bytes, offset::aggregate(*site) as usize + 8 * field, *value);
@@ -90,8 +98,10 @@ impl UnitData {
         for (site, count) in &self.counters {
             put(bytes, offset::counter(*site, sites) as usize, *count);
         }
-        for (number, record) in self.records.iter().enumerate().take(capacity as usize) {
-            put(bytes, offset::records(sites) as usize + 8 * number, record.0);
+        // As the generated code stores it, the spare slot included.
+        for (number, record) in (0_u64..).zip(&self.records).filter(|_| capacity > 0) {
+            let slot = (number & mask).min(capacity);
+            put(bytes, (offset::records(sites) + 8 * slot) as usize, record.0);
         }
     }
 }
