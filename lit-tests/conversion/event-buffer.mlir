@@ -1,5 +1,6 @@
-// A full buffer keeps its first records: later ones go to the spare slot, and the cursor counts them, so that what was
-// lost can be said. The cursor is at byte 40 of a unit, the capacity at byte 48.
+// A full buffer keeps its first records, and later ones go to the spare slot; or it is a ring and keeps its last: the
+// mask, which the host sets, decides. The cursor counts them all, so that what was lost can be said. The cursor is at
+// byte 40 of a unit, the capacity at byte 48, the mask at byte 56.
 // RUN: %kinstr opt --probes region-time --mode trace --emit llvm-dialect %s | FileCheck %s
 
 // CHECK-LABEL: llvm.func internal @__kinstr_record_event
@@ -9,11 +10,14 @@
 // CHECK: %[[SHIFT:.*]] = llvm.mlir.constant(56 : i64)
 // CHECK: %[[CURSOR_AT:.*]] = llvm.getelementptr %[[UNIT]][40]
 // CHECK: %[[CAPACITY_AT:.*]] = llvm.getelementptr %[[UNIT]][48]
+// CHECK: %[[MASK_AT:.*]] = llvm.getelementptr %[[UNIT]][56]
 // CHECK: %[[CURSOR:.*]] = llvm.load %[[CURSOR_AT]]
 // CHECK: %[[CAPACITY:.*]] = llvm.load %[[CAPACITY_AT]]
+// CHECK: %[[MASK:.*]] = llvm.load %[[MASK_AT]]
 // CHECK: %[[NEXT:.*]] = llvm.add %[[CURSOR]], %[[ONE]]
 // CHECK: llvm.store %[[NEXT]], %[[CURSOR_AT]]
-// CHECK: %[[SLOT:.*]] = llvm.intr.umin(%[[CURSOR]], %[[CAPACITY]])
+// CHECK: %[[MASKED:.*]] = llvm.and %[[CURSOR]], %[[MASK]]
+// CHECK: %[[SLOT:.*]] = llvm.intr.umin(%[[MASKED]], %[[CAPACITY]])
 // CHECK: %[[BASE:.*]] = llvm.getelementptr %[[UNIT]][%[[RECORDS]]]
 // CHECK: %[[RECORD:.*]] = llvm.getelementptr %[[BASE]][%[[SLOT]]]
 // CHECK-DAG: %[[CLOCK:.*]] = llvm.and %[[PAYLOAD]], %[[LOW]]

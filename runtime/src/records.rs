@@ -5,7 +5,8 @@ use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
 
 use kinstr_trace::layout::{
-    Aggregate, MAGIC, Mode, STATE_BYTES, StateHeader, UNIT_HEADER_BYTES, UnitHeader, offset,
+    Aggregate, Keep, MAGIC, Mode, STATE_BYTES, StateHeader, UNIT_HEADER_BYTES, UnitHeader, mode_number,
+    offset, record_mask,
 };
 
 use crate::shared::Memory;
@@ -15,8 +16,10 @@ use crate::shared::Memory;
 pub struct RecordSpec {
     /// Sites in the module.
     pub site_count: u32,
-    /// Records per unit in trace mode; 0 in aggregate mode.
+    /// Records per unit in trace mode, a power of two if the last ones are kept; 0 in aggregate mode.
     pub record_capacity: u64,
+    /// Which records a full buffer keeps, in trace mode.
+    pub keep: Keep,
     /// Units there is room for: threads, on a CPU.
     pub unit_capacity: u32,
     /// How probes record.
@@ -49,8 +52,11 @@ impl RecordMemory {
     /// Empty memory for `spec`.
     ///
     /// # Errors
-    /// When it does not fit in memory.
+    /// When it does not fit in memory, or is a ring whose size is not a power of two.
     pub fn new(spec: RecordSpec) -> io::Result<Self> {
+        if spec.keep == Keep::Last && !spec.record_capacity.is_power_of_two() {
+            return Err(io::Error::other(format!("a ring of {} records", spec.record_capacity)));
+        }
         let bytes = spec.bytes().ok_or(io::ErrorKind::OutOfMemory)?;
         let mut records = Self { spec, memory: Memory::new(bytes)? };
         records.clear();
@@ -78,11 +84,13 @@ impl RecordMemory {
         put(state, offset_of!(StateHeader, unit_capacity), &spec.unit_capacity.to_le_bytes());
         put(state, offset_of!(StateHeader, site_count), &spec.site_count.to_le_bytes());
         put(state, offset_of!(StateHeader, record_capacity), &spec.record_capacity.to_le_bytes());
-        put(state, offset_of!(StateHeader, mode), &u32::from(spec.mode == Mode::Trace).to_le_bytes());
+        put(state, offset_of!(StateHeader, mode), &mode_number(spec.mode, spec.keep).to_le_bytes());
         put(state, offset_of!(StateHeader, site_digest), &spec.site_digest);
+        let mask = record_mask(spec.keep, spec.record_capacity);
         for (id, unit) in (0_u32..).zip(units.chunks_exact_mut(stride as usize)) {
             put(unit, offset_of!(UnitHeader, unit_id), &id.to_le_bytes());
             put(unit, offset_of!(UnitHeader, record_capacity), &spec.record_capacity.to_le_bytes());
+            put(unit, offset_of!(UnitHeader, record_mask), &mask.to_le_bytes());
             for site in 0..spec.site_count {
                 let min = offset::aggregate(site) as usize + offset_of!(Aggregate, min);
                 put(unit, min, &u64::MAX.to_le_bytes());
@@ -118,15 +126,29 @@ const _: () = assert!(UNIT_HEADER_BYTES as usize == size_of::<UnitHeader>());
 mod tests {
     use super::*;
 
-    fn memory() -> RecordMemory {
-        let spec = RecordSpec {
+    fn spec() -> RecordSpec {
+        RecordSpec {
             site_count: 3,
             record_capacity: 4,
+            keep: Keep::First,
             unit_capacity: 2,
             mode: Mode::Trace,
             site_digest: [7; 32],
-        };
-        RecordMemory::new(spec).unwrap()
+        }
+    }
+
+    fn memory() -> RecordMemory {
+        RecordMemory::new(spec()).unwrap()
+    }
+
+    #[test]
+    fn a_ring_has_its_mask_and_a_size_it_fits() {
+        let ring = RecordSpec { keep: Keep::Last, ..spec() };
+        let records = RecordMemory::new(ring.clone()).unwrap();
+        assert_eq!(records.file()[offset_of!(StateHeader, mode)], 2);
+        let mask = STATE_BYTES as usize + offset_of!(UnitHeader, record_mask);
+        assert_eq!(records.memory.bytes()[mask..mask + 8], 3_u64.to_le_bytes());
+        assert!(RecordMemory::new(RecordSpec { record_capacity: 5, ..ring }).is_err());
     }
 
     #[test]

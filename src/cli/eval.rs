@@ -12,7 +12,10 @@ use crate::{
     store::{Store, cache_dir, write_atomically},
 };
 use clap::{Args, ValueEnum};
-use kinstr_trace::report::{DEFAULT_LIMIT, Fault, Report, Verdict};
+use kinstr_trace::{
+    layout::Keep,
+    report::{DEFAULT_LIMIT, Fault, Report, Verdict},
+};
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -68,6 +71,24 @@ pub struct Options {
     /// MiB the candidate may allocate
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     memory: u64,
+    /// Which records of a thread the timeline keeps, if there are more than it has room for
+    #[arg(long, value_enum, default_value_t = TimelineKeep::First)]
+    timeline_keep: TimelineKeep,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TimelineKeep {
+    First,
+    Last,
+}
+
+impl From<TimelineKeep> for Keep {
+    fn from(keep: TimelineKeep) -> Self {
+        match keep {
+            TimelineKeep::First => Self::First,
+            TimelineKeep::Last => Self::Last,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -112,6 +133,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         timeout: Duration::from_secs_f64(options.timeout),
         memory: options.memory << 20,
         probes: Probes::default(),
+        timeline_keep: options.timeline_keep.into(),
         store: Store::open(),
     };
     let mut progress = Progress::new();

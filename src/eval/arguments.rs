@@ -10,11 +10,15 @@ use kinstr_runtime::{
     arena::Arena,
     records::{RecordMemory, RecordSpec},
 };
-use kinstr_trace::{layout::Mode, sites::SiteTable};
+use kinstr_trace::{
+    layout::{Keep, Mode},
+    sites::SiteTable,
+};
 use std::time::Duration;
 
-/// Records a unit has room for in trace mode: half a MiB, because the candidate's memory limit counts them too.
-const TRACE_RECORDS: u64 = 1 << 16;
+/// Records a unit has room for in trace mode: half a MiB, because the candidate's memory limit counts them too. A
+/// power of two, as rings need.
+pub const TRACE_RECORDS: u64 = 1 << 16;
 /// Threads that may record; more are counted as refused.
 const UNITS: u32 = 64;
 
@@ -30,8 +34,24 @@ pub fn start_worker(
     arena: &Arena,
     limits: Limits,
 ) -> Result<Worker, Fault> {
+    start_recorder(builds, build, problem, workload, arena, limits, Keep::First)
+}
+
+/// As [`start_worker`]; `keep` says which records a full buffer of a build in trace mode keeps.
+///
+/// # Errors
+/// As [`start_worker`].
+pub fn start_recorder(
+    builds: &Builds,
+    build: &Build,
+    problem: &Problem,
+    workload: usize,
+    arena: &Arena,
+    limits: Limits,
+    keep: Keep,
+) -> Result<Worker, Fault> {
     let records = match &build.sites {
-        Some(sites) => Some(record_memory(sites)?),
+        Some(sites) => Some(record_memory(sites, keep)?),
         None => None,
     };
     // Records are kinstr's, and no part of what the candidate may allocate.
@@ -52,12 +72,13 @@ pub fn limits(timeout: Duration, memory: u64) -> Limits {
     Limits { request: timeout, memory: Some(memory), cpu: whole, wall: whole, ..standard }
 }
 
-fn record_memory(sites: &SiteTable) -> Result<RecordMemory, Fault> {
+fn record_memory(sites: &SiteTable, keep: Keep) -> Result<RecordMemory, Fault> {
     use crate::worker::fault::{InfrastructureFault, InternalFault};
     let digest = sites.digest().map_err(|error| InternalFault::Refused(error.to_string()))?;
     let spec = RecordSpec {
         site_count: u32::try_from(sites.sites.len()).unwrap_or(u32::MAX),
         record_capacity: if sites.mode == Mode::Trace { TRACE_RECORDS } else { 0 },
+        keep: if sites.mode == Mode::Trace { keep } else { Keep::First },
         unit_capacity: UNITS,
         mode: sites.mode,
         site_digest: digest,

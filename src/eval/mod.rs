@@ -15,12 +15,13 @@ mod reference;
 mod room;
 mod session;
 mod stages;
+mod timeline;
 
 pub use failure::{EvalError, StageFailure};
 pub use session::Observer;
 
 use crate::{builds::Probes, jobs::fold::fold, store::Store};
-use kinstr_trace::report::Report;
+use kinstr_trace::{layout::Keep, report::Report};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -49,6 +50,8 @@ pub struct Options {
     pub memory: u64,
     /// Probes.
     pub probes: Probes,
+    /// Which records of a thread the timeline keeps, if there are more than it has room for.
+    pub timeline_keep: Keep,
     /// Where builds are kept.
     pub store: Store,
 }

@@ -6,6 +6,7 @@ use super::{
     certificate,
     failure::Stop,
     session::{Done, Session},
+    timeline,
 };
 use crate::{
     builds::{Build, Builds, Instrumented},
@@ -21,10 +22,6 @@ use std::time::Duration;
 
 /// Part of the budget for timing the instrumented build against the clean one.
 const SHARE: f64 = 0.3;
-/// Launches on the timeline.
-const TIMELINE_LAUNCHES: u32 = 3;
-/// File name of the timeline, for Perfetto.
-pub const TIMELINE: &str = "trace.pftrace";
 
 /// Runs the counting build once on every workload.
 pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
@@ -59,7 +56,7 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
         certify(session, builds, build, reference, workload, probe_cost, budget)?;
     }
     if let Some(timeline) = builds.manifest.timeline.build() {
-        record_timeline(session, builds, timeline, reference)?;
+        timeline::record(session, builds, timeline, reference)?;
     }
     session.push(Event::Layer { name: "intra-kernel".into(), status: LayerStatus::Ran })?;
     Ok(Done)
@@ -92,27 +89,6 @@ fn certify(
     session.push(Event::Certified { workload, certificate })?;
     session.arenas[workload] = Some(clean_arena);
     Ok(keep(session, workload, RecordKind::Timing, build, &records)?)
-}
-
-/// A few launches of the first workload, event by event, for people.
-fn record_timeline(
-    session: &mut Session<'_>,
-    builds: &Builds,
-    build: &Build,
-    reference: &mut Reference,
-) -> Result<(), Stop> {
-    let Some(sites) = &build.sites else { return Ok(()) };
-    let arena = session.take_arena(reference, 0)?;
-    let mut worker = start(session, builds, build, 0, &arena)?;
-    let records = worker.record(TIMELINE_LAUNCHES)?;
-    match kinstr_trace::decode::decode(&records, sites) {
-        Ok(trace) => {
-            let bytes = kinstr_trace::perfetto::pftrace(&trace, sites);
-            write_atomically(&session.log.dir().join(TIMELINE), &bytes)?;
-        }
-        Err(error) => session.push(Event::Note { text: format!("no timeline: {error}") })?,
-    }
-    Ok(())
 }
 
 /// The build, or a layer that says why there is none.
@@ -174,6 +150,7 @@ fn keep(
     session.push(Event::Recorded { workload, kind, records: record_file, sites: site_file })
 }
 
-fn sites_json(sites: &SiteTable) -> Vec<u8> {
+/// A site table as it stands in a file.
+pub fn sites_json(sites: &SiteTable) -> Vec<u8> {
     serde_json::to_vec(sites).unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use kinstr_runtime::arena::Arena;
 use kinstr_runtime::records::{RecordMemory, RecordSpec};
-use kinstr_trace::layout::{Mode, STATE_BYTES, offset};
+use kinstr_trace::layout::{Keep, Mode, STATE_BYTES, offset};
 
 use crate::support::*;
 
@@ -33,6 +33,7 @@ fn memory(unit_capacity: u32) -> RecordMemory {
     let spec = RecordSpec {
         site_count: 2,
         record_capacity: 0,
+        keep: Keep::First,
         unit_capacity,
         mode: Mode::Aggregate,
         site_digest: [9; 32],

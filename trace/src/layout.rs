@@ -51,6 +51,16 @@ pub enum Keep {
     Last,
 }
 
+impl Keep {
+    /// Kebab-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Last => "last",
+        }
+    }
+}
+
 /// What [`StateHeader::mode`] says.
 pub const fn mode_number(mode: Mode, keep: Keep) -> u32 {
     match (mode, keep) {

@@ -1,5 +1,6 @@
 //! Records, traces, synthesis and the report schema. Knows neither MLIR nor CUDA.
 
+pub mod chrome;
 pub mod decode;
 pub mod diagnosis;
 pub mod layout;
@@ -14,4 +15,6 @@ mod summary;
 pub mod sweeps;
 pub mod synthesis;
 pub mod tables;
+mod timescale;
+pub mod totals;
 pub mod work;

@@ -1,49 +1,160 @@
-//! A trace in Perfetto's protobuf format, for `ui.perfetto.dev` and its trace processor.
+//! A record file in Perfetto's protobuf format, for `ui.perfetto.dev` and its trace processor.
 //!
 //! Only the few messages used are declared in [`proto`]: the complete bindings take two minutes to
-//! compile, these take none.
+//! compile, these take none. A file is a sequence of packets, so it is written as the records come.
 
 pub mod proto;
 
+use crate::decode::{Consumer, Head, StreamError, stream};
 use crate::sites::{ProbeSite, SiteTable};
-use crate::tables::{Clock, Slice, Trace, Unit};
+use crate::tables::{AggregateRow, Clock, CountRow, Counter, Losses, Slice, Unit};
+use crate::timescale::Timescale;
 use prost::Message;
 use proto::{
     CounterDescriptor, DebugAnnotation, EventName, InternedData, ProcessDescriptor, SourceLocation,
-    ThreadDescriptor, TraceFile, TracePacket, TrackDescriptor, TrackEvent, event, flags,
+    ThreadDescriptor, TracePacket, TrackDescriptor, TrackEvent, event, flags,
 };
+use std::collections::BTreeSet;
+use std::io::{self, Read, Seek, Write};
 
 /// All packets come from one writer.
 const SEQUENCE: u32 = 1;
 /// Perfetto groups threads under a process; kernels run in one.
 const PROCESS: i32 = 1;
 const PROCESS_TRACK: u64 = 1;
+/// Bytes collected before they are written.
+const BUFFER: usize = 1 << 16;
 
-/// `trace` as the bytes of a `.pftrace` file; times count from the beginning of the recording.
+/// Writes the record file `input`, which belongs to `sites`, to `output` as a `.pftrace`; times count from the
+/// beginning of the recording. Answers what did not make it.
 ///
 /// Slices and samples come from trace mode. In aggregate mode each unit is one slice from entry to
-/// exit that carries its regions' totals, because aggregates have no place in time.
-pub fn pftrace(trace: &Trace, sites: &SiteTable) -> Vec<u8> {
-    let mut writer = Writer { trace, sites, file: TraceFile::default() };
-    writer.names();
-    writer.tracks();
-    for unit in 0..trace.units.len() as u32 {
-        writer.unit_slice(unit);
-    }
-    writer.slices();
-    writer.samples();
-    writer.file.encode_to_vec()
+/// exit that carries its regions' totals, because aggregates have no place in time. A region without an end
+/// ends where that was noticed, and says so.
+///
+/// # Errors
+/// As [`stream`]; the consumer's error is the output's.
+pub fn write(
+    input: impl Read + Seek,
+    sites: &SiteTable,
+    output: impl Write,
+) -> Result<Losses, StreamError<io::Error>> {
+    let run = Clock::default();
+    let (scale, buffer) = (Timescale::in_ticks(&run), Vec::with_capacity(2 * BUFFER));
+    let mut writer =
+        Writer { sites, output, buffer, run, scale, unit: 0, totals: vec![], sampled: BTreeSet::new() };
+    stream(input, sites, &mut writer)
 }
 
-struct Writer<'a> {
-    trace: &'a Trace,
+struct Writer<'a, W> {
     sites: &'a SiteTable,
-    file: TraceFile,
+    output: W,
+    buffer: Vec<u8>,
+    run: Clock,
+    /// Clock of the unit at hand.
+    scale: Timescale,
+    /// The unit at hand.
+    unit: u32,
+    /// What its slice will carry.
+    totals: Vec<DebugAnnotation>,
+    /// Sites it has a track of values for.
+    sampled: BTreeSet<u32>,
 }
 
-impl Writer<'_> {
+impl<W: Write> Consumer for Writer<'_, W> {
+    type Error = io::Error;
+
+    fn begin_file(&mut self, head: &Head) -> io::Result<()> {
+        self.run = head.clock;
+        self.names()?;
+        let process = ProcessDescriptor { pid: PROCESS, process_name: "kernel".to_owned() };
+        self.track(TrackDescriptor { process: Some(process), ..track(PROCESS_TRACK) })
+    }
+
+    /// A thread, and the slice of the whole unit.
+    fn begin_unit(&mut self, unit: &Unit) -> io::Result<()> {
+        self.unit = unit.id;
+        self.scale = Timescale::new(&unit.clock, &self.run).unwrap_or_else(|| Timescale::in_ticks(&self.run));
+        self.sampled.clear();
+        let thread = ThreadDescriptor {
+            pid: PROCESS,
+            // Thread 1 of process 1 would be taken for its main thread.
+            tid: 2 + unit.id.cast_signed().max(0),
+            thread_name: format!("unit {} (core {})", unit.id, unit.core),
+        };
+        let parent_uuid = Some(PROCESS_TRACK);
+        self.track(TrackDescriptor { thread: Some(thread), parent_uuid, ..track(unit_track(unit.id)) })?;
+        let name = Some(format!("unit {}", unit.id));
+        let begin = TrackEvent { name, ..event(event::SLICE_BEGIN, unit_track(unit.id)) };
+        self.event(unit.clock.begin_ticks, begin)
+    }
+
+    fn aggregate(&mut self, row: AggregateRow) -> io::Result<()> {
+        let name = self.site_name(row.site);
+        let ns = row.sum as f64 * self.scale.ns_per_tick();
+        self.totals.push(DebugAnnotation::count(format!("{name}: runs"), row.count));
+        self.totals.push(DebugAnnotation::number(format!("{name}: ns"), ns));
+        Ok(())
+    }
+
+    fn count(&mut self, row: CountRow) -> io::Result<()> {
+        let name = format!("{}: executions", self.site_name(row.site));
+        self.totals.push(DebugAnnotation::count(name, row.count));
+        Ok(())
+    }
+
+    fn open(&mut self, site: u32, _depth: u32, ticks: u64) -> io::Result<()> {
+        let begin = TrackEvent {
+            name_iid: Some(intern(site)),
+            source_location_iid: Some(intern(site)).filter(|_| self.has_place(site)),
+            ..event(event::SLICE_BEGIN, unit_track(self.unit))
+        };
+        self.event(ticks, begin)
+    }
+
+    fn close(&mut self, slice: Slice) -> io::Result<()> {
+        self.event(slice.end, event(event::SLICE_END, unit_track(self.unit)))
+    }
+
+    fn abandon(&mut self, ticks: u64) -> io::Result<()> {
+        let debug_annotations = vec![DebugAnnotation::count("end is missing".to_owned(), 1)];
+        let end = TrackEvent { debug_annotations, ..event(event::SLICE_END, unit_track(self.unit)) };
+        self.event(ticks, end)
+    }
+
+    fn sample(&mut self, sample: Counter) -> io::Result<()> {
+        let uuid = counter_track(self.unit, sample.site);
+        if self.sampled.insert(sample.site) {
+            self.track(TrackDescriptor {
+                name: Some(self.site_name(sample.site)),
+                parent_uuid: Some(unit_track(self.unit)),
+                counter: Some(CounterDescriptor::default()),
+                ..track(uuid)
+            })?;
+        }
+        let counter_value = Some(i64::from(sample.value));
+        self.event(sample.at, TrackEvent { counter_value, ..event(event::COUNTER, uuid) })
+    }
+
+    /// Values at a slice's end are the slice's, as those at its beginning are.
+    fn end_unit(&mut self, unit: &Unit) -> io::Result<()> {
+        let mut debug_annotations = std::mem::take(&mut self.totals);
+        if unit.dropped > 0 {
+            debug_annotations.push(DebugAnnotation::count("records dropped".to_owned(), unit.dropped));
+        }
+        let end = TrackEvent { debug_annotations, ..event(event::SLICE_END, unit_track(unit.id)) };
+        self.event(unit.clock.end_ticks, end)
+    }
+
+    fn end_file(&mut self, _losses: &Losses) -> io::Result<()> {
+        self.output.write_all(&self.buffer)?;
+        self.output.flush()
+    }
+}
+
+impl<W: Write> Writer<'_, W> {
     /// Names and source lines, stored once and referred to by site id + 1, as 0 means none.
-    fn names(&mut self) {
+    fn names(&mut self) -> io::Result<()> {
         let sites = &self.sites.sites;
         let name = |site: &ProbeSite| EventName { iid: intern(site.id), name: site.name.clone() };
         let location = |site: &ProbeSite| {
@@ -58,126 +169,36 @@ impl Writer<'_> {
             event_names: sites.iter().map(name).collect(),
             source_locations: sites.iter().filter_map(location).collect(),
         };
-        self.file.packet.push(TracePacket {
+        self.packet(&TracePacket {
             interned_data: Some(interned),
             sequence_flags: Some(flags::STATE_CLEARED),
             ..packet()
-        });
+        })
     }
 
-    /// One process, in it a thread a unit, under that a counter a sampled site.
-    fn tracks(&mut self) {
-        let process = ProcessDescriptor { pid: PROCESS, process_name: "kernel".to_owned() };
-        self.track(TrackDescriptor { process: Some(process), ..track(PROCESS_TRACK) });
-        for unit in &self.trace.units {
-            let thread = ThreadDescriptor {
-                pid: PROCESS,
-                // Thread 1 of process 1 would be taken for its main thread.
-                tid: 2 + unit.id.cast_signed().max(0),
-                thread_name: format!("unit {} (core {})", unit.id, unit.core),
-            };
-            let parent_uuid = Some(PROCESS_TRACK);
-            self.track(TrackDescriptor { thread: Some(thread), parent_uuid, ..track(unit_track(unit.id)) });
-        }
-        let mut sampled: Vec<_> =
-            self.trace.counters.iter().map(|c| (self.unit_of(c.track), c.site)).collect();
-        sampled.sort_unstable();
-        sampled.dedup();
-        for (unit, site) in sampled {
-            self.track(TrackDescriptor {
-                name: Some(self.site_name(site)),
-                parent_uuid: Some(unit_track(unit)),
-                counter: Some(CounterDescriptor::default()),
-                ..track(counter_track(unit, site))
-            });
-        }
+    fn track(&mut self, descriptor: TrackDescriptor) -> io::Result<()> {
+        self.packet(&TracePacket { track_descriptor: Some(descriptor), ..packet() })
     }
 
-    /// The whole of a unit, with the totals of its aggregates and counts.
-    fn unit_slice(&mut self, unit: u32) {
-        let Some(row) = self.trace.units.get(unit as usize) else {
-            return;
-        };
-        let (begin, end) = (row.clock.begin_ticks, row.clock.end_ticks);
-        let mut totals = vec![];
-        for row in self.trace.aggregates.iter().filter(|row| row.unit == unit) {
-            let name = self.site_name(row.site);
-            let ns = self.trace.unit_ns_per_tick(unit).map(|rate| row.sum as f64 * rate);
-            totals.push(DebugAnnotation::count(format!("{name}: runs"), row.count));
-            totals.extend(ns.map(|ns| DebugAnnotation::number(format!("{name}: ns"), ns)));
-        }
-        for row in self.trace.counts.iter().filter(|row| row.unit == unit) {
-            let name = format!("{}: executions", self.site_name(row.site));
-            totals.push(DebugAnnotation::count(name, row.count));
-        }
-        let name = Some(format!("unit {unit}"));
-        let begin_event =
-            TrackEvent { name, debug_annotations: totals, ..event(event::SLICE_BEGIN, unit_track(unit)) };
-        self.event(unit, begin, begin_event);
-        self.event(unit, end, event(event::SLICE_END, unit_track(unit)));
-    }
-
-    /// Begin and end of every slice, so that of two at the same instant the inner one is inside.
-    fn slices(&mut self) {
-        let mut open: Vec<&Slice> = vec![];
-        for slice in &self.trace.slices {
-            while let Some(last) = open.pop_if(|last| last.track != slice.track || last.depth >= slice.depth)
-            {
-                self.slice_end(last);
-            }
-            let unit = self.unit_of(slice.track);
-            let begin = TrackEvent {
-                name_iid: Some(intern(slice.site)),
-                source_location_iid: Some(intern(slice.site)).filter(|_| self.has_place(slice.site)),
-                ..event(event::SLICE_BEGIN, unit_track(unit))
-            };
-            self.event(unit, slice.begin, begin);
-            open.push(slice);
-        }
-        while let Some(last) = open.pop() {
-            self.slice_end(last);
-        }
-    }
-
-    fn slice_end(&mut self, slice: &Slice) {
-        let unit = self.unit_of(slice.track);
-        self.event(unit, slice.end, event(event::SLICE_END, unit_track(unit)));
-    }
-
-    fn samples(&mut self) {
-        for sample in &self.trace.counters {
-            let unit = self.unit_of(sample.track);
-            let counter_value = Some(i64::from(sample.value));
-            let track = counter_track(unit, sample.site);
-            self.event(unit, sample.at, TrackEvent { counter_value, ..event(event::COUNTER, track) });
-        }
-    }
-
-    fn track(&mut self, descriptor: TrackDescriptor) {
-        self.file.packet.push(TracePacket { track_descriptor: Some(descriptor), ..packet() });
-    }
-
-    fn event(&mut self, unit: u32, ticks: u64, track_event: TrackEvent) {
-        self.file.packet.push(TracePacket {
-            timestamp: Some(self.since_begin(unit, ticks)),
+    fn event(&mut self, ticks: u64, track_event: TrackEvent) -> io::Result<()> {
+        self.packet(&TracePacket {
+            timestamp: Some(self.scale.ns(ticks)),
             track_event: Some(track_event),
             sequence_flags: Some(flags::NEEDS_STATE),
             ..packet()
-        });
+        })
     }
 
-    /// Nanoseconds from the beginning of the recording. Without a usable pair of clocks, ticks.
-    fn since_begin(&self, unit: u32, ticks: u64) -> u64 {
-        let own = self.trace.units.get(unit as usize).map(|unit: &Unit| unit.clock);
-        let at = own.and_then(|clock: Clock| clock.ns_at(ticks)).or_else(|| self.trace.clock.ns_at(ticks));
-        match at {
-            Some(ns) => (ns - self.trace.clock.begin_ns as f64).max(0.0) as u64,
-            None => ticks.saturating_sub(self.trace.clock.begin_ticks),
+    /// A packet as it stands in a file: an element of the file's only, repeated field.
+    fn packet(&mut self, packet: &TracePacket) -> io::Result<()> {
+        self.buffer.push(proto::PACKET_KEY);
+        packet.encode_length_delimited(&mut self.buffer).map_err(io::Error::other)?;
+        if self.buffer.len() < BUFFER {
+            return Ok(());
         }
-    }
-
-    fn unit_of(&self, track: u32) -> u32 {
-        self.trace.tracks.get(track as usize).map_or(0, |track| track.unit)
+        self.output.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
     }
 
     fn has_place(&self, site: u32) -> bool {

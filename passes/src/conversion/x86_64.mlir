@@ -55,19 +55,23 @@ llvm.func internal @__kinstr_record_interval(%unit: !llvm.ptr, %offset: i64, %be
   llvm.return
 }
 
-// The word carries site and kind; clock and sequence are added here. A full buffer keeps its first records: what
-// comes later goes to the spare slot, and the cursor says how many.
+// The word carries site and kind; clock and sequence are added here. The host chooses what a full buffer keeps: with a
+// mask of all ones its first records, and what comes later goes to the spare slot; with the mask of a ring its last.
+// The cursor says how many there were.
 llvm.func internal @__kinstr_record_event(%unit: !llvm.ptr, %records: i64, %word: i64, %payload: i64) attributes {always_inline} {
   %one = llvm.mlir.constant(1 : i64) : i64
   %low = llvm.mlir.constant(4294967295 : i64) : i64
   %sequence_shift = llvm.mlir.constant(56 : i64) : i64
   %cursor_p = llvm.getelementptr %unit[40] : (!llvm.ptr) -> !llvm.ptr, i8
   %capacity_p = llvm.getelementptr %unit[48] : (!llvm.ptr) -> !llvm.ptr, i8
+  %mask_p = llvm.getelementptr %unit[56] : (!llvm.ptr) -> !llvm.ptr, i8
   %cursor = llvm.load %cursor_p : !llvm.ptr -> i64
   %capacity = llvm.load %capacity_p : !llvm.ptr -> i64
+  %mask = llvm.load %mask_p : !llvm.ptr -> i64
   %next = llvm.add %cursor, %one : i64
   llvm.store %next, %cursor_p : i64, !llvm.ptr
-  %slot = llvm.intr.umin(%cursor, %capacity) : (i64, i64) -> i64
+  %masked = llvm.and %cursor, %mask : i64
+  %slot = llvm.intr.umin(%masked, %capacity) : (i64, i64) -> i64
   %base = llvm.getelementptr %unit[%records] : (!llvm.ptr, i64) -> !llvm.ptr, i8
   %record_p = llvm.getelementptr %base[%slot] : (!llvm.ptr, i64) -> !llvm.ptr, i64
   %clock = llvm.and %payload, %low : i64

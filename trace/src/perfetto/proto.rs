@@ -4,6 +4,9 @@
 
 use prost::Message;
 
+/// What stands before each [`TraceFile::packet`]: field 1, with a length.
+pub const PACKET_KEY: u8 = 1 << 3 | 2;
+
 /// `Trace`: a file.
 #[derive(Clone, PartialEq, Message)]
 pub struct TraceFile {
