@@ -5,6 +5,7 @@ pub mod cli;
 pub mod codegen;
 pub mod complaint;
 pub mod correctness;
+pub mod diff;
 pub mod eval;
 pub mod frontend;
 pub mod jobs;

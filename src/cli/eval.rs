@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Columns of a report where nothing says otherwise; wider lines are hard to read.
-const WIDTH: usize = 100;
+pub const WIDTH: usize = 100;
 /// Targets there are.
 const TARGETS: [&str; 1] = ["cpu"];
 
@@ -169,11 +169,16 @@ fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failur
 
 /// The report in the terminal's width and colours.
 pub fn render_for_terminal(report: &Report) -> String {
+    render(report, style())
+}
+
+/// Width and colours of standard output.
+pub fn style() -> Style {
     let terminal = std::io::stdout().is_terminal();
     let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let columns = terminal_size::terminal_size().filter(|_| terminal).map(|(width, _)| usize::from(width.0));
     let width = columns.unwrap_or(WIDTH).clamp(60, WIDTH);
-    render(report, Style { color, width })
+    Style { color, width }
 }
 
 fn exit_code(outcome: &Outcome) -> u8 {

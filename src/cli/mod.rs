@@ -1,5 +1,6 @@
 //! The command line: the only place that prints. One file a subcommand.
 
+mod diff;
 mod doctor;
 mod eval;
 mod explain;
@@ -8,6 +9,7 @@ mod opt;
 mod progress;
 mod schema;
 mod show;
+mod trace;
 
 use crate::complaint::Complaint;
 use clap::{Parser, Subcommand};
@@ -46,6 +48,10 @@ enum Command {
     Explain(explain::Options),
     /// Show the report of an earlier evaluation
     Show(show::Options),
+    /// Say what changed between two evaluations
+    Diff(diff::Options),
+    /// Turn a record file into a timeline, or add it up by site
+    Trace(trace::Options),
     /// Say what works on this machine, and what each absent thing costs
     Doctor(doctor::Options),
     /// Print the JSON schema of a report
@@ -76,6 +82,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Eval(options) => eval::run(&options),
         Command::Show(options) => show::run(&options),
+        Command::Diff(options) => diff::run(&options),
+        Command::Trace(options) => trace::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Opt(options) => opt::run(&options),
         Command::List(options) => list::run(&options),
@@ -94,6 +102,12 @@ pub fn main() -> ExitCode {
 #[allow(clippy::print_stderr, reason = "this is the edge")]
 fn print_error(report: &miette::Report) {
     eprintln!("{report:?}");
+}
+
+/// Something to know that is no error.
+#[allow(clippy::print_stderr, reason = "this is the edge")]
+fn note(text: &str) {
+    eprintln!("note: {text}");
 }
 
 /// Writes `text` to standard output. A reader that went away is no error; output that is lost otherwise ends the

@@ -82,7 +82,7 @@ fn more(page: &mut Page, total: usize) {
 }
 
 /// The place with the file's name only: the folders stand in the headline.
-fn short(place: &Place) -> String {
+pub fn short(place: &Place) -> String {
     let file = place.file.rsplit('/').next().unwrap_or(&place.file);
     format!("{file}:{}", place.line)
 }

@@ -1,6 +1,7 @@
 //! The report as text for a terminal: the answer first, then the cause, then what it rests on.
 
 mod cause;
+mod diff;
 mod lists;
 mod paint;
 mod quantity;
@@ -9,8 +10,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod times;
+mod totals;
 
+pub use diff::render as render_diff;
 pub use paint::Style;
+pub use totals::render as render_totals;
 
 use kinstr_trace::report::{Report, Verdict};
 use paint::{Ink, Page};

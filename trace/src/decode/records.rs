@@ -29,6 +29,24 @@ struct Open {
     begin: u64,
 }
 
+/// A record as it stands in a file.
+type Word = [u8; 8];
+
+fn record(word: &Word) -> ProbeRecord {
+    ProbeRecord(u64::from_le_bytes(*word))
+}
+
+/// All of a record but the clock.
+fn high(record: ProbeRecord) -> u32 {
+    (record.0 >> ProbeRecord::SITE_SHIFT) as u32
+}
+
+/// Where the sequence stands in [`high`].
+const SEQUENCE_SHIFT: u32 = ProbeRecord::SEQUENCE_SHIFT - ProbeRecord::SITE_SHIFT;
+/// From [`high`] of a begin to that of the end that follows it: the next kind, the next number.
+const LEAF_STEP: u32 = 1 << (ProbeRecord::KIND_SHIFT - ProbeRecord::SITE_SHIFT) | 1 << SEQUENCE_SHIFT;
+const _: () = assert!(RecordKind::RegionBegin as u32 == 0 && RecordKind::RegionEnd as u32 == 1);
+
 /// Decoding state of one unit's records.
 pub(super) struct Timeline {
     unit: u32,
@@ -62,10 +80,48 @@ impl Timeline {
         losses: &mut Losses,
         consumer: &mut C,
     ) -> Result<(), C::Error> {
-        for word in bytes.as_chunks().0 {
-            self.take(ProbeRecord(u64::from_le_bytes(*word)), losses, consumer)?;
+        let mut words = bytes.as_chunks().0;
+        loop {
+            words = self.take_leaves(words, consumer)?;
+            let Some((word, rest)) = words.split_first() else { return Ok(()) };
+            self.take(record(word), losses, consumer)?;
+            words = rest;
         }
-        Ok(())
+    }
+
+    /// Takes the regions at the head of `words` whose end follows their begin, as long as nothing is wrong with
+    /// them, and answers what is left. They do as [`Timeline::take`] would twice; most records are of such regions,
+    /// and one comparison for both halves what a record costs.
+    #[inline]
+    fn take_leaves<'w, C: Consumer>(
+        &mut self,
+        mut words: &'w [Word],
+        consumer: &mut C,
+    ) -> Result<&'w [Word], C::Error> {
+        let (mut now, mut number, depth) = (self.now, self.number, self.depth as u32);
+        if self.depth == MAX_DEPTH || self.too_deep > 0 {
+            return Ok(words);
+        }
+        while let [first, second, rest @ ..] = words {
+            let (first, second) = (record(first), record(second));
+            // With the sequence expected here and the kind of a begin, which is 0, the site is all that is left.
+            let site = high(first) ^ (number as u32) << SEQUENCE_SHIFT;
+            let is_leaf = site < self.sites && high(second) == high(first).wrapping_add(LEAF_STEP);
+            let wait = first.clock().wrapping_sub(now as u32);
+            let length = second.clock().wrapping_sub(first.clock());
+            // Half a wrap or more is not ordinary, whether it turns out to be reordered or not.
+            let is_ordinary = (wait | length) < 1 << 31;
+            let (wait, length) = (u64::from(wait), u64::from(length));
+            if !is_leaf || !is_ordinary || wait + length > self.exit - now {
+                break;
+            }
+            let begin = now + wait;
+            (now, number, words) = (begin + length, number.wrapping_add(2), rest);
+            consumer.open(site, depth, begin)?;
+            consumer.close(Slice { track: self.unit, site, depth, begin, end: now })?;
+        }
+        (self.now, self.number) = (now, number);
+        Ok(words)
     }
 
     #[inline]
@@ -202,5 +258,71 @@ impl Timeline {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::Clock;
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Seen(Vec<(Option<u32>, u64, Option<Slice>)>);
+
+    impl Consumer for Seen {
+        type Error = Infallible;
+
+        fn open(&mut self, site: u32, depth: u32, ticks: u64) -> Result<(), Infallible> {
+            self.0.push((Some(site), ticks + u64::from(depth), None));
+            Ok(())
+        }
+        fn close(&mut self, slice: Slice) -> Result<(), Infallible> {
+            self.0.push((None, 0, Some(slice)));
+            Ok(())
+        }
+        fn abandon(&mut self, ticks: u64) -> Result<(), Infallible> {
+            self.0.push((None, ticks, None));
+            Ok(())
+        }
+    }
+
+    fn seen(words: &[u64], chunk: usize) -> (Seen, Losses) {
+        let (mut seen, mut losses) = (Seen::default(), Losses::default());
+        let clock = Clock { begin_ticks: 5 << 32, end_ticks: 7 << 32, ..Clock::default() };
+        let unit = Unit { id: 0, core: 0, clock, produced: words.len() as u64, dropped: 0 };
+        let mut timeline = Timeline::new(3, &unit, 250, clock.begin_ticks);
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        for bytes in bytes.chunks(chunk) {
+            timeline.take_all(bytes, &mut losses, &mut seen).unwrap();
+        }
+        timeline.finish(&mut losses, &mut seen).unwrap();
+        (seen, losses)
+    }
+
+    proptest! {
+        /// Records that come one at a time never take the way of whole regions.
+        #[test]
+        fn regions_taken_whole_are_those_taken_by_halves(
+            events in proptest::collection::vec((0u64..5, 0u64..4, 0u64..40, 0u32..12), 1..200),
+        ) {
+            let mut clock = 5_u64 << 32;
+            let words: Vec<u64> = (250..).zip(&events).flat_map(|(number, &(kind, site, odd, pause))| {
+                clock = clock.wrapping_add(match odd {
+                    0 => 1 << (20 + pause),
+                    1 => (1_u64 << 32) - (1 << pause),
+                    _ => u64::from(pause),
+                });
+                let sequence = if odd == 2 { 7 } else { 2 * number };
+                let word = |kind: u64, sequence: u64| {
+                    clock & 0xffff_ffff | site << 32 | kind << 52 | (sequence & 0xff) << 56
+                };
+                // Half of all records are leaf regions, whole ones.
+                if kind == 4 { [word(0, sequence), word(1, sequence + 1)] } else { [word(kind, sequence), word(0, sequence + 1)] }
+            }).collect();
+            let words: Vec<u64> = words.into_iter().map(|word| word.wrapping_sub(250 << 56)).collect();
+            prop_assert_eq!(seen(&words, 8), seen(&words, usize::MAX));
+        }
     }
 }
