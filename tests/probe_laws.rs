@@ -5,7 +5,7 @@
 
 use kinstr::{
     codegen::{self, machine::Machine},
-    frontend::mlir::Source,
+    frontend::{Source, mlir},
     lower::{self, Mlir},
 };
 use kinstr_passes::{
@@ -37,7 +37,7 @@ fn text(module: &Module<'_>) -> String {
 
 fn structured<'c>(mlir: &'c Mlir, path: &Path) -> (lower::Structured<'c>, Vec<String>) {
     let source = Source::read(path).unwrap();
-    let module = source.parse(&mlir.context, &mlir.messages).unwrap();
+    let module = mlir::parse(&source, &mlir.context, &mlir.messages).unwrap();
     lower::structure(mlir, module, &source.directives)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

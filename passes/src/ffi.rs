@@ -1,17 +1,22 @@
 //! Where C is met: the few MLIR and LLVM entry points that melior and inkwell do not wrap.
 
-use inkwell::llvm_sys::prelude::LLVMModuleRef;
+use inkwell::{
+    llvm_sys::prelude::{LLVMModuleRef, LLVMValueRef},
+    values::{AsValueRef, FunctionValue},
+};
 use melior::{
     Context, StringRef,
     ir::{Module, Operation, OperationRef, operation::OperationRefMut},
 };
 use mlir_sys::{MlirContext, MlirOperation, MlirStringRef};
-use std::ffi::CString;
+use std::ffi::{CStr, CString, c_char};
 
 unsafe extern "C" {
     fn kinstrRegisterLLVMImport(context: MlirContext);
     fn kinstrParseModule(source: MlirStringRef, name: MlirStringRef, context: MlirContext) -> MlirOperation;
     fn kinstrImportLLVMIR(module: LLVMModuleRef, context: MlirContext) -> MlirOperation;
+    fn kinstrDescribeFunction(function: LLVMValueRef) -> *mut c_char;
+    fn kinstrFree(text: *mut c_char);
 }
 
 /// Parses a module; locations name `source_name`. `None` after MLIR has reported why to the context's
@@ -74,5 +79,47 @@ pub fn clone_module<'c>(module: &Module<'c>) -> Module<'c> {
     unsafe {
         let clone = mlir_sys::mlirOperationClone(module.as_operation().to_raw());
         Module::from_raw(mlir_sys::mlirModuleFromOperation(clone))
+    }
+}
+
+/// One parameter or result of a function, from its debug information, or from its LLVM type where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Described {
+    /// The type as it was written, e.g. `const float *restrict`; in LLVM's words without debug information.
+    pub text: String,
+    /// True for a pointer to what the other fields describe.
+    pub pointer: bool,
+    /// True for a pointer to what may not be written.
+    pub constant: bool,
+    /// `float`, `bfloat`, `signed`, `unsigned`, `bool`, `void`; `other` for what is none of these, and empty where
+    /// nothing is known.
+    pub class: String,
+    /// Bits of it, 0 where nothing is known.
+    pub bits: u64,
+}
+
+/// What a function returns, then what it takes.
+pub fn describe_function(function: FunctionValue<'_>) -> Vec<Described> {
+    // SAFETY: the function is live; the shim answers a NUL-terminated string that it allocated, which is copied
+    // and given back to it once.
+    let text = unsafe {
+        let raw = kinstrDescribeFunction(function.as_value_ref());
+        let text = CStr::from_ptr(raw).to_string_lossy().into_owned();
+        kinstrFree(raw);
+        text
+    };
+    text.lines().map(described).collect()
+}
+
+/// `TEXT\tPOINTER\tCONSTANT\tCLASS\tBITS`, the flags as 0 or 1.
+fn described(line: &str) -> Described {
+    let mut fields = line.split('\t');
+    let mut next = || fields.next().unwrap_or_default();
+    Described {
+        text: next().to_owned(),
+        pointer: next() == "1",
+        constant: next() == "1",
+        class: next().to_owned(),
+        bits: next().parse().unwrap_or(0),
     }
 }

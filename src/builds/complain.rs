@@ -22,10 +22,13 @@ impl From<&BuildError> for Complaint {
 impl BuildError {
     /// Whose fault it is: the candidate's unless the machine or kinstr failed.
     pub fn fault(&self) -> kinstr_trace::report::Fault {
-        use crate::{codegen::CodegenError, lower::LowerError};
+        use crate::{codegen::CodegenError, frontend::FrontendError, lower::LowerError};
         use kinstr_trace::report::Fault;
         match self {
             Self::Store(_) | Self::Damaged { .. } => Fault::Infrastructure,
+            Self::Frontend(FrontendError::NoCompiler { .. } | FrontendError::System(_)) => {
+                Fault::Infrastructure
+            }
             Self::Codegen(
                 CodegenError::NoLinker { .. } | CodegenError::Write { .. } | CodegenError::Target { .. },
             ) => Fault::Infrastructure,

@@ -1,23 +1,23 @@
 //! Making the builds, in an empty directory.
 
-use super::{Build, BuildError, Instrumented, Manifest, Probes};
+use super::{
+    Build, BuildError, Convention, Instrumented, Manifest, Probes,
+    optimize::{Optimized, optimized, optimized_with},
+};
 use crate::{
     codegen::{self, assembly, machine::Machine},
-    frontend::mlir::Source,
+    frontend::Source,
     lower::{self, LowerError, Mlir},
     store::StoreError,
 };
-use kinstr_passes::{
-    probe::{self, Probe, ProbeError},
-    transforms::adapt_entry::{Kind, Signature},
-};
+use kinstr_passes::probe::{self, Probe, ProbeError};
 use kinstr_trace::{layout::Mode, sites::SiteTable};
 use std::path::Path;
 
 /// Writes every build of `source` and the manifest into `dir`. What is timed and what is counted are built side
 /// by side, each in MLIR and LLVM contexts of its own.
 pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildError> {
-    let (timed, (clean, counting, signature)) = std::thread::scope(|scope| {
+    let (timed, counted) = std::thread::scope(|scope| {
         let timed = scope.spawn(|| make_timed(source, &find(&probes.timing), dir));
         let counted = make_counted(source, &find(&probes.counting), dir)?;
         // A panic of the other thread goes on in this one.
@@ -25,24 +25,29 @@ pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildErr
         Ok::<_, BuildError>((timed, counted))
     })?;
     let (timing, timeline) = timed;
-    let scalars = signature.arguments.iter().map(|argument| argument.kind == Kind::Scalar).collect();
-    let manifest = Manifest { entry: signature.name, scalars, clean, timing, timeline, counting };
+    let Counted { entry, convention, clean, counting } = counted;
+    let threads = source.directives.threads.unwrap_or(1);
+    let manifest = Manifest { entry, convention, threads, clean, timing, timeline, counting };
     let json = serde_json::to_vec_pretty(&manifest)
         .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })?;
     write(dir, "manifest.json", &json)
 }
 
+struct Counted {
+    entry: String,
+    convention: Convention,
+    clean: Build,
+    counting: Instrumented,
+}
+
 /// The clean build, and the counting build, which is made of its code.
-fn make_counted(
-    source: &Source,
-    probes: &[&dyn Probe],
-    dir: &Path,
-) -> Result<(Build, Instrumented, Signature), BuildError> {
+fn make_counted(source: &Source, probes: &[&dyn Probe], dir: &Path) -> Result<Counted, BuildError> {
     let maker = Maker::new(source, dir)?;
     let llvm = inkwell::context::Context::create();
-    let (code, clean, signature) = maker.clean(&llvm)?;
+    let Optimized { code, convention, entry } = optimized(source, &maker.mlir, &maker.machine, &llvm)?;
+    let clean = maker.emit(&code, "clean", None)?;
     let counting = maker.counting(probes, &code, &llvm)?;
-    Ok((clean, counting, signature))
+    Ok(Counted { entry, convention, clean, counting })
 }
 
 /// Both builds with timing probes: aggregates, and every event.
@@ -81,19 +86,6 @@ impl<'a> Maker<'a> {
         Ok(Self { source, machine: Machine::native()?, dir, mlir: Mlir::new()? })
     }
 
-    fn clean<'l>(
-        &self,
-        llvm: &'l inkwell::context::Context,
-    ) -> Result<(Llvm<'l>, Build, Signature), BuildError> {
-        let module = self.source.parse(&self.mlir.context, &self.mlir.messages)?;
-        let (mut structured, rest) = lower::structure(&self.mlir, module, &self.source.directives)?;
-        lower::to_llvm_dialect(&self.mlir, &mut structured, &rest, None)?;
-        let code = lower::to_llvm_ir(&self.mlir, &structured.module, llvm)?;
-        codegen::optimize(&code, &self.machine)?;
-        let build = self.emit(&code, "clean", None)?;
-        Ok((code, build, structured.signature))
-    }
-
     /// Region markers go in early, so that the whole way down is walked again with them.
     fn timing(
         &self,
@@ -105,15 +97,17 @@ impl<'a> Maker<'a> {
         if probes.is_empty() {
             return Ok(Instrumented::Unavailable("no timing probe was asked for".into()));
         }
-        let module = self.source.parse(&self.mlir.context, &self.mlir.messages)?;
-        let (mut structured, rest) = lower::structure(&self.mlir, module, &self.source.directives)?;
-        let sites = match lower::insert_early(&self.mlir, &structured, probes, mode) {
-            Ok(sites) => sites,
-            Err(error) => return unavailable(error),
+        let (code, sites) = match optimized_with(probes, mode, self.source, &self.mlir, &self.machine, llvm) {
+            Ok(Some(instrumented)) => instrumented,
+            Ok(None) => {
+                let language = self.source.language.name();
+                let names = probes.iter().map(|probe| probe.name()).collect::<Vec<_>>().join(", ");
+                let reason = format!("{names} goes in on structured ops, and {language} has none");
+                return Ok(Instrumented::Unavailable(reason));
+            }
+            Err(BuildError::Lower(error)) => return unavailable(error),
+            Err(other) => return Err(other),
         };
-        lower::to_llvm_dialect(&self.mlir, &mut structured, &rest, Some(&sites))?;
-        let code = lower::to_llvm_ir(&self.mlir, &structured.module, llvm)?;
-        codegen::optimize(&code, &self.machine)?;
         Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
     }
 

@@ -2,14 +2,17 @@
 
 mod complain;
 mod make;
+pub mod optimize;
 
 use crate::{
     codegen::{CodegenError, assembly::AssemblyFacts, machine::Machine},
-    frontend::mlir::{FrontendError, Source},
+    frontend::{
+        FrontendError, Source,
+        signature::{Written, written},
+    },
     lower::LowerError,
     store::{Store, StoreError, build_identity, digest},
 };
-use kinstr_passes::transforms::adapt_entry::Signature;
 use kinstr_trace::sites::SiteTable;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -86,13 +89,35 @@ impl Instrumented {
     }
 }
 
+/// How an entry takes its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Convention {
+    /// MLIR's: descriptors of memrefs, and scalars by value.
+    Memrefs {
+        /// Whether each argument is passed by value.
+        scalars: Vec<bool>,
+    },
+    /// C's: a pointer for each input and output, then the size of every variable axis as `int64_t`.
+    Pointers,
+}
+
+impl Convention {
+    /// True if an argument depends on what is in an input.
+    pub fn passes_inputs_by_value(&self) -> bool {
+        matches!(self, Self::Memrefs { scalars } if scalars.contains(&true))
+    }
+}
+
 /// What stands in `manifest.json` of an artifact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Entry after adaptation: inputs, then outputs as memrefs.
+    /// Name of the entry: inputs, then outputs.
     pub entry: String,
-    /// Whether each argument is passed by value rather than as a memref.
-    pub scalars: Vec<bool>,
+    /// How it takes its arguments.
+    pub convention: Convention,
+    /// Threads it may run on.
+    pub threads: u32,
     /// Clean.
     pub clean: Build,
     /// With timing probes.
@@ -126,11 +151,9 @@ impl Builds {
 /// The entry as written, from parsing alone: what is checked against the problem before anything is built.
 ///
 /// # Errors
-/// [`BuildError::Frontend`] or `Lower`.
-pub fn written_signature(source: &Source) -> Result<Signature, BuildError> {
-    let mlir = crate::lower::Mlir::new()?;
-    let module = source.parse(&mlir.context, &mlir.messages)?;
-    Ok(crate::lower::written_signature(&module, &source.directives)?)
+/// [`BuildError::Frontend`].
+pub fn written_signature(source: &Source) -> Result<Written, BuildError> {
+    Ok(written(source, &crate::lower::Mlir::new()?, &Machine::native()?)?)
 }
 
 /// Builds `source`, or takes the builds from `store`.
@@ -150,7 +173,8 @@ fn digest_of(source: &Source, probes: &Probes, machine: &Machine) -> String {
     let machine = machine.describe();
     let path = source.path.to_string_lossy();
     let probes = format!("{probes:?}");
-    let parts: [&str; 5] = [&identity, &machine, &path, &source.text, &probes];
+    let entry = source.directives.entry.as_deref().unwrap_or_default();
+    let parts: [&str; 6] = [&identity, &machine, &path, &source.text, entry, &probes];
     digest(parts.map(str::as_bytes))
 }
 

@@ -2,9 +2,10 @@
 
 use super::{Failure, exit, print};
 use crate::{
+    builds::{BuildError, optimize::optimized},
     codegen::{self, CodegenError, machine::Machine},
     complaint::Complaint,
-    frontend::mlir::Source,
+    frontend::{Language, Source, mlir},
     lower::{self, LowerError, Mlir, pipelines},
     near,
 };
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Options {
-    /// MLIR file, `-` for standard input
+    /// MLIR, LLVM IR, C or C++ file, `-` for MLIR on standard input
     file: PathBuf,
     /// Probes to insert, comma-separated (`kinstr list probes`)
     #[arg(long, value_delimiter = ',')]
@@ -83,10 +84,11 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     let probes = options.probes.iter().map(|name| find_probe(name)).collect::<Result<Vec<_>, _>>()?;
     let source = Source::read(&options.file).map_err(|error| Failure::usage(&error))?;
     let mlir = Mlir::new().map_err(|error| internal(&error.to_string()))?;
-    let mut module = source.parse(&mlir.context, &mlir.messages).map_err(|error| Failure::usage(&error))?;
-    pipeline::run(&mlir.context, &mlir.messages, &mut module, &options.pipeline).map_err(own_pipeline)?;
     let job = Job { options, mlir: &mlir, source: &source, probes };
-    let (text, sites) = job.emit(module)?;
+    let (text, sites) = match source.language {
+        Language::Mlir => job.emit(job.parse()?)?,
+        _ => job.emit_optimized()?,
+    };
     if let (Some(path), Some(sites)) = (&options.sites, &sites) {
         std::fs::write(path, to_json(sites)).map_err(|error| {
             Failure::usage(Complaint::new("opt::write", format!("cannot write {}: {error}", path.display())))
@@ -120,6 +122,14 @@ fn own_pipeline(error: PipelineError) -> Failure {
     }
 }
 
+/// A file that cannot be read is wrong usage, whatever it is written in.
+fn building(error: BuildError) -> Failure {
+    match error {
+        BuildError::Frontend(error) => Failure::usage(&error),
+        other => Failure::new(exit::NOT_ACCEPTED, Complaint::from(&other)),
+    }
+}
+
 fn emission(error: CodegenError) -> Failure {
     Failure::new(exit::NOT_ACCEPTED, Complaint::from(&error))
 }
@@ -138,6 +148,45 @@ struct Job<'a> {
 type Emitted = (String, Option<SiteTable>);
 
 impl<'a> Job<'a> {
+    fn parse(&self) -> Result<Module<'a>, Failure> {
+        let Mlir { context, messages } = self.mlir;
+        let mut module =
+            mlir::parse(self.source, context, messages).map_err(|error| Failure::usage(&error))?;
+        self.run_pipeline(&mut module)?;
+        Ok(module)
+    }
+
+    fn run_pipeline(&self, module: &mut Module<'a>) -> Result<(), Failure> {
+        let Mlir { context, messages } = self.mlir;
+        pipeline::run(context, messages, module, &self.options.pipeline).map_err(own_pipeline)
+    }
+
+    /// What is no MLIR is optimised LLVM IR by now, into which late probes go.
+    fn emit_optimized(&self) -> Result<Emitted, Failure> {
+        let machine = Machine::native().map_err(emission)?;
+        let llvm = inkwell::context::Context::create();
+        let code = optimized(self.source, self.mlir, &machine, &llvm).map_err(building)?.code;
+        match self.options.emit {
+            Emit::Mlir | Emit::Sites => {
+                let mut module = lower::import(self.mlir, &code).map_err(lowering)?;
+                self.run_pipeline(&mut module)?;
+                self.emit_inserted(module)
+            }
+            Emit::LlvmDialect if self.probes.is_empty() => {
+                let module = lower::import(self.mlir, &code).map_err(lowering)?;
+                Ok((self.print_module(&module), None))
+            }
+            Emit::LlvmDialect | Emit::LlvmIr | Emit::Asm => {
+                self.emit_late(code, &self.probes, &machine, &llvm)
+            }
+            Emit::Structured | Emit::Ptx | Emit::Amdgcn => {
+                let text =
+                    format!("{} has no structured form and no gpu.module", self.source.language.name());
+                Err(Failure::usage(Complaint::new("opt::emit", text)))
+            }
+        }
+    }
+
     fn emit(&self, module: Module<'a>) -> Result<Emitted, Failure> {
         match self.options.emit {
             Emit::Mlir | Emit::Sites => self.emit_inserted(module),
@@ -205,20 +254,33 @@ impl<'a> Job<'a> {
         }
         let llvm = inkwell::context::Context::create();
         let machine = Machine::native().map_err(emission)?;
-        let mut code = lower::to_llvm_ir(self.mlir, &structured.module, &llvm).map_err(lowering)?;
+        let code = lower::to_llvm_ir(self.mlir, &structured.module, &llvm).map_err(lowering)?;
         codegen::optimize(&code, &machine).map_err(emission)?;
-        if !late.is_empty() {
+        let (text, late_sites) = self.emit_late(code, &late, &machine, &llvm)?;
+        Ok((text, late_sites.or(sites)))
+    }
+
+    /// Late probes go into optimised code.
+    fn emit_late<'l>(
+        &self,
+        mut code: inkwell::module::Module<'l>,
+        probes: &[&dyn Probe],
+        machine: &Machine,
+        llvm: &'l inkwell::context::Context,
+    ) -> Result<Emitted, Failure> {
+        let mut sites = None;
+        if !probes.is_empty() {
             let (module, table) =
-                lower::insert_late(self.mlir, &code, &late, self.mode()).map_err(lowering)?;
+                lower::insert_late(self.mlir, &code, probes, self.mode()).map_err(lowering)?;
             sites = Some(table);
             if self.options.emit == Emit::LlvmDialect {
                 return Ok((self.print_module(&module), sites));
             }
-            code = lower::to_llvm_ir(self.mlir, &module, &llvm).map_err(lowering)?;
-            codegen::inline_probes(&code, &machine).map_err(emission)?;
+            code = lower::to_llvm_ir(self.mlir, &module, llvm).map_err(lowering)?;
+            codegen::inline_probes(&code, machine).map_err(emission)?;
         }
         let text = match self.options.emit {
-            Emit::Asm => codegen::emit_assembly(&code, &machine).map_err(emission)?,
+            Emit::Asm => codegen::emit_assembly(&code, machine).map_err(emission)?,
             _ => code.print_to_string().to_string(),
         };
         Ok((text, sites))

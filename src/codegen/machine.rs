@@ -69,6 +69,16 @@ impl Machine {
         module.set_data_layout(&self.machine.get_target_data().get_data_layout());
     }
 
+    /// The triple, e.g. `x86_64-pc-linux-gnu`.
+    pub fn triple(&self) -> String {
+        self.machine.get_triple().as_str().to_string_lossy().into_owned()
+    }
+
+    /// The data layout in LLVM's words.
+    pub fn data_layout(&self) -> String {
+        self.machine.get_target_data().get_data_layout().as_str().to_string_lossy().into_owned()
+    }
+
     /// True if the CPU has `feature`, by LLVM's name.
     pub fn has_feature(&self, feature: &str) -> bool {
         self.features.split(',').any(|known| known.strip_prefix('+') == Some(feature))
@@ -81,7 +91,7 @@ impl Machine {
 
     /// CPU name and features: what the digest of generated code depends on.
     pub fn describe(&self) -> String {
-        format!("{} {} {}", self.machine.get_triple().as_str().to_string_lossy(), self.cpu(), self.features)
+        format!("{} {} {}", self.triple(), self.cpu(), self.features)
     }
 
     pub(super) fn raw(&self) -> &TargetMachine {

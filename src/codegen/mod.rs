@@ -55,6 +55,19 @@ pub fn optimize(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenErr
     Ok(())
 }
 
+/// Takes over code that another compiler has optimised for this CPU: of the debug information lines are kept, and
+/// vector math that it left goes to glibc's vector library.
+///
+/// # Errors
+/// [`CodegenError::Invalid`] or `Passes`.
+pub fn adopt(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
+    machine.prepare(module);
+    module.verify().map_err(|reason| CodegenError::Invalid { reason: reason.to_string() })?;
+    run_passes(module, machine, "strip-nonlinetable-debuginfo")?;
+    vector_math::use_library(module, machine);
+    Ok(())
+}
+
 /// Inlines the probes' record functions and nothing else: the code around them is optimised already.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! What the entry is called with.
 
 use crate::{
-    builds::{Build, Builds},
-    problem::Problem,
+    builds::{Build, Builds, Convention},
+    problem::{Axis, AxisSize, Problem, Workload},
     tensor::TensorSpec,
     worker::{Argument, Fault, Limits, Setup, Worker},
 };
@@ -86,19 +86,33 @@ fn record_memory(sites: &SiteTable, keep: Keep) -> Result<RecordMemory, Fault> {
     Ok(RecordMemory::new(spec).map_err(InfrastructureFault::System)?)
 }
 
-/// Memrefs over the arena's buffers; scalars by the value that is in the arena now.
+/// Descriptors or pointers, as the convention wants them; scalars by the value that is in the arena now.
 fn arguments(builds: &Builds, problem: &Problem, workload: usize, arena: &Arena) -> Vec<Argument> {
     let Some(workload) = problem.workloads.get(workload) else { return Vec::new() };
     let specs: Vec<TensorSpec> =
         problem.input_specs(workload).into_iter().chain(problem.output_specs(workload)).collect();
+    let scalars = match &builds.manifest.convention {
+        Convention::Memrefs { scalars } => scalars,
+        Convention::Pointers => {
+            let buffers = (0..specs.len()).map(|buffer| Argument::Pointer { buffer });
+            return buffers.chain(sizes(problem, workload)).collect();
+        }
+    };
     let one = |(index, spec): (usize, &TensorSpec)| {
-        if builds.manifest.scalars.get(index) == Some(&true) {
+        if scalars.get(index) == Some(&true) {
             return Argument::Scalar { bytes: arena.bytes(index).to_vec() };
         }
         let shape = spec.shape.iter().map(|size| i64::try_from(*size).unwrap_or(i64::MAX)).collect();
         Argument::Memref { buffer: index, shape }
     };
     specs.iter().enumerate().map(one).collect()
+}
+
+/// The size of every variable axis, as C candidates take it.
+fn sizes(problem: &Problem, workload: &Workload) -> impl Iterator<Item = Argument> {
+    let is_variable = |axis: &&Axis| axis.size == AxisSize::Var;
+    let size = |axis: &Axis| workload.size(&axis.name).unwrap_or_default().to_le_bytes().to_vec();
+    problem.axes.iter().filter(is_variable).map(move |axis| Argument::Scalar { bytes: size(axis) })
 }
 
 /// Copies `inputs` into the first buffers of `arena`.

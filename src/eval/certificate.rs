@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     builds::{self, Build, Probes},
-    frontend::mlir::{Directives, Source},
+    frontend::{Language, Source},
     jobs::event::Event,
     measure::{Measurement, Plan, interleave},
     problem::Problem,
@@ -36,11 +36,8 @@ pub fn probe_cost(session: &mut Session<'_>) -> Result<Option<f64>, EvalError> {
 }
 
 fn measure_probe_cost(session: &Session<'_>) -> Result<f64, String> {
-    let source = Source {
-        path: "calibration.mlir".into(),
-        text: CALIBRATION.into(),
-        directives: Directives::default(),
-    };
+    let source = Source::new("calibration.mlir".as_ref(), CALIBRATION.into(), Language::Mlir)
+        .map_err(|error| error.to_string())?;
     let probes = Probes { counting: Vec::new(), ..Probes::default() };
     let builds =
         builds::build(&source, &probes, &session.options.store).map_err(|error| error.to_string())?;

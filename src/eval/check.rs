@@ -65,7 +65,7 @@ impl<'s, 'a> Checker<'s, 'a> {
         let workload = self.session.problem.workloads[self.workload].clone();
         let mut judge = Judge::new(&self.session.problem, &workload);
         let seeds = self.session.seeds(self.workload);
-        let by_value = self.builds.manifest.scalars.contains(&true);
+        let by_value = self.builds.manifest.convention.passes_inputs_by_value();
         let mut worker = None;
         for (number, seed) in seeds.iter().enumerate() {
             self.prepare(*seed, number == 0, &mut judge)?;

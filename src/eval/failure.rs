@@ -4,7 +4,7 @@ use crate::{
     builds::BuildError,
     complaint::Complaint,
     correctness::SizeError,
-    frontend::mlir::FrontendError,
+    frontend::FrontendError,
     jobs::{event::Failure, log::LogError},
     problem::ProblemError,
     reference::ReferenceError,

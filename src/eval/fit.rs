@@ -1,24 +1,39 @@
 //! Does the candidate's entry take what the problem gives?
 
+mod c;
+
 use crate::{
     complaint::Complaint,
+    frontend::signature::Written,
     problem::{Extent, Problem},
     tensor::DType,
 };
 use kinstr_passes::transforms::adapt_entry::{Kind, Parameter, Signature};
 
-/// Checks `written` against `problem`: inputs in order, then outputs as results or as trailing memrefs.
+/// Checks `written` against `problem`: inputs in order, then outputs, as results or as trailing memrefs in MLIR, as
+/// pointers in C.
 ///
 /// # Errors
 /// A complaint that shows both signatures and the first thing that does not fit.
-pub fn check(problem: &Problem, written: &Signature) -> Result<(), Box<Complaint>> {
-    let misfit = first_misfit(problem, written);
+pub fn check(problem: &Problem, written: &Written) -> Result<(), Box<Complaint>> {
+    let (misfit, wanted, written, help) = match written {
+        Written::Mlir(written) => (
+            first_misfit(problem, written),
+            problem.signature(),
+            written.to_string(),
+            "the entry takes the inputs in order; outputs are its results, or trailing memref arguments",
+        ),
+        Written::C(written) => (
+            c::first_misfit(problem, written),
+            c::wanted(problem, &written.name),
+            written.to_string(),
+            "the entry takes a pointer for each input and output in order, then every variable axis as int64_t",
+        ),
+    };
     let Some(misfit) = misfit else { return Ok(()) };
     let text = format!(
-        "the entry does not fit the problem: {misfit}\n  problem:   {}\n  candidate: {written}",
-        problem.signature()
+        "the entry does not fit the problem: {misfit}\n  problem:   {wanted}\n  candidate: {written}"
     );
-    let help = "the entry takes the inputs in order; outputs are its results, or trailing memref arguments";
     Err(Box::new(Complaint::new("candidate::signature", text).help(help)))
 }
 

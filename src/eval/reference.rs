@@ -4,7 +4,7 @@ use super::{EvalError, arguments::start_worker, fit};
 use crate::{
     builds::{self, Builds, Probes},
     complaint::Complaint,
-    frontend::mlir::Source,
+    frontend::Source,
     problem::{Problem, ReferenceSource},
     reference::{Reference, ReferenceError, ReferenceProcess, buffer_specs},
     store::Store,
@@ -95,7 +95,7 @@ impl ReferenceProcess for NativeReference {
 
     /// Scalars are passed by value when the library is loaded, so that new inputs mean a new worker.
     fn take_inputs(&mut self) -> Result<(), ReferenceError> {
-        if self.worker.is_some() && !self.builds.manifest.scalars.contains(&true) {
+        if self.worker.is_some() && !self.builds.manifest.convention.passes_inputs_by_value() {
             return Ok(());
         }
         let build = self.builds.manifest.clean.clone();

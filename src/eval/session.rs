@@ -7,7 +7,7 @@ use super::{
     room,
 };
 use crate::{
-    frontend::mlir::Source,
+    frontend::Source,
     jobs::{
         event::{Event, Failure, Stage},
         log::Log,
@@ -60,8 +60,9 @@ impl<'a> Session<'a> {
         if options.target != "cpu" {
             return Err(EvalError::Target { name: options.target.clone() });
         }
-        let source = Source::read(&options.candidate)?;
+        let mut source = Source::read(&options.candidate)?;
         let problem = Problem::load(&options.problem).map_err(Box::new)?;
+        source.entry_is_named_after(&problem.name);
         room::check(&problem)?;
         let digests = digests(&problem, &source);
         let candidate = digest([source.text.as_bytes()]);

@@ -1,34 +1,8 @@
 //! What a person is told when lowering or code generation fails.
 
 use super::LowerError;
-use crate::{codegen::CodegenError, complaint::Complaint, frontend::mlir::FrontendError};
+use crate::{codegen::CodegenError, complaint::Complaint};
 use kinstr_passes::pipeline::PipelineError;
-
-impl From<&FrontendError> for Complaint {
-    fn from(error: &FrontendError) -> Self {
-        let text = error.to_string();
-        match error {
-            FrontendError::Read { .. } => {
-                Self::new("candidate::read", text).help("check the path and its permissions")
-            }
-            FrontendError::Kind { .. } => Self::new("candidate::kind", text)
-                .help("candidates are MLIR files (`.mlir`): linalg, scf, affine, vector, memref, math"),
-            FrontendError::Directive { .. } => Self::new("candidate::directive", text)
-                .help("known directives: `// kinstr: entry=NAME`, `// kinstr: pipeline=PASSES`"),
-            FrontendError::Parse { messages, .. } => {
-                let unknown = messages
-                    .iter()
-                    .any(|m| m.text.contains("unregistered dialect") || m.text.contains("not registered"));
-                let help = if unknown {
-                    "kinstr knows the dialects of upstream MLIR 22: lower others before handing the module over"
-                } else {
-                    "`kinstr opt FILE` parses and verifies a module without running it"
-                };
-                Self::new("candidate::mlir", text).messages(messages).help(help)
-            }
-        }
-    }
-}
 
 impl From<&LowerError> for Complaint {
     fn from(error: &LowerError) -> Self {

@@ -12,7 +12,7 @@ use kinstr_passes::{
     probe::{self, Probe, ProbeError},
     transforms::{
         TransformError,
-        adapt_entry::{Signature, adapt_entry, find_entry, signature_of},
+        adapt_entry::{Signature, adapt_entry, find_entry},
         expand_copies::expand_strided_copies,
         lower_intent::lower_intent,
         wrap_entry::wrap_entry,
@@ -24,7 +24,7 @@ use melior::{
     ir::{Module, OperationRef, operation::OperationLike},
 };
 
-use crate::frontend::mlir::Directives;
+use crate::frontend::directives::Directives;
 
 /// Why a candidate could not be lowered. All but `Conversion` and `Translate` of kinstr's own code are the
 /// candidate's fault.
@@ -75,15 +75,6 @@ pub struct Structured<'c> {
     pub module: Module<'c>,
     /// The entry: inputs, then outputs as memrefs.
     pub signature: Signature,
-}
-
-/// The entry's signature as written, before anything is rewritten.
-///
-/// # Errors
-/// [`LowerError::Transform`] if there is no single entry.
-pub fn written_signature(module: &Module<'_>, directives: &Directives) -> Result<Signature, LowerError> {
-    let function = find_entry(module, directives.entry.as_deref())?;
-    Ok(signature_of(function)?)
 }
 
 /// Runs the candidate's schedule and pipeline, or the default, up to the structured point.

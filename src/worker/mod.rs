@@ -13,6 +13,7 @@ mod limits;
 mod native;
 pub mod process;
 mod reply;
+pub mod tool;
 
 pub use capture::Printed;
 pub use death::{Death, WorkerError};

@@ -65,11 +65,15 @@ impl<'d> PointerRoots<'d> {
         }
     }
 
-    /// A block argument: what every predecessor passes, if they agree.
+    /// A block argument: what every predecessor passes, if they agree. A function's argument: what its callers pass.
     fn trace_argument(&mut self, value: Value<'_, '_>, steps: u32) -> Buffer {
         let Ok(argument) = BlockArgument::try_from(value) else { return Buffer::Unknown };
-        let block = argument.owner();
-        let incoming = incoming_values(block, argument.argument_number());
+        let (block, index) = (argument.owner(), argument.argument_number());
+        let function = block.parent_operation().filter(|_| block.predecessor_count() == 0);
+        let incoming = match function {
+            Some(function) => passed_values(function, index),
+            None => incoming_values(block, index),
+        };
         self.agree(incoming, steps)
     }
 
@@ -101,6 +105,18 @@ fn incoming_values<'c, 'a>(block: BlockRef<'c, 'a>, index: usize) -> Vec<Value<'
         }
     }
     values
+}
+
+/// Values that the direct calls of `function` in its module pass as argument number `index`.
+fn passed_values<'c, 'a>(function: OperationRef<'c, 'a>, index: usize) -> Vec<Value<'c, 'a>> {
+    let symbol = crate::ir::symbol(function);
+    let Some(module) = function.parent_operation() else { return Vec::new() };
+    let is_call = |operation: &OperationRef<'_, '_>| {
+        ["llvm.call", "llvm.invoke"].contains(&name(*operation).as_str())
+            && callee(*operation).is_some_and(|callee| callee == symbol)
+    };
+    let calls = crate::ir::nested(module).into_iter().filter(is_call);
+    calls.filter(|call| index < call.operand_count()).filter_map(|call| call.operand(index).ok()).collect()
 }
 
 /// Number of the first operand that goes to successor number `successor`.
@@ -179,8 +195,10 @@ fn element_size(element: &str) -> Option<i32> {
 fn is_allocator(call: OperationRef<'_, '_>) -> bool {
     const ALLOCATORS: [&str; 5] =
         ["malloc", "aligned_alloc", "calloc", "_mlir_memref_to_llvm_alloc", "memrefAlloc"];
-    call.attribute("callee")
-        .ok()
-        .and_then(|attribute| FlatSymbolRefAttribute::try_from(attribute).ok())
-        .is_some_and(|callee| ALLOCATORS.contains(&callee.value()))
+    callee(call).is_some_and(|callee| ALLOCATORS.contains(&callee.as_str()))
+}
+
+fn callee(call: OperationRef<'_, '_>) -> Option<String> {
+    let attribute = FlatSymbolRefAttribute::try_from(call.attribute("callee").ok()?).ok()?;
+    Some(attribute.value().to_owned())
 }

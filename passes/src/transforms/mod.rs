@@ -5,6 +5,7 @@ pub mod expand_copies;
 pub mod lower_intent;
 pub mod strip_probes;
 pub mod wrap_entry;
+pub mod wrap_pointers;
 
 /// Why a rewrite failed.
 #[derive(Debug, thiserror::Error)]

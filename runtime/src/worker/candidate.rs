@@ -71,13 +71,17 @@ impl Candidate {
 fn store(argument: &Argument, arena: &Mapping, layout: &Layout) -> Result<Vec<u64>, Refusal> {
     match argument {
         Argument::Memref { buffer, shape } => descriptor(*buffer, shape, arena, layout),
+        Argument::Pointer { buffer } => {
+            let buffer = layout.buffers.get(*buffer).ok_or_else(no_buffer)?;
+            Ok(vec![arena.address() as u64 + buffer.offset as u64])
+        }
         Argument::Scalar { bytes } if bytes.len() <= 16 => Ok(words(bytes)),
         Argument::Scalar { .. } => Err(bad_request("a scalar has at most 16 bytes")),
     }
 }
 
 fn descriptor(buffer: usize, shape: &[i64], arena: &Mapping, layout: &Layout) -> Result<Vec<u64>, Refusal> {
-    let buffer = layout.buffers.get(buffer).ok_or_else(|| bad_request("there is no such buffer"))?;
+    let buffer = layout.buffers.get(buffer).ok_or_else(no_buffer)?;
     let elements = shape.iter().try_fold(1_i64, |elements, size| elements.checked_mul((*size).max(0)));
     let bytes = elements.and_then(|elements| elements.checked_mul(buffer.element_bytes as i64));
     if bytes != Some(buffer.bytes as i64) {
@@ -124,6 +128,10 @@ fn last_error() -> String {
             CStr::from_ptr(text).to_string_lossy().into_owned()
         }
     }
+}
+
+fn no_buffer() -> Refusal {
+    bad_request("there is no such buffer")
 }
 
 fn bad_request(message: &str) -> Refusal {

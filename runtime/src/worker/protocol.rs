@@ -82,6 +82,11 @@ pub enum Argument {
         /// Sizes, outermost first; empty for rank 0.
         shape: Vec<i64>,
     },
+    /// Storage is the address of the buffer's first byte.
+    Pointer {
+        /// Index of the buffer in the arena.
+        buffer: usize,
+    },
     /// Storage is the value itself.
     Scalar {
         /// Its bytes, little-endian; at most 16.

@@ -1,0 +1,104 @@
+//! From a source to the code that every build starts from, whatever it was written in.
+
+use super::{BuildError, Convention};
+use crate::{
+    codegen::{self, machine::Machine},
+    frontend::{Language, Source, c, llvm_ir, mlir},
+    lower::{self, Mlir},
+};
+use inkwell::{context::Context, module::Module};
+use kinstr_passes::{
+    probe::Probe,
+    transforms::{
+        adapt_entry::{Kind, Signature},
+        wrap_pointers::{find_entry, wrap_pointers},
+    },
+};
+use kinstr_trace::{layout::Mode, sites::SiteTable};
+
+/// A candidate's optimised code with the entry that kinstr calls.
+pub struct Optimized<'l> {
+    /// The code.
+    pub code: Module<'l>,
+    /// How the entry takes its arguments.
+    pub convention: Convention,
+    /// The entry's name.
+    pub entry: String,
+}
+
+/// The clean code of `source`.
+///
+/// # Errors
+/// [`BuildError`], mostly the candidate's fault.
+pub fn optimized<'l>(
+    source: &Source,
+    mlir: &Mlir,
+    machine: &Machine,
+    llvm: &'l Context,
+) -> Result<Optimized<'l>, BuildError> {
+    if source.language == Language::Mlir {
+        return from_mlir(source, mlir, machine, llvm, None).map(|(optimized, _)| optimized);
+    }
+    let code = match source.language {
+        Language::LlvmIr => {
+            let code = llvm_ir::parse(source, llvm, machine)?;
+            codegen::optimize(&code, machine)?;
+            code
+        }
+        _ => {
+            let code = c::compile(source, llvm)?;
+            codegen::adopt(&code, machine)?;
+            code
+        }
+    };
+    let entry = find_entry(&code, source.directives.entry.as_deref()).map_err(lower::LowerError::from)?;
+    wrap_pointers(&code, entry).map_err(lower::LowerError::from)?;
+    let entry = entry.get_name().to_string_lossy().into_owned();
+    Ok(Optimized { code, convention: Convention::Pointers, entry })
+}
+
+/// The code of `source` with `probes` put in before the optimiser. `None` where there is no structure for them to
+/// go by.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn optimized_with<'l>(
+    probes: &[&dyn Probe],
+    mode: Mode,
+    source: &Source,
+    mlir: &Mlir,
+    machine: &Machine,
+    llvm: &'l Context,
+) -> Result<Option<(Module<'l>, SiteTable)>, BuildError> {
+    if source.language != Language::Mlir {
+        return Ok(None);
+    }
+    let (optimized, sites) = from_mlir(source, mlir, machine, llvm, Some((probes, mode)))?;
+    Ok(sites.map(|sites| (optimized.code, sites)))
+}
+
+/// The whole way down, with early probes on it or without.
+fn from_mlir<'l>(
+    source: &Source,
+    mlir: &Mlir,
+    machine: &Machine,
+    llvm: &'l Context,
+    early: Option<(&[&dyn Probe], Mode)>,
+) -> Result<(Optimized<'l>, Option<SiteTable>), BuildError> {
+    let module = mlir::parse(source, &mlir.context, &mlir.messages)?;
+    let (mut structured, rest) = lower::structure(mlir, module, &source.directives)?;
+    let sites = match early {
+        Some((probes, mode)) => Some(lower::insert_early(mlir, &structured, probes, mode)?),
+        None => None,
+    };
+    lower::to_llvm_dialect(mlir, &mut structured, &rest, sites.as_ref())?;
+    let code = lower::to_llvm_ir(mlir, &structured.module, llvm)?;
+    codegen::optimize(&code, machine)?;
+    let convention = memrefs(&structured.signature);
+    Ok((Optimized { code, convention, entry: structured.signature.name }, sites))
+}
+
+fn memrefs(signature: &Signature) -> Convention {
+    let scalars = signature.arguments.iter().map(|argument| argument.kind == Kind::Scalar).collect();
+    Convention::Memrefs { scalars }
+}

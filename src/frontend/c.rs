@@ -1,0 +1,182 @@
+//! C and C++: a file that clang compiles to optimised LLVM IR, from which kinstr goes on.
+//!
+//! What C says stays what it is: no `noalias` is added to pointers without `restrict`, and mathematics is as
+//! strict as the flags say. The scalar code that this may cost is a finding.
+
+use super::{
+    FrontendError, Language, Source,
+    clang::{self, COMPILERS, Compilation},
+    directives::DirectiveError,
+};
+use inkwell::{context::Context, memory_buffer::MemoryBuffer, module::Module};
+use kinstr_passes::context::Message;
+use std::{
+    ffi::OsString,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+/// Flags a candidate may ask for: none of them reads a file, runs a program or leaves this CPU.
+pub const FLAGS: [&str; 34] = [
+    "-O0",
+    "-O1",
+    "-O2",
+    "-O3",
+    "-ffast-math",
+    "-fno-fast-math",
+    "-fassociative-math",
+    "-freciprocal-math",
+    "-ffinite-math-only",
+    "-fno-signed-zeros",
+    "-fno-trapping-math",
+    "-fno-math-errno",
+    "-fmath-errno",
+    "-fno-honor-nans",
+    "-fno-honor-infinities",
+    "-fapprox-func",
+    "-funsafe-math-optimizations",
+    "-fopenmp",
+    "-fopenmp-simd",
+    "-funroll-loops",
+    "-fno-unroll-loops",
+    "-fvectorize",
+    "-fno-vectorize",
+    "-fslp-vectorize",
+    "-fno-slp-vectorize",
+    "-fno-inline",
+    "-fwrapv",
+    "-fno-strict-aliasing",
+    "-fstrict-aliasing",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-finite-loops",
+];
+/// Flags with a value of letters, digits and `_+-.=`.
+pub const FLAGS_WITH_VALUE: [&str; 4] = ["-std=", "-ffp-contract=", "-mprefer-vector-width=", "-D"];
+
+/// Refuses a flag that is not on the list.
+///
+/// # Errors
+/// [`DirectiveError::Flag`].
+pub fn check_flag(flag: &str) -> Result<(), DirectiveError> {
+    let plain = |value: &str| value.chars().all(|c| c.is_ascii_alphanumeric() || "_+-.=".contains(c));
+    let has_value =
+        |prefix: &&str| flag.strip_prefix(*prefix).is_some_and(|value| !value.is_empty() && plain(value));
+    if FLAGS.contains(&flag) || FLAGS_WITH_VALUE.iter().any(has_value) {
+        return Ok(());
+    }
+    Err(DirectiveError::Flag { flag: flag.to_owned() })
+}
+
+/// What the compiler made of a source: LLVM bitcode. Compiled once, whoever asks, and shared by clones.
+#[derive(Debug, Clone, Default)]
+pub struct Compiled(Arc<OnceLock<Vec<u8>>>);
+
+/// The optimised module of `source` with full debug information, from which its signature can be read.
+///
+/// # Errors
+/// [`FrontendError::Compile`] with clang's errors; `Compiler`, `Includes`, `NoCompiler`, `System`.
+pub fn compile<'l>(source: &Source, llvm: &'l Context) -> Result<Module<'l>, FrontendError> {
+    let bitcode = match source.compiled.0.get() {
+        Some(bitcode) => bitcode,
+        None => {
+            let bitcode = run_compiler(source)?;
+            source.compiled.0.get_or_init(|| bitcode)
+        }
+    };
+    let buffer = MemoryBuffer::create_from_memory_range_copy(bitcode, &source.file_name().replace('\0', ""));
+    Module::parse_bitcode_from_buffer(&buffer, llvm).map_err(|text| FrontendError::Compile {
+        path: source.path.clone(),
+        messages: vec![Message { error: true, place: None, text: text.to_string(), notes: Vec::new() }],
+    })
+}
+
+fn run_compiler(source: &Source) -> Result<Vec<u8>, FrontendError> {
+    let looked_for = || COMPILERS.map(str::to_owned).to_vec();
+    let compiler = clang::find().ok_or_else(|| FrontendError::NoCompiler { looked_for: looked_for() })?;
+    let scratch = tempfile::Builder::new().prefix("kinstr-cc-").tempdir().map_err(FrontendError::System)?;
+    let file = source.file_name();
+    std::fs::write(scratch.path().join(&file), &source.text).map_err(FrontendError::System)?;
+    let arguments = arguments(source, &file);
+    let shown = source.path.to_string_lossy();
+    match clang::run(&compiler, &arguments, scratch.path(), &file, &shown).map_err(FrontendError::System)? {
+        Compilation::Done => {}
+        Compilation::Refused(messages) => {
+            return Err(FrontendError::Compile { path: source.path.clone(), messages });
+        }
+        Compilation::Broke(reason) => {
+            return Err(FrontendError::Compiler { path: source.path.clone(), reason });
+        }
+    }
+    check_includes(source, scratch.path(), &file)?;
+    std::fs::read(scratch.path().join(BITCODE)).map_err(FrontendError::System)
+}
+
+const BITCODE: &str = "candidate.bc";
+const INCLUDED: &str = "included.d";
+
+/// Debug information is full, because only it knows the types behind pointers; it does not change the code, and all
+/// but lines is stripped afterwards.
+fn arguments(source: &Source, file: &str) -> Vec<OsString> {
+    let language = if source.language == Language::Cpp { "c++" } else { "c" };
+    let mut arguments: Vec<OsString> = [
+        "-x",
+        language,
+        "-O3",
+        "-march=native",
+        "-fPIC",
+        "-fveclib=libmvec",
+        "-g",
+        "-fvisibility=hidden",
+        "-ffile-compilation-dir=.",
+        "-w",
+        "-fno-color-diagnostics",
+        "-fno-caret-diagnostics",
+        "-fmessage-length=0",
+        "-fno-crash-diagnostics",
+        "-c",
+        "-emit-llvm",
+        "-MMD",
+        "-MT",
+        "candidate",
+        "-MF",
+        INCLUDED,
+        "-o",
+        BITCODE,
+    ]
+    .map(OsString::from)
+    .to_vec();
+    arguments.extend(source.directives.flags.iter().map(OsString::from));
+    arguments.extend(["--".into(), file.into()]);
+    arguments
+}
+
+/// What a candidate includes beyond the system's headers is in no digest: a change of it would go unseen.
+fn check_includes(source: &Source, scratch: &Path, file: &str) -> Result<(), FrontendError> {
+    let list = std::fs::read_to_string(scratch.join(INCLUDED)).map_err(FrontendError::System)?;
+    let escaped = file.replace(' ', "\\ ");
+    let list = list.replace("\\\n", " ");
+    let list = list.strip_prefix("candidate:").unwrap_or(&list).replacen(&escaped, "", 1);
+    let included: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
+    if included.is_empty() {
+        return Ok(());
+    }
+    Err(FrontendError::Includes { path: source.path.clone(), included })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_listed_flags_are_allowed() {
+        for flag in ["-ffast-math", "-std=c++20", "-DTILE=8", "-mprefer-vector-width=256"] {
+            assert_eq!(check_flag(flag), Ok(()), "{flag}");
+        }
+        for flag in ["-fplugin=x", "-I/etc", "-D", "-DX=\"a\"", "-std=", "@file", "-march=znver1", "x.c"] {
+            assert!(check_flag(flag).is_err(), "{flag}");
+        }
+    }
+}

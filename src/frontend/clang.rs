@@ -1,0 +1,117 @@
+//! clang as a confined child process, and what it says.
+
+use crate::worker::tool::{Ended, Tool};
+use kinstr_passes::context::Message;
+use kinstr_trace::sites::Place;
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Where the compiler is looked for: by name on the `PATH`, or at its place in Debian.
+pub const COMPILERS: [&str; 2] = ["clang-22", "/usr/lib/llvm-22/bin/clang"];
+/// Time for one compilation. Kernels compile in well under a second; a template that never ends does not.
+const TIME: Duration = Duration::from_secs(60);
+/// Bytes of address space for one compilation.
+const MEMORY: u64 = 4 << 30;
+/// Errors that are shown of a candidate.
+const ERRORS: usize = 20;
+
+/// The compiler that will be used, if there is one.
+pub fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    COMPILERS.iter().find_map(|name| {
+        let absolute = Path::new(name);
+        if absolute.is_absolute() {
+            return absolute.is_file().then(|| absolute.to_owned());
+        }
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    })
+}
+
+/// How a compilation ended.
+pub enum Compilation {
+    /// It left what it was asked for.
+    Done,
+    /// It refused the file.
+    Refused(Vec<Message>),
+    /// It ran out of time or memory, or crashed: what it did.
+    Broke(String),
+}
+
+/// Runs `compiler` with `arguments` in `scratch`. Messages name `shown` where they mean the file `file`.
+pub fn run(
+    compiler: &Path,
+    arguments: &[OsString],
+    scratch: &Path,
+    file: &str,
+    shown: &str,
+) -> io::Result<Compilation> {
+    let tool = Tool { program: compiler, arguments, scratch, time: TIME, memory: MEMORY };
+    let (ended, said) = tool.run()?;
+    Ok(match ended {
+        Ended::Exited(0) => Compilation::Done,
+        Ended::Exited(_) => match messages(&said, file, shown) {
+            messages if messages.is_empty() => Compilation::Broke(format!("failed: {}", said.trim())),
+            messages => Compilation::Refused(messages),
+        },
+        Ended::TimedOut => Compilation::Broke(format!("takes more than {} s", TIME.as_secs())),
+        Ended::Signalled(signal) => Compilation::Broke(format!(
+            "ended the compiler with signal {signal}; it may have run out of its {} GiB of memory",
+            MEMORY >> 30
+        )),
+    })
+}
+
+/// clang's `FILE:LINE:COLUMN: error: TEXT` lines; notes go with the error before them.
+fn messages(said: &str, file: &str, shown: &str) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    for line in said.lines() {
+        let Some((place, severity, text)) = message(line, file, shown) else { continue };
+        if severity == "note" {
+            messages.last_mut().into_iter().for_each(|last| last.notes.push((place.clone(), text.clone())));
+        } else if severity != "warning" && messages.len() < ERRORS {
+            messages.push(Message { error: true, place, text, notes: Vec::new() });
+        }
+    }
+    messages
+}
+
+fn message<'a>(line: &'a str, file: &str, shown: &str) -> Option<(Option<Place>, &'a str, String)> {
+    let severities = ["fatal error", "error", "warning", "note"];
+    let (position, severity) = severities
+        .iter()
+        .filter_map(|severity| Some((line.find(&format!("{severity}: "))?, *severity)))
+        .min_by_key(|(position, _)| *position)?;
+    let text = line[position + severity.len() + 2..].to_owned();
+    let place = line[..position].trim_end().strip_suffix(':').and_then(|place| {
+        let mut parts = place.rsplitn(3, ':');
+        let column = parts.next()?.parse().ok()?;
+        let line = parts.next()?.parse().ok()?;
+        let name = parts.next()?;
+        Some(Place { file: if name == file { shown } else { name }.to_owned(), line, column })
+    });
+    Some((place, severity, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_keep_their_places_and_notes() {
+        let said = "k.c:3:7: error: expected ';' after expression\nk.c:1:1: note: to match this\n\
+                    /usr/include/x.h:9:1: warning: odd\nclang: error: no such file\n2 errors generated.\n";
+        let found = messages(said, "k.c", "folder/k.c");
+        let place = |line, column| Some(Place { file: "folder/k.c".into(), line, column });
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (&found[0].place, found[0].text.as_str()),
+            (&place(3, 7), "expected ';' after expression")
+        );
+        assert_eq!(found[0].notes, [(place(1, 1), "to match this".to_owned())]);
+        assert_eq!((&found[1].place, found[1].text.as_str()), (&None, "no such file"));
+    }
+}
