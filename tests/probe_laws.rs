@@ -60,7 +60,7 @@ fn check_optimized(path: &Path, probe: &dyn Probe, mode: Mode) {
     let mlir = Mlir::new().unwrap();
     let (mut module, rest) = structured(&mlir, path);
     lower::to_llvm_dialect(&mlir, &mut module, &rest, None).unwrap();
-    let llvm = inkwell::context::Context::create();
+    let llvm = codegen::context();
     let code = lower::to_llvm_ir(&mlir, &module.module, &llvm).unwrap();
     codegen::optimize(&code, &Machine::native().unwrap()).unwrap();
 

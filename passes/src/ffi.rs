@@ -1,7 +1,12 @@
 //! Where C is met: the few MLIR and LLVM entry points that melior and inkwell do not wrap.
 
 use inkwell::{
-    llvm_sys::prelude::{LLVMModuleRef, LLVMValueRef},
+    llvm_sys::{
+        LLVMDiagnosticSeverity,
+        core::{LLVMDisposeMessage, LLVMGetDiagInfoDescription, LLVMGetDiagInfoSeverity},
+        error_handling::LLVMInstallFatalErrorHandler,
+        prelude::{LLVMDiagnosticInfoRef, LLVMModuleRef, LLVMValueRef},
+    },
     values::{AsValueRef, FunctionValue},
 };
 use melior::{
@@ -9,7 +14,11 @@ use melior::{
     ir::{Module, Operation, OperationRef, operation::OperationRefMut},
 };
 use mlir_sys::{MlirContext, MlirOperation, MlirStringRef};
-use std::ffi::{CStr, CString, c_char};
+use std::{
+    cell::RefCell,
+    ffi::{CStr, CString, c_char, c_void},
+    sync::OnceLock,
+};
 
 unsafe extern "C" {
     fn kinstrRegisterLLVMImport(context: MlirContext);
@@ -121,5 +130,61 @@ fn described(line: &str) -> Described {
         constant: next() == "1",
         class: next().to_owned(),
         bits: next().parse().unwrap_or(0),
+    }
+}
+
+thread_local! {
+    static LLVM_ERRORS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An LLVM context whose errors are kept for [`take_llvm_errors`]. In any other, an error of the back end ends the
+/// process.
+pub fn create_llvm_context() -> inkwell::context::Context {
+    let context = inkwell::context::Context::create();
+    // SAFETY: the context is live, and the handler needs no data of its own.
+    unsafe {
+        inkwell::llvm_sys::core::LLVMContextSetDiagnosticHandler(
+            context.raw(),
+            Some(keep_llvm_error),
+            std::ptr::null_mut(),
+        );
+    }
+    context
+}
+
+/// What LLVM called an error on this thread since the last call.
+pub fn take_llvm_errors() -> Vec<String> {
+    LLVM_ERRORS.with_borrow_mut(std::mem::take)
+}
+
+/// Remarks and warnings, of which optimised code has many, are not kept.
+extern "C" fn keep_llvm_error(diagnostic: LLVMDiagnosticInfoRef, _data: *mut c_void) {
+    // SAFETY: LLVM hands over a live diagnostic; the description is a C string that is ours to dispose of.
+    unsafe {
+        if !matches!(LLVMGetDiagInfoSeverity(diagnostic), LLVMDiagnosticSeverity::LLVMDSError) {
+            return;
+        }
+        let raw = LLVMGetDiagInfoDescription(diagnostic);
+        let text = CStr::from_ptr(raw).to_string_lossy().into_owned();
+        LLVMDisposeMessage(raw);
+        LLVM_ERRORS.with_borrow_mut(|errors| errors.push(text));
+    }
+}
+
+static ON_FATAL: OnceLock<fn(&str) -> !> = OnceLock::new();
+
+/// Makes `handler` the last to run when LLVM cannot go on, in place of LLVM's own way of ending the process.
+pub fn on_fatal_llvm_error(handler: fn(&str) -> !) {
+    if ON_FATAL.set(handler).is_ok() {
+        // SAFETY: the handler is a function of this program and does not return; installed once, as LLVM demands.
+        unsafe { LLVMInstallFatalErrorHandler(Some(fatal)) };
+    }
+}
+
+extern "C" fn fatal(reason: *const c_char) {
+    // SAFETY: LLVM hands over a C string.
+    let reason = unsafe { CStr::from_ptr(reason) }.to_string_lossy();
+    if let Some(handler) = ON_FATAL.get() {
+        handler(&reason)
     }
 }

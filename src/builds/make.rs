@@ -5,7 +5,7 @@ use super::{
     optimize::{Optimized, optimized, optimized_with},
 };
 use crate::{
-    codegen::{self, assembly, machine::Machine},
+    codegen::{self, assembly, link::Libraries, machine::Machine},
     frontend::Source,
     lower::{self, LowerError, Mlir},
     store::StoreError,
@@ -43,7 +43,7 @@ struct Counted {
 /// The clean build, and the counting build, which is made of its code.
 fn make_counted(source: &Source, probes: &[&dyn Probe], dir: &Path) -> Result<Counted, BuildError> {
     let maker = Maker::new(source, dir)?;
-    let llvm = inkwell::context::Context::create();
+    let llvm = codegen::context();
     let Optimized { code, convention, entry } = optimized(source, &maker.mlir, &maker.machine, &llvm)?;
     let clean = maker.emit(&code, "clean", None)?;
     let counting = maker.counting(probes, &code, &llvm)?;
@@ -57,7 +57,7 @@ fn make_timed(
     dir: &Path,
 ) -> Result<(Instrumented, Instrumented), BuildError> {
     let maker = Maker::new(source, dir)?;
-    let llvm = inkwell::context::Context::create();
+    let llvm = codegen::context();
     let timing = maker.timing(probes, Mode::Aggregate, "timing", &llvm)?;
     let timeline = maker.timing(probes, Mode::Trace, "timeline", &llvm)?;
     Ok((timing, timeline))
@@ -134,7 +134,8 @@ impl<'a> Maker<'a> {
         let assembly = codegen::emit_assembly(code, &self.machine)?;
         write(self.dir, &format!("{name}.s"), assembly.as_bytes())?;
         let library = format!("{name}.so");
-        codegen::write_library(&codegen::emit_object(code, &self.machine)?, &self.dir.join(&library))?;
+        let object = codegen::emit_object(code, &self.machine)?;
+        codegen::write_library(&object, &self.dir.join(&library), Libraries::wanted_by(code))?;
         let sites = sites.map(|sites| self.relocate(sites));
         Ok(Build { library, assembly: assembly::facts(&assembly), sites })
     }

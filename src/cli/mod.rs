@@ -78,6 +78,7 @@ impl Failure {
 
 /// Parses the arguments, runs the command and renders what went wrong.
 pub fn main() -> ExitCode {
+    kinstr_passes::ffi::on_fatal_llvm_error(end_of_llvm);
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Eval(options) => eval::run(&options),
@@ -97,6 +98,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// LLVM has no way back from some errors. What it was working on is not known here.
+fn end_of_llvm(reason: &str) -> ! {
+    let complaint = Complaint::new("internal::llvm", format!("LLVM cannot go on: {reason}"))
+        .help("the candidate holds something that LLVM's back end for this CPU cannot compile");
+    print_error(&complaint.into());
+    // The rest of the process is in no state to be cleaned up.
+    std::process::exit(i32::from(exit::INTERNAL))
 }
 
 #[allow(clippy::print_stderr, reason = "this is the edge")]

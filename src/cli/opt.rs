@@ -164,7 +164,7 @@ impl<'a> Job<'a> {
     /// What is no MLIR is optimised LLVM IR by now, into which late probes go.
     fn emit_optimized(&self) -> Result<Emitted, Failure> {
         let machine = Machine::native().map_err(emission)?;
-        let llvm = inkwell::context::Context::create();
+        let llvm = codegen::context();
         let code = optimized(self.source, self.mlir, &machine, &llvm).map_err(building)?.code;
         match self.options.emit {
             Emit::Mlir | Emit::Sites => {
@@ -252,7 +252,7 @@ impl<'a> Job<'a> {
         if self.options.emit == Emit::LlvmDialect && late.is_empty() {
             return Ok((self.print_module(&structured.module), sites));
         }
-        let llvm = inkwell::context::Context::create();
+        let llvm = codegen::context();
         let machine = Machine::native().map_err(emission)?;
         let code = lower::to_llvm_ir(self.mlir, &structured.module, &llvm).map_err(lowering)?;
         codegen::optimize(&code, &machine).map_err(emission)?;
@@ -299,7 +299,7 @@ impl<'a> Job<'a> {
                 Complaint::new("opt::device", "there is no gpu.module and no gpu.launch in this file");
             return Err(Failure::usage(complaint));
         }
-        let llvm = inkwell::context::Context::create();
+        let llvm = codegen::context();
         let mut out = String::new();
         for device in modules {
             let code = lower::device_to_llvm_ir(self.mlir, device, &llvm).map_err(lowering)?;

@@ -1,25 +1,61 @@
 //! Object → shared library, by lld where it is, else the system's linker.
 
 use super::CodegenError;
+use inkwell::module::Module;
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
+/// Runtime libraries that code asks for by the names it calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Libraries {
+    /// C++: exceptions, allocation, the standard library.
+    pub cpp: bool,
+    /// OpenMP: LLVM's libomp.
+    pub openmp: bool,
+}
+
+impl Libraries {
+    /// What `module` leaves undefined.
+    pub fn wanted_by(module: &Module<'_>) -> Self {
+        let undefined = module.get_functions().filter(|function| function.count_basic_blocks() == 0);
+        let names: Vec<String> =
+            undefined.map(|function| function.get_name().to_string_lossy().into_owned()).collect();
+        let any = |prefixes: &[&str]| {
+            names.iter().any(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+        };
+        // libmvec's vector functions look like C++ names and are not.
+        let mangled = names.iter().any(|name| name.starts_with("_Z") && !name.starts_with("_ZGV"));
+        Self {
+            cpp: mangled || any(&["__cxa_", "__gxx_personality", "_Unwind_"]),
+            openmp: any(&["__kmpc_", "omp_"]),
+        }
+    }
+
+    fn arguments(self) -> impl Iterator<Item = &'static str> {
+        let cpp: &[_] = if self.cpp { &["-l:libstdc++.so.6", "-l:libgcc_s.so.1"] } else { &[] };
+        let openmp: &[_] = if self.openmp { &["-l:libomp.so.5"] } else { &[] };
+        cpp.iter().chain(openmp).copied()
+    }
+}
+
 const LINKERS: [&str; 4] = ["ld.lld-22", "/usr/lib/llvm-22/bin/ld.lld", "ld.lld", "ld"];
 
-/// Links `object` into `library`. Math functions come from glibc's libm and libmvec; any other symbol that is
-/// left undefined is an error.
+/// Links `object` into `library`. Math functions come from glibc's libm and libmvec, more from `libraries`; any other
+/// symbol that is left undefined is an error.
 ///
 /// # Errors
 /// [`CodegenError::NoLinker`], or `Link` with the linker's own words.
-pub fn shared_library(object: &Path, library: &Path) -> Result<(), CodegenError> {
+pub fn shared_library(object: &Path, library: &Path, libraries: Libraries) -> Result<(), CodegenError> {
     let linker = find_linker()?;
     let output = Command::new(&linker)
-        .args(["-shared", "-z", "defs", "-z", "now", "--build-id=none", "-o"])
+        .args(["-shared", "-z", "defs", "-z", "now", "--build-id=none", "--eh-frame-hdr", "-o"])
         .arg(library)
         .arg(object)
         .args(["-L/usr/lib/x86_64-linux-gnu", "-L/lib/x86_64-linux-gnu", "-L/usr/lib64", "-L/lib64"])
+        .args(["-L/usr/lib/llvm-22/lib", "--as-needed"])
+        .args(libraries.arguments())
         .args(["-l:libmvec.so.1", "-l:libm.so.6", "-l:libc.so.6"])
         .output()
         .map_err(|error| CodegenError::Link { reason: format!("{}: {error}", linker.display()) })?;

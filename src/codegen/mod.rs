@@ -6,6 +6,8 @@ pub mod machine;
 mod vector_math;
 
 use inkwell::{module::Module, passes::PassBuilderOptions, targets::FileType};
+use kinstr_passes::ffi;
+use link::Libraries;
 use machine::Machine;
 use std::path::Path;
 
@@ -40,6 +42,11 @@ pub enum CodegenError {
     #[error("cannot write {path}: {error}")]
     #[allow(missing_docs)]
     Write { path: String, error: std::io::Error },
+}
+
+/// A context whose errors are errors: LLVM's own way is to end the process.
+pub fn context() -> inkwell::context::Context {
+    ffi::create_llvm_context()
 }
 
 /// Optimises at O3 for `machine`'s CPU, and maps vector math to glibc's vector library.
@@ -80,7 +87,14 @@ pub fn inline_probes(module: &Module<'_>, machine: &Machine) -> Result<(), Codeg
 fn run_passes(module: &Module<'_>, machine: &Machine, pipeline: &str) -> Result<(), CodegenError> {
     module
         .run_passes(pipeline, machine.raw(), PassBuilderOptions::create())
-        .map_err(|reason| CodegenError::Passes { pipeline: pipeline.into(), reason: reason.to_string() })
+        .map_err(|reason| CodegenError::Passes { pipeline: pipeline.into(), reason: reason.to_string() })?;
+    check_errors()
+}
+
+/// What the back end said while it went on as if nothing had been.
+fn check_errors() -> Result<(), CodegenError> {
+    let errors = ffi::take_llvm_errors();
+    if errors.is_empty() { Ok(()) } else { Err(CodegenError::Emit { reason: errors.join("; ") }) }
 }
 
 /// Assembly text, with LLVM's comments on spills.
@@ -107,20 +121,21 @@ fn emit(module: &Module<'_>, machine: &Machine, kind: FileType) -> Result<Vec<u8
         .raw()
         .write_to_memory_buffer(module, kind)
         .map_err(|reason| CodegenError::Emit { reason: reason.to_string() })?;
+    check_errors()?;
     // inkwell's slice of an assembly buffer ends with LLVM's NUL.
     let bytes = buffer.as_slice();
     Ok(bytes.strip_suffix(&[0]).filter(|_| kind == FileType::Assembly).unwrap_or(bytes).to_vec())
 }
 
-/// Object → shared library at `library`.
+/// Object → shared library at `library`, linked against `libraries`.
 ///
 /// # Errors
 /// [`CodegenError::Link`], `NoLinker`, `Write`.
-pub fn write_library(object: &[u8], library: &Path) -> Result<(), CodegenError> {
+pub fn write_library(object: &[u8], library: &Path, libraries: Libraries) -> Result<(), CodegenError> {
     let object_path = library.with_extension("o");
     std::fs::write(&object_path, object)
         .map_err(|error| CodegenError::Write { path: object_path.display().to_string(), error })?;
-    link::shared_library(&object_path, library)
+    link::shared_library(&object_path, library, libraries)
 }
 
 /// Version of the LLVM that is linked, e.g. `22.1.8`.

@@ -48,7 +48,7 @@ pub fn written(source: &Source, mlir: &Mlir, machine: &Machine) -> Result<Writte
         let function = adapt_entry::find_entry(&module, source.directives.entry.as_deref())?;
         return Ok(Written::Mlir(signature_of(function)?));
     }
-    let llvm = inkwell::context::Context::create();
+    let llvm = ffi::create_llvm_context();
     let module = match source.language {
         Language::LlvmIr => llvm_ir::parse(source, &llvm, machine)?,
         _ => c::compile(source, &llvm)?,

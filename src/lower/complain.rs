@@ -40,6 +40,9 @@ impl From<&CodegenError> for Complaint {
             CodegenError::NoLinker { .. } => {
                 Self::new("codegen::linker", text).help("run scripts/setup, or install lld")
             }
+            CodegenError::Link { reason } if reason.contains("libomp") => {
+                Self::new("codegen::link", text).help("OpenMP needs libomp: run scripts/setup")
+            }
             CodegenError::Link { .. } => Self::new("codegen::link", text).help(
                 "a candidate may call libm and libc; any other external function must be in its module",
             ),

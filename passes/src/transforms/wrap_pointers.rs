@@ -6,11 +6,13 @@
 
 use super::{TransformError, wrap_entry::SYMBOL};
 use inkwell::{
-    GlobalVisibility,
-    memory_buffer::MemoryBuffer,
+    AddressSpace, GlobalVisibility,
+    attributes::{Attribute, AttributeLoc},
+    builder::BuilderError,
+    context::ContextRef,
     module::{Linkage, Module},
-    types::BasicMetadataTypeEnum,
-    values::FunctionValue,
+    types::BasicTypeEnum,
+    values::{BasicMetadataValueEnum, FunctionValue},
 };
 
 /// Finds the entry: the function called `wanted`, or else the only one that other files would see. A C++ name may be
@@ -60,51 +62,49 @@ fn is_called(symbol: &str, name: &str) -> bool {
 /// Adds the wrapper around `entry`, and hides every other symbol.
 ///
 /// # Errors
-/// [`TransformError`] if the entry's types are not pointers and numbers, or LLVM refuses the wrapper.
+/// [`TransformError`] if LLVM refuses the wrapper.
 pub fn wrap_pointers<'l>(module: &Module<'l>, entry: FunctionValue<'l>) -> Result<(), TransformError> {
-    let refused = |detail: String| TransformError::Refused { what: "the entry wrapper", detail };
-    let text = wrapper(&name_of(entry), &parameters(entry)?);
-    let buffer = MemoryBuffer::create_from_memory_range_copy(text.as_bytes(), SYMBOL);
-    let parsed =
-        module.get_context().create_module_from_ir(buffer).map_err(|text| refused(text.to_string()))?;
-    parsed.set_triple(&module.get_triple());
-    parsed.set_data_layout(&module.get_data_layout());
-    module.link_in_module(parsed).map_err(|text| refused(text.to_string()))?;
+    let context = module.get_context();
+    let pointer = context.ptr_type(AddressSpace::default());
+    let wrapper = module.add_function(SYMBOL, context.void_type().fn_type(&[pointer.into()], false), None);
+    for name in ["noinline", "nounwind"] {
+        let attribute = context.create_enum_attribute(Attribute::get_named_enum_kind_id(name), 0);
+        wrapper.add_attribute(AttributeLoc::Function, attribute);
+    }
+    call_with_loaded(&context, wrapper, entry)
+        .map_err(|error| TransformError::Refused { what: "the entry wrapper", detail: error.to_string() })?;
     for function in module.get_functions() {
         let is_local = matches!(function.get_linkage(), Linkage::Internal | Linkage::Private);
-        if function.count_basic_blocks() > 0 && !is_local && name_of(function) != SYMBOL {
+        if function.count_basic_blocks() > 0 && !is_local && function != wrapper {
             function.as_global_value().set_visibility(GlobalVisibility::Hidden);
         }
     }
     Ok(())
 }
 
-/// The entry's types as LLVM prints them.
-fn parameters(entry: FunctionValue<'_>) -> Result<Vec<String>, TransformError> {
-    let one = |kind: BasicMetadataTypeEnum<'_>| match kind {
-        BasicMetadataTypeEnum::PointerType(_) => Ok("ptr".to_owned()),
-        BasicMetadataTypeEnum::IntType(kind) => Ok(format!("i{}", kind.get_bit_width())),
-        BasicMetadataTypeEnum::FloatType(kind) => Ok(kind.print_to_string().to_string()),
-        other => Err(TransformError::Entry(format!(
-            "`{}` takes `{other}`, which is neither a pointer nor a number",
-            name_of(entry)
-        ))),
-    };
-    entry.get_type().get_param_types().into_iter().map(one).collect()
-}
-
-fn wrapper(entry: &str, types: &[String]) -> String {
-    let list = types.join(", ");
-    let mut text =
-        format!("declare void @\"{entry}\"({list})\ndefine void @{SYMBOL}(ptr %args) noinline nounwind {{\n");
-    let mut values = Vec::new();
-    for (index, kind) in types.iter().enumerate() {
-        text += &format!("  %slot{index} = getelementptr ptr, ptr %args, i64 {index}\n");
-        text += &format!("  %storage{index} = load ptr, ptr %slot{index}\n");
-        text += &format!("  %value{index} = load {kind}, ptr %storage{index}\n");
-        values.push(format!("{kind} %value{index}"));
+/// Fills `wrapper`: `args[i]` points to the storage of what `entry` takes as parameter `i`.
+fn call_with_loaded<'l>(
+    context: &ContextRef<'l>,
+    wrapper: FunctionValue<'l>,
+    entry: FunctionValue<'l>,
+) -> Result<(), BuilderError> {
+    let pointer = context.ptr_type(AddressSpace::default());
+    let types: Vec<BasicTypeEnum<'l>> =
+        entry.get_params().into_iter().map(|parameter| parameter.get_type()).collect();
+    let slots = context.struct_type(&vec![pointer.into(); types.len()], false);
+    let builder = context.create_builder();
+    builder.position_at_end(context.append_basic_block(wrapper, ""));
+    let mut values: Vec<BasicMetadataValueEnum<'l>> = Vec::new();
+    if let Some(arguments) = wrapper.get_first_param() {
+        for (index, kind) in (0..).zip(types) {
+            let slot = builder.build_struct_gep(slots, arguments.into_pointer_value(), index, "slot")?;
+            let storage = builder.build_load(pointer, slot, "storage")?;
+            values.push(builder.build_load(kind, storage.into_pointer_value(), "value")?.into());
+        }
     }
-    text + &format!("  call void @\"{entry}\"({})\n  ret void\n}}\n", values.join(", "))
+    builder.build_call(entry, &values, "")?;
+    builder.build_return(None)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -132,6 +132,7 @@ mod tests {
         assert_eq!(find_entry(&module, None).unwrap(), entry);
         wrap_pointers(&module, entry).unwrap();
         module.verify().unwrap();
-        assert!(module.print_to_string().to_string().contains("call void @f(ptr %value0, i64 %value1)"));
+        let text = module.print_to_string().to_string();
+        assert!(text.contains("call void @f(ptr %value, i64 %value3)"), "{text}");
     }
 }
