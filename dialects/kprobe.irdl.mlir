@@ -35,6 +35,14 @@ irdl.dialect @kprobe {
     irdl.operands(value: %i64)
   }
 
+  irdl.operation @count_trips {
+    %site = irdl.base "#builtin.integer"
+    %step = irdl.base "#builtin.integer"
+    %integer = irdl.base "!builtin.integer"
+    irdl.attributes { "site" = %site, "step" = %step }
+    irdl.operands(first: %integer, last: %integer)
+  }
+
   // ---- mechanism ----
 
   irdl.operation @get_unit {
@@ -69,5 +77,14 @@ irdl.dialect @kprobe {
     %unit = irdl.base @kprobe::@unit
     irdl.attributes { "site" = %site }
     irdl.operands(unit: %unit)
+  }
+
+  irdl.operation @add_trips {
+    %site = irdl.base "#builtin.integer"
+    %step = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    %integer = irdl.base "!builtin.integer"
+    irdl.attributes { "site" = %site, "step" = %step }
+    irdl.operands(unit: %unit, first: %integer, last: %integer)
   }
 }

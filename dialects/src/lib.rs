@@ -4,6 +4,7 @@
 //! counts, types and attributes are checked by MLIR itself. [`verify`] checks what IRDL cannot say.
 
 mod load;
+pub mod nesting;
 pub mod ops;
 pub mod verify;
 

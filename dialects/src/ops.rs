@@ -15,6 +15,9 @@ pub const SITE: &str = "site";
 /// Attribute that holds the record kind of [`Op::RecordEvent`].
 pub const KIND: &str = "kind";
 
+/// Attribute that holds what a trip adds to an induction variable.
+pub const STEP: &str = "step";
+
 /// Every op of the dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the table in README.md describes them")]
@@ -30,10 +33,12 @@ pub enum Op {
     RecordInterval,
     RecordEvent,
     AddCount,
+    CountTrips,
+    AddTrips,
 }
 
 impl Op {
-    const ALL: [(Op, &'static str); 11] = [
+    const ALL: [(Op, &'static str); 13] = [
         (Op::Init, "kprobe.init"),
         (Op::Flush, "kprobe.flush"),
         (Op::RegionBegin, "kprobe.region_begin"),
@@ -45,6 +50,8 @@ impl Op {
         (Op::RecordInterval, "kprobe.record_interval"),
         (Op::RecordEvent, "kprobe.record_event"),
         (Op::AddCount, "kprobe.add_count"),
+        (Op::CountTrips, "kprobe.count_trips"),
+        (Op::AddTrips, "kprobe.add_trips"),
     ];
 
     /// Full name, e.g. `kprobe.count`.
@@ -65,7 +72,8 @@ impl Op {
 
     /// True for ops that say what to measure, false for those that say how.
     pub fn is_intent(self) -> bool {
-        matches!(self, Op::Init | Op::Flush | Op::RegionBegin | Op::RegionEnd | Op::Count | Op::Sample)
+        use Op::{Count, CountTrips, Flush, Init, RegionBegin, RegionEnd, Sample};
+        matches!(self, Init | Flush | RegionBegin | RegionEnd | Count | Sample | CountTrips)
     }
 }
 
@@ -77,6 +85,11 @@ pub fn site_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<u32
 /// Record kind on a `kprobe.record_event`.
 pub fn kind_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<u32> {
     integer(operation, KIND)
+}
+
+/// What a trip adds to the induction variable, on a `kprobe.count_trips` or `kprobe.add_trips`.
+pub fn step_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<i64> {
+    IntegerAttribute::try_from(operation.attribute(STEP).ok()?).ok().map(|step| step.value())
 }
 
 fn integer<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>, name: &str) -> Option<u32> {
@@ -164,6 +177,34 @@ impl<'c> Builder<'c> {
     /// `kprobe.add_count {site}`: the site's counter goes up by one.
     pub fn add_count(self, site: u32, unit: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
         self.build(Op::AddCount, &[self.integer(SITE, site)], &[unit], &[])
+    }
+
+    /// `kprobe.count_trips {site, step}`: a loop was left that moved a variable from `first` to `last`, `step` a trip.
+    pub fn count_trips(
+        self,
+        site: u32,
+        step: i64,
+        first: Value<'c, '_>,
+        last: Value<'c, '_>,
+    ) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::CountTrips, &[self.integer(SITE, site), self.step(step)], &[first, last], &[])
+    }
+
+    /// `kprobe.add_trips {site, step}`: the site's counter goes up by `(last - first) / step`.
+    pub fn add_trips(
+        self,
+        site: u32,
+        step: i64,
+        unit: Value<'c, '_>,
+        first: Value<'c, '_>,
+        last: Value<'c, '_>,
+    ) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::AddTrips, &[self.integer(SITE, site), self.step(step)], &[unit, first, last], &[])
+    }
+
+    fn step(self, step: i64) -> (Identifier<'c>, Attribute<'c>) {
+        let kind = IntegerType::new(self.context, 64).into();
+        (Identifier::new(self.context, STEP), IntegerAttribute::new(kind, step).into())
     }
 
     fn integer(self, name: &str, value: u32) -> (Identifier<'c>, Attribute<'c>) {

@@ -1,7 +1,8 @@
 //! What the dialect demands beyond IRDL: site ids that fit a record, and regions that nest.
 
+use crate::nesting::Nesting;
 use crate::ops::{Op, site_of};
-use melior::ir::{BlockLike, BlockRef, OperationRef, RegionLike, operation::OperationLike};
+use melior::ir::{BlockLike, OperationRef, RegionLike, operation::OperationLike};
 
 /// Site ids have 20 bits in a record (`kinstr_trace::layout::MAX_SITES`, kept apart because a dialect knows no trace).
 pub const MAX_SITES: u32 = 1 << 20;
@@ -23,8 +24,8 @@ pub enum VerifyError {
         /// The id that does not fit.
         site: u32,
     },
-    /// `region_end` without its `region_begin`, or crossing another region.
-    #[error("the region of site {site} is not nested in its block at {location}")]
+    /// A begin or an end without the other on some path, or crossing another region.
+    #[error("the region of site {site} is not nested at {location}")]
     NotNested {
         /// Site.
         site: u32,
@@ -33,62 +34,42 @@ pub enum VerifyError {
     },
 }
 
-/// Checks every `kprobe` intent op under `root`. Begin and end of a region must stand in one block and
-/// nest; this holds at insertion, before control flow is lowered.
+/// Checks every `kprobe` op under `root`, and answers how the regions nest: on every path, begin and end of a region
+/// pair up and enclose others whole.
 ///
 /// # Errors
 /// The first [`VerifyError`] in program order.
-pub fn verify(root: OperationRef<'_, '_>) -> Result<(), VerifyError> {
+pub fn verify(root: OperationRef<'_, '_>) -> Result<Nesting, VerifyError> {
+    verify_sites(root)?;
+    Nesting::of(root)
+}
+
+fn verify_sites(root: OperationRef<'_, '_>) -> Result<(), VerifyError> {
     for region in root.regions() {
         let mut block = region.first_block();
         while let Some(current) = block {
-            verify_block(current)?;
+            let mut next = current.first_operation();
+            while let Some(operation) = next {
+                verify_op(operation)?;
+                verify_sites(operation)?;
+                next = operation.next_in_block();
+            }
             block = current.next_in_region();
         }
     }
     Ok(())
 }
 
-fn verify_block(block: BlockRef<'_, '_>) -> Result<(), VerifyError> {
-    let mut open = Vec::new();
-    let mut next = block.first_operation();
-    while let Some(operation) = next {
-        if let Some(op) = Op::of(&operation) {
-            verify_op(op, operation, &mut open)?;
-        }
-        verify(operation)?;
-        next = operation.next_in_block();
-    }
-    match open.pop() {
-        None => Ok(()),
-        Some((site, location)) => Err(VerifyError::NotNested { site, location }),
-    }
-}
-
-fn verify_op(
-    op: Op,
-    operation: OperationRef<'_, '_>,
-    open: &mut Vec<(u32, String)>,
-) -> Result<(), VerifyError> {
+fn verify_op(operation: OperationRef<'_, '_>) -> Result<(), VerifyError> {
+    let Some(op) = Op::of(&operation) else { return Ok(()) };
     if matches!(op, Op::Init | Op::Flush | Op::GetUnit | Op::ReadClock) {
         return Ok(());
     }
-    let location = operation.location().to_string();
-    let Some(site) = site_of(&operation) else {
-        return Err(VerifyError::NoSite { op: op.name(), location });
-    };
-    if site >= MAX_SITES {
-        return Err(VerifyError::TooManySites { site });
+    match site_of(&operation) {
+        None => Err(VerifyError::NoSite { op: op.name(), location: operation.location().to_string() }),
+        Some(site) if site >= MAX_SITES => Err(VerifyError::TooManySites { site }),
+        Some(_) => Ok(()),
     }
-    match op {
-        Op::RegionBegin => open.push((site, location)),
-        Op::RegionEnd => match open.pop() {
-            Some((begun, _)) if begun == site => {}
-            _ => return Err(VerifyError::NotNested { site, location }),
-        },
-        _ => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -97,13 +78,16 @@ mod tests {
     use melior::{Context, dialect::DialectRegistry, ir::Module, utility::register_all_dialects};
 
     fn check(body: &str) -> Result<(), VerifyError> {
+        nest(&format!("func.func @f() {{ {body} return }}")).map(drop)
+    }
+
+    fn nest(text: &str) -> Result<Nesting, VerifyError> {
         let registry = DialectRegistry::new();
         register_all_dialects(&registry);
         let context = Context::new_with_registry(&registry, false);
         context.load_all_available_dialects();
         crate::load(&context).unwrap();
-        let text = format!("func.func @f() {{ {body} return }}");
-        let module = Module::parse(&context, &text).unwrap();
+        let module = Module::parse(&context, text).unwrap();
         verify(module.as_operation())
     }
 
@@ -123,6 +107,23 @@ mod tests {
         assert!(matches!(crossed, Err(VerifyError::NotNested { site: 1, .. })));
         assert!(matches!(check(BEGIN_1), Err(VerifyError::NotNested { site: 1, .. })));
         assert!(matches!(check(END_2), Err(VerifyError::NotNested { site: 2, .. })));
+    }
+
+    /// A loop whose region begins before it and ends where it is left.
+    fn around_a_loop(at_exit: &str) -> String {
+        format!(
+            "llvm.func @f(%c: i1) {{ {BEGIN_1} llvm.br ^loop ^loop: {BEGIN_2} {END_2} llvm.cond_br %c, ^loop, ^out \
+             ^out: {at_exit} llvm.return }}"
+        )
+    }
+
+    #[test]
+    fn regions_nest_along_paths() {
+        let nesting = nest(&around_a_loop(END_1)).unwrap();
+        assert_eq!(nesting.parents, [(1, None), (2, Some(1))].into());
+        assert!(matches!(nest(&around_a_loop("")), Err(VerifyError::NotNested { site: 1, .. })));
+        let reopened = nest(&around_a_loop(END_1).replace(END_2, ""));
+        assert!(matches!(reopened, Err(VerifyError::NotNested { site: 2, .. })));
     }
 
     #[test]

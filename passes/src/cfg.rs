@@ -4,40 +4,47 @@ use crate::ir::blocks;
 use melior::ir::{BlockLike, BlockRef, RegionRef};
 
 /// For each block in order, how many natural loops it is in. Blocks that cannot be reached are in none.
-///
-/// A back edge goes to a block that dominates its source; the loop is what reaches the source without
-/// passing the header. Irreducible cycles have no such header and count as no loop.
 pub fn loop_depths(region: RegionRef<'_, '_>) -> Vec<u32> {
     let graph = Graph::of(region);
-    let (dominators, rank) = graph.dominators();
-    let mut headers: Vec<(usize, Vec<usize>)> = Vec::new();
-    for (source, successors) in graph.successors.iter().enumerate() {
-        for &header in successors {
-            // Only an edge against the order can go back; the walk up the dominators is for those alone.
-            if rank[header] <= rank[source] && dominates(&dominators, header, source) {
-                match headers.iter_mut().find(|(known, _)| *known == header) {
-                    Some((_, latches)) => latches.push(source),
-                    None => headers.push((header, vec![source])),
-                }
-            }
-        }
-    }
     let mut depths = vec![0; graph.successors.len()];
-    for (header, latches) in headers {
-        for block in graph.natural_loop(header, latches) {
+    for natural in graph.natural_loops().loops {
+        for block in natural.blocks {
             depths[block] += 1;
         }
     }
     depths
 }
 
-struct Graph {
-    successors: Vec<Vec<usize>>,
-    predecessors: Vec<Vec<usize>>,
+/// A loop with one header that dominates all of it. Blocks are numbered in the order of the function.
+pub struct NaturalLoop {
+    /// The block through which alone it is entered.
+    pub header: usize,
+    /// The blocks that go back to the header.
+    pub latches: Vec<usize>,
+    /// Every block of it, the header first.
+    pub blocks: Vec<usize>,
+}
+
+/// The cycles of a function.
+pub struct Cycles {
+    /// Natural loops, in the order in which their back edges appear.
+    pub loops: Vec<NaturalLoop>,
+    /// Edges that go back to a block that does not dominate their source: they close irreducible cycles, which have
+    /// several entries and are no loops.
+    pub irreducible_edges: usize,
+}
+
+/// Who goes to whom.
+pub struct Graph {
+    /// By block.
+    pub successors: Vec<Vec<usize>>,
+    /// By block.
+    pub predecessors: Vec<Vec<usize>>,
 }
 
 impl Graph {
-    fn of(region: RegionRef<'_, '_>) -> Self {
+    /// The graph of a function body.
+    pub fn of(region: RegionRef<'_, '_>) -> Self {
         let list: Vec<BlockRef<'_, '_>> = blocks(region).collect();
         let index: std::collections::HashMap<_, _> =
             list.iter().enumerate().map(|(i, block)| (block.to_raw().ptr, i)).collect();
@@ -52,6 +59,33 @@ impl Graph {
             }
         }
         Self { successors, predecessors }
+    }
+
+    /// A back edge goes to a block that dominates its source; the loop is what reaches the source without passing
+    /// the header. Loops that share a header count as one.
+    pub fn natural_loops(&self) -> Cycles {
+        let (dominators, rank) = self.dominators();
+        let mut headers: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut irreducible_edges = 0;
+        for (source, successors) in self.successors.iter().enumerate() {
+            // Only an edge against the order can go back; the walk up the dominators is for those alone.
+            let backwards = successors.iter().filter(|header| rank[**header] <= rank[source]);
+            for &header in backwards.filter(|_| rank[source] != usize::MAX) {
+                if !dominates(&dominators, header, source) {
+                    irreducible_edges += 1;
+                    continue;
+                }
+                match headers.iter_mut().find(|(known, _)| *known == header) {
+                    Some((_, latches)) => latches.push(source),
+                    None => headers.push((header, vec![source])),
+                }
+            }
+        }
+        let natural = |(header, latches): (usize, Vec<usize>)| {
+            let blocks = self.natural_loop(header, latches.clone());
+            NaturalLoop { header, latches, blocks }
+        };
+        Cycles { loops: headers.into_iter().map(natural).collect(), irreducible_edges }
     }
 
     /// Immediate dominators by the iterative algorithm of Cooper, Harvey and Kennedy (2001); the entry is

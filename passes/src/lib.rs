@@ -9,6 +9,7 @@ pub mod conversion;
 mod facts;
 pub mod ffi;
 pub mod ir;
+mod loops;
 pub mod pipeline;
 pub mod probe;
 pub mod transforms;

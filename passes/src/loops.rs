@@ -1,0 +1,148 @@
+//! Loops as a probe needs them: where each is entered and left, what is around it, and how its trips can be told.
+
+use crate::{
+    cfg::{Cycles, Graph},
+    ir::{blocks, is, operations},
+};
+use melior::ir::{
+    BlockLike, BlockRef, OperationRef, RegionRef, Value, ValueLike,
+    attribute::IntegerAttribute,
+    operation::{OperationLike, OperationResult},
+    r#type::IntegerType,
+};
+
+/// A natural loop in simplified form: entered from one block that goes nowhere else, left into blocks that nothing
+/// else goes to.
+pub struct Loop<'c, 'a> {
+    /// The only block that enters the loop.
+    pub preheader: BlockRef<'c, 'a>,
+    /// The block that every trip passes.
+    pub header: BlockRef<'c, 'a>,
+    /// The blocks the loop leaves into.
+    pub exits: Vec<BlockRef<'c, 'a>>,
+    /// Loops around it, itself included.
+    pub depth: u32,
+    /// How its trips follow from an induction variable, if they plainly do.
+    pub induction: Option<Induction<'c, 'a>>,
+}
+
+/// A variable that every trip moves by `step`: once the loop is left, trips are `(last - first) / step`.
+pub struct Induction<'c, 'a> {
+    /// Its value when the loop is entered.
+    pub first: Value<'c, 'a>,
+    /// Its value after the last trip; known in the exit block.
+    pub last: Value<'c, 'a>,
+    /// What a trip adds; not 0.
+    pub step: i64,
+}
+
+/// The loops of one function.
+pub struct Loops<'c, 'a> {
+    /// Those in simplified form, outer ones before inner ones.
+    pub loops: Vec<Loop<'c, 'a>>,
+    /// Natural loops that are not in simplified form.
+    pub not_simplified: usize,
+    /// Edges that close irreducible cycles.
+    pub irreducible_edges: usize,
+}
+
+impl<'c, 'a> Loops<'c, 'a> {
+    /// The loops of a function body.
+    pub fn of(region: RegionRef<'c, 'a>) -> Self {
+        let list: Vec<BlockRef<'c, 'a>> = blocks(region).collect();
+        let graph = Graph::of(region);
+        let Cycles { mut loops, irreducible_edges } = graph.natural_loops();
+        // A loop around another has more blocks; loops side by side keep the order of their headers.
+        loops.sort_by_key(|natural| (std::cmp::Reverse(natural.blocks.len()), natural.header));
+        let mut depths = vec![0; list.len()];
+        let mut found = Self { loops: Vec::new(), not_simplified: 0, irreducible_edges };
+        for natural in &loops {
+            natural.blocks.iter().for_each(|block| depths[*block] += 1);
+            let inside = |block: &usize| natural.blocks.contains(block);
+            let Some((preheader, exits)) = borders(&graph, natural.header, &natural.blocks) else {
+                found.not_simplified += 1;
+                continue;
+            };
+            let exiting: Vec<usize> =
+                natural.blocks.iter().copied().filter(|b| !graph.successors[*b].iter().all(inside)).collect();
+            let induction = match (&natural.latches[..], &exiting[..]) {
+                ([latch], [exit]) if latch == exit => {
+                    induction(list[preheader], list[natural.header], list[*latch])
+                }
+                _ => None,
+            };
+            found.loops.push(Loop {
+                preheader: list[preheader],
+                header: list[natural.header],
+                exits: exits.into_iter().map(|exit| list[exit]).collect(),
+                depth: depths[natural.header],
+                induction,
+            });
+        }
+        found
+    }
+}
+
+/// Preheader and exit blocks, if the loop has a preheader and no exit block is shared.
+fn borders(graph: &Graph, header: usize, inside: &[usize]) -> Option<(usize, Vec<usize>)> {
+    let entering: Vec<usize> =
+        graph.predecessors[header].iter().copied().filter(|block| !inside.contains(block)).collect();
+    let &[preheader] = &entering[..] else { return None };
+    if graph.successors[preheader].len() != 1 {
+        return None;
+    }
+    let leaving = inside.iter().flat_map(|block| &graph.successors[*block]);
+    let mut exits: Vec<usize> = leaving.copied().filter(|block| !inside.contains(block)).collect();
+    exits.sort_unstable();
+    exits.dedup();
+    let dedicated = |exit: &usize| graph.predecessors[*exit].iter().all(|block| inside.contains(block));
+    exits.iter().all(dedicated).then_some((preheader, exits))
+}
+
+/// The first argument of the header that the latch passes on with a constant added.
+fn induction<'c, 'a>(
+    preheader: BlockRef<'c, 'a>,
+    header: BlockRef<'c, 'a>,
+    latch: BlockRef<'c, 'a>,
+) -> Option<Induction<'c, 'a>> {
+    (0..header.argument_count()).find_map(|index| {
+        let argument: Value<'c, 'a> = header.argument(index).ok()?.into();
+        let width = IntegerType::try_from(argument.r#type()).ok()?.width();
+        let last = passed(latch, header, index)?;
+        let step = step(argument, last)?;
+        // The distance must be exact in 64 bits.
+        let exact = width <= 64 && step != 0;
+        exact.then_some(())?;
+        Some(Induction { first: passed(preheader, header, index)?, last, step })
+    })
+}
+
+/// What `last` adds to `argument`, if that is a constant.
+fn step(argument: Value<'_, '_>, last: Value<'_, '_>) -> Option<i64> {
+    let add = OperationResult::try_from(last).ok()?.owner();
+    if !is(add, "llvm.add") || add.operand(0).ok()? != argument {
+        return None;
+    }
+    let constant = OperationResult::try_from(add.operand(1).ok()?).ok()?.owner();
+    if !is(constant, "llvm.mlir.constant") {
+        return None;
+    }
+    Some(IntegerAttribute::try_from(constant.attribute("value").ok()?).ok()?.value())
+}
+
+/// The value `from` passes to argument `index` of `to`, if it can be told from a branch with one edge to it.
+fn passed<'c, 'a>(from: BlockRef<'c, 'a>, to: BlockRef<'c, 'a>, index: usize) -> Option<Value<'c, 'a>> {
+    let terminator: OperationRef<'c, 'a> = operations(from).last()?;
+    let arguments = to.argument_count();
+    let successors: Vec<_> = (0..from.successor_count()).filter_map(|n| from.successor(n).ok()).collect();
+    let is_to = |block: &BlockRef<'c, '_>| block.to_raw().ptr == to.to_raw().ptr;
+    match &successors[..] {
+        [only] if is(terminator, "llvm.br") && is_to(only) => terminator.operand(index).ok(),
+        [first, second] if is(terminator, "llvm.cond_br") && is_to(first) != is_to(second) => {
+            // Operands: the condition, those of the first successor, those of the second.
+            let start = if is_to(first) { 1 } else { terminator.operand_count() - arguments };
+            terminator.operand(start + index).ok()
+        }
+        _ => None,
+    }
+}
