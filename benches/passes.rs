@@ -79,9 +79,10 @@ fn sites(count: usize) -> SiteTable {
         function: "f".into(),
         place: None,
         loop_depth: 0,
+        parent: None,
         lines: vec![],
     };
-    SiteTable { mode: Mode::Aggregate, sites: (0..count as u32).map(site).collect() }
+    SiteTable { sites: (0..count as u32).map(site).collect(), ..SiteTable::default() }
 }
 
 /// Blocks of five LLVM-dialect ops.

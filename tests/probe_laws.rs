@@ -46,12 +46,12 @@ fn check_structured(path: &Path, probe: &dyn Probe, mode: Mode) {
     let mlir = Mlir::new().unwrap();
     let (mut module, rest) = structured(&mlir, path);
     let before = text(&module.module);
-    lower::insert_early(&mlir, &module, &[probe], mode).unwrap();
+    lower::insert_early(&mlir, &module, &[probe], mode, None).unwrap();
     assert_ne!(text(&module.module), before, "{} inserted nothing into {}", probe.name(), path.display());
     strip_probes(&mlir.context, &module.module);
     assert_eq!(text(&module.module), before, "{} on {}", probe.name(), path.display());
 
-    let sites = lower::insert_early(&mlir, &module, &[probe], mode).unwrap();
+    let sites = lower::insert_early(&mlir, &module, &[probe], mode, None).unwrap();
     lower::to_llvm_dialect(&mlir, &mut module, &rest, Some(&sites)).unwrap();
     assert!(!text(&module.module).contains("kprobe."), "{} on {}", probe.name(), path.display());
 }

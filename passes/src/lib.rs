@@ -9,6 +9,7 @@ pub mod conversion;
 mod facts;
 pub mod ffi;
 pub mod ir;
+mod llvm;
 mod loops;
 pub mod pipeline;
 pub mod probe;

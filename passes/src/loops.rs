@@ -2,14 +2,16 @@
 
 use crate::{
     cfg::{Cycles, Graph},
-    ir::{blocks, is, operations},
+    ir::{blocks, is, operations, place_of},
 };
+use kinstr_trace::sites::Place;
 use melior::ir::{
     BlockLike, BlockRef, OperationRef, RegionRef, Value, ValueLike,
     attribute::IntegerAttribute,
     operation::{OperationLike, OperationResult},
     r#type::IntegerType,
 };
+use std::collections::HashSet;
 
 /// A natural loop in simplified form: entered from one block that goes nowhere else, left into blocks that nothing
 /// else goes to.
@@ -18,6 +20,8 @@ pub struct Loop<'c, 'a> {
     pub preheader: BlockRef<'c, 'a>,
     /// The block that every trip passes.
     pub header: BlockRef<'c, 'a>,
+    /// Where it stands in the source, if that is known.
+    pub place: Option<Place>,
     /// The blocks the loop leaves into.
     pub exits: Vec<BlockRef<'c, 'a>>,
     /// Loops around it, itself included.
@@ -58,13 +62,13 @@ impl<'c, 'a> Loops<'c, 'a> {
         let mut found = Self { loops: Vec::new(), not_simplified: 0, irreducible_edges };
         for natural in &loops {
             natural.blocks.iter().for_each(|block| depths[*block] += 1);
-            let inside = |block: &usize| natural.blocks.contains(block);
-            let Some((preheader, exits)) = borders(&graph, natural.header, &natural.blocks) else {
+            let inside: HashSet<usize> = natural.blocks.iter().copied().collect();
+            let Some((preheader, exits)) = borders(&graph, natural.header, &inside) else {
                 found.not_simplified += 1;
                 continue;
             };
-            let exiting: Vec<usize> =
-                natural.blocks.iter().copied().filter(|b| !graph.successors[*b].iter().all(inside)).collect();
+            let stays = |block: &usize| graph.successors[*block].iter().all(|next| inside.contains(next));
+            let exiting: Vec<usize> = natural.blocks.iter().copied().filter(|b| !stays(b)).collect();
             let induction = match (&natural.latches[..], &exiting[..]) {
                 ([latch], [exit]) if latch == exit => {
                     induction(list[preheader], list[natural.header], list[*latch])
@@ -74,6 +78,7 @@ impl<'c, 'a> Loops<'c, 'a> {
             found.loops.push(Loop {
                 preheader: list[preheader],
                 header: list[natural.header],
+                place: place(natural.latches.iter().chain([&natural.header]).map(|block| list[*block])),
                 exits: exits.into_iter().map(|exit| list[exit]).collect(),
                 depth: depths[natural.header],
                 induction,
@@ -83,8 +88,13 @@ impl<'c, 'a> Loops<'c, 'a> {
     }
 }
 
+/// The line of the branch that goes back, which compilers give to the loop; else any line of the loop's own branches.
+fn place<'c: 'a, 'a>(mut branching: impl Iterator<Item = BlockRef<'c, 'a>>) -> Option<Place> {
+    branching.find_map(|block| operations(block).last().and_then(|branch| place_of(branch.location())))
+}
+
 /// Preheader and exit blocks, if the loop has a preheader and no exit block is shared.
-fn borders(graph: &Graph, header: usize, inside: &[usize]) -> Option<(usize, Vec<usize>)> {
+fn borders(graph: &Graph, header: usize, inside: &HashSet<usize>) -> Option<(usize, Vec<usize>)> {
     let entering: Vec<usize> =
         graph.predecessors[header].iter().copied().filter(|block| !inside.contains(block)).collect();
     let &[preheader] = &entering[..] else { return None };
@@ -108,11 +118,9 @@ fn induction<'c, 'a>(
     (0..header.argument_count()).find_map(|index| {
         let argument: Value<'c, 'a> = header.argument(index).ok()?.into();
         let width = IntegerType::try_from(argument.r#type()).ok()?.width();
-        let last = passed(latch, header, index)?;
-        let step = step(argument, last)?;
-        // The distance must be exact in 64 bits.
-        let exact = width <= 64 && step != 0;
-        exact.then_some(())?;
+        // The distance must fit 64 bits.
+        let last = passed(latch, header, index).filter(|_| width <= 64)?;
+        let step = step(argument, last).filter(|step| *step != 0)?;
         Some(Induction { first: passed(preheader, header, index)?, last, step })
     })
 }

@@ -6,7 +6,7 @@ use kinstr_dialects::{
 };
 use kinstr_trace::{
     layout::Mode,
-    sites::{Place, ProbeSite, SiteKind, SiteTable},
+    sites::{Choice, Place, ProbeSite, SiteKeys, SiteKind, SiteTable},
 };
 use melior::{
     Context,
@@ -80,7 +80,9 @@ pub struct Insertion<'m, 'c> {
     context: &'c Context,
     module: &'m Module<'c>,
     entry: Option<String>,
-    sites: Vec<ProbeSite>,
+    table: SiteTable,
+    choice: Option<&'m Choice>,
+    keys: SiteKeys,
 }
 
 impl<'m, 'c> Insertion<'m, 'c> {
@@ -104,10 +106,23 @@ impl<'m, 'c> Insertion<'m, 'c> {
         Builder::new(self.context, operation.location())
     }
 
+    /// Adds a site if it is among those that were chosen, and returns its id. For probes whose sites may be left out
+    /// to stay within the overhead budget.
+    pub fn add_chosen_site(&mut self, site: NewSite) -> Option<u32> {
+        let key = self.keys.next(site.probe, &site.function, site.place.as_ref(), site.loop_depth);
+        let chosen = self.choice.is_none_or(|choice| choice.0.contains(&key));
+        chosen.then(|| self.add_site(site))
+    }
+
+    /// Says what cannot be watched, one sentence.
+    pub fn leave_out(&mut self, sentence: String) {
+        self.table.left_out.push(sentence);
+    }
+
     /// Adds a site and returns its id.
     pub fn add_site(&mut self, site: NewSite) -> u32 {
-        let id = self.sites.len() as u32;
-        self.sites.push(ProbeSite {
+        let id = self.table.sites.len() as u32;
+        self.table.sites.push(ProbeSite {
             id,
             probe: site.probe.into(),
             kind: site.kind,
@@ -115,6 +130,7 @@ impl<'m, 'c> Insertion<'m, 'c> {
             function: site.function,
             place: site.place,
             loop_depth: site.loop_depth,
+            parent: None,
             lines: site.lines,
         });
         id
@@ -174,6 +190,19 @@ pub fn find(name: &str) -> Option<&'static dyn Probe> {
     crate::probes::ALL.iter().copied().find(|probe| probe.name() == name)
 }
 
+/// What to insert, and into what.
+#[derive(Clone, Default)]
+pub struct Request<'r> {
+    /// Probes in order.
+    pub probes: &'r [&'r dyn Probe],
+    /// Limits structured probes to this function.
+    pub entry: Option<&'r str>,
+    /// What was inserted before, at an earlier level; ids go on after its sites. It also says how sites record.
+    pub before: SiteTable,
+    /// The timing sites to insert; all if there is no choice.
+    pub choice: Option<&'r Choice>,
+}
+
 /// Inserts `probes` in order and returns the site table. `entry` limits structured probes to that function.
 ///
 /// # Errors
@@ -185,10 +214,30 @@ pub fn insert<'c>(
     entry: Option<&str>,
     mode: Mode,
 ) -> Result<SiteTable, ProbeError> {
-    let mut insertion = Insertion { context, module, entry: entry.map(str::to_owned), sites: Vec::new() };
+    let before = SiteTable { mode, ..SiteTable::default() };
+    insert_more(context, module, Request { probes, entry, before, choice: None })
+}
+
+/// Inserts what `request` asks for and returns the table of all sites, those from before included.
+///
+/// # Errors
+/// [`ProbeError`], after which the module must be thrown away.
+pub fn insert_more<'c>(
+    context: &'c Context,
+    module: &Module<'c>,
+    request: Request<'_>,
+) -> Result<SiteTable, ProbeError> {
+    let Request { probes, entry, before, choice } = request;
+    let entry = entry.map(str::to_owned);
+    let mut insertion =
+        Insertion { context, module, entry, table: before, choice, keys: SiteKeys::default() };
     for probe in probes {
         probe.insert(&mut insertion)?;
     }
-    verify(module.as_operation())?;
-    Ok(SiteTable { mode, sites: insertion.sites })
+    let nesting = verify(module.as_operation())?;
+    let mut table = insertion.table;
+    for site in &mut table.sites {
+        site.parent = nesting.parents.get(&site.id).copied().flatten();
+    }
+    Ok(table)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Build, BuildError, Convention, Instrumented, Manifest, Probes,
-    optimize::{Optimized, optimized, optimized_with},
+    optimize::{Early, Optimized, optimized, optimized_with},
 };
 use crate::{
     codegen::{self, assembly, link::Libraries, machine::Machine},
@@ -10,15 +10,18 @@ use crate::{
     lower::{self, LowerError, Mlir},
     store::StoreError,
 };
-use kinstr_passes::probe::{self, Probe, ProbeError};
-use kinstr_trace::{layout::Mode, sites::SiteTable};
+use kinstr_passes::probe::{self, Level, Probe, ProbeError};
+use kinstr_trace::{
+    layout::Mode,
+    sites::{Choice, SiteTable},
+};
 use std::path::Path;
 
 /// Writes every build of `source` and the manifest into `dir`. What is timed and what is counted are built side
 /// by side, each in MLIR and LLVM contexts of its own.
 pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildError> {
     let (timed, counted) = std::thread::scope(|scope| {
-        let timed = scope.spawn(|| make_timed(source, &find(&probes.timing), dir));
+        let timed = scope.spawn(|| make_timed(source, &find(&probes.timing), None, dir));
         let counted = make_counted(source, &find(&probes.counting), dir)?;
         // A panic of the other thread goes on in this one.
         let timed = timed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -51,15 +54,16 @@ fn make_counted(source: &Source, probes: &[&dyn Probe], dir: &Path) -> Result<Co
 }
 
 /// Both builds with timing probes: aggregates, and every event.
-fn make_timed(
+pub fn make_timed(
     source: &Source,
     probes: &[&dyn Probe],
+    choice: Option<&Choice>,
     dir: &Path,
 ) -> Result<(Instrumented, Instrumented), BuildError> {
     let maker = Maker::new(source, dir)?;
     let llvm = codegen::context();
-    let timing = maker.timing(probes, Mode::Aggregate, "timing", &llvm)?;
-    let timeline = maker.timing(probes, Mode::Trace, "timeline", &llvm)?;
+    let timing = maker.timing(probes, choice, Mode::Aggregate, "timing", &llvm)?;
+    let timeline = maker.timing(probes, choice, Mode::Trace, "timeline", &llvm)?;
     Ok((timing, timeline))
 }
 
@@ -86,10 +90,12 @@ impl<'a> Maker<'a> {
         Ok(Self { source, machine: Machine::native()?, dir, mlir: Mlir::new()? })
     }
 
-    /// Region markers go in early, so that the whole way down is walked again with them.
+    /// Region markers go in early, so that the whole way down is walked again with them; loops are timed late, in the
+    /// code the optimiser made.
     fn timing(
         &self,
         probes: &[&dyn Probe],
+        choice: Option<&Choice>,
         mode: Mode,
         name: &str,
         llvm: &inkwell::context::Context,
@@ -97,17 +103,20 @@ impl<'a> Maker<'a> {
         if probes.is_empty() {
             return Ok(Instrumented::Unavailable("no timing probe was asked for".into()));
         }
-        let (code, sites) = match optimized_with(probes, mode, self.source, &self.mlir, &self.machine, llvm) {
-            Ok(Some(instrumented)) => instrumented,
-            Ok(None) => {
-                let language = self.source.language.name();
-                let names = probes.iter().map(|probe| probe.name()).collect::<Vec<_>>().join(", ");
-                let reason = format!("{names} goes in on structured ops, and {language} has none");
-                return Ok(Instrumented::Unavailable(reason));
-            }
+        let (early, late): (Vec<_>, Vec<_>) =
+            probes.iter().copied().partition(|probe| probe.level() == Level::Structured);
+        let early = Early { probes: &early, mode, choice };
+        let (code, regions) = match optimized_with(&early, self.source, &self.mlir, &self.machine, llvm) {
+            Ok(instrumented) => instrumented,
             Err(BuildError::Lower(error)) => return unavailable(error),
             Err(other) => return Err(other),
         };
+        let (module, sites) = match lower::insert_timing(&self.mlir, &code, regions, &late, choice) {
+            Ok(inserted) => inserted,
+            Err(error) => return unavailable(error),
+        };
+        let code = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
+        codegen::inline_probes(&code, &self.machine)?;
         Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
     }
 

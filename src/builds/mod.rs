@@ -39,7 +39,7 @@ pub enum BuildError {
 /// Which probes go into a candidate.
 #[derive(Debug, Clone)]
 pub struct Probes {
-    /// Timing probes by name; structured level.
+    /// Timing probes by name; those of the structured level go in early, the others late.
     pub timing: Vec<String>,
     /// Counting probes by name; optimised level.
     pub counting: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Probes {
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { timing: vec!["region-time".into()], counting: vec!["block-count".into()] }
+        Self { timing: vec!["region-time".into(), "loop-time".into()], counting: vec!["block-count".into()] }
     }
 }
 

@@ -4,17 +4,20 @@ use super::{BuildError, Convention};
 use crate::{
     codegen::{self, machine::Machine},
     frontend::{Language, Source, c, llvm_ir, mlir},
-    lower::{self, Mlir},
+    lower::{self, LowerError, Mlir},
 };
 use inkwell::{context::Context, module::Module};
 use kinstr_passes::{
-    probe::Probe,
+    probe::{Probe, ProbeError},
     transforms::{
         adapt_entry::{Kind, Signature},
         wrap_pointers::{find_entry, wrap_pointers},
     },
 };
-use kinstr_trace::{layout::Mode, sites::SiteTable};
+use kinstr_trace::{
+    layout::Mode,
+    sites::{Choice, SiteTable},
+};
 
 /// A candidate's optimised code with the entry that kinstr calls.
 pub struct Optimized<'l> {
@@ -57,24 +60,34 @@ pub fn optimized<'l>(
     Ok(Optimized { code, convention: Convention::Pointers, entry })
 }
 
-/// The code of `source` with `probes` put in before the optimiser. `None` where there is no structure for them to
-/// go by.
+/// Probes that go in before the optimiser.
+pub struct Early<'p> {
+    /// Them.
+    pub probes: &'p [&'p dyn Probe],
+    /// How sites record.
+    pub mode: Mode,
+    /// The sites to insert; all if there is no choice.
+    pub choice: Option<&'p Choice>,
+}
+
+/// The code of `source` that carries the regions of `early`, and their sites: none where there is no structure for
+/// early probes to go by.
 ///
 /// # Errors
 /// [`BuildError`].
 pub fn optimized_with<'l>(
-    probes: &[&dyn Probe],
-    mode: Mode,
+    early: &Early<'_>,
     source: &Source,
     mlir: &Mlir,
     machine: &Machine,
     llvm: &'l Context,
-) -> Result<Option<(Module<'l>, SiteTable)>, BuildError> {
+) -> Result<(Module<'l>, SiteTable), BuildError> {
     if source.language != Language::Mlir {
-        return Ok(None);
+        let code = optimized(source, mlir, machine, llvm)?.code;
+        return Ok((code, SiteTable { mode: early.mode, ..SiteTable::default() }));
     }
-    let (optimized, sites) = from_mlir(source, mlir, machine, llvm, Some((probes, mode)))?;
-    Ok(sites.map(|sites| (optimized.code, sites)))
+    let (optimized, sites) = from_mlir(source, mlir, machine, llvm, Some(early))?;
+    Ok((optimized.code, sites))
 }
 
 /// The whole way down, with early probes on it or without.
@@ -83,19 +96,32 @@ fn from_mlir<'l>(
     mlir: &Mlir,
     machine: &Machine,
     llvm: &'l Context,
-    early: Option<(&[&dyn Probe], Mode)>,
-) -> Result<(Optimized<'l>, Option<SiteTable>), BuildError> {
+    early: Option<&Early<'_>>,
+) -> Result<(Optimized<'l>, SiteTable), BuildError> {
     let module = mlir::parse(source, &mlir.context, &mlir.messages)?;
     let (mut structured, rest) = lower::structure(mlir, module, &source.directives)?;
-    let sites = match early {
-        Some((probes, mode)) => Some(lower::insert_early(mlir, &structured, probes, mode)?),
-        None => None,
-    };
-    lower::to_llvm_dialect(mlir, &mut structured, &rest, sites.as_ref())?;
+    let sites = early.map(|early| insert(early, mlir, &structured)).transpose()?.unwrap_or_default();
+    lower::to_llvm_dialect(mlir, &mut structured, &rest, None)?;
+    lower::carry_regions(mlir, &structured)?;
     let code = lower::to_llvm_ir(mlir, &structured.module, llvm)?;
     codegen::optimize(&code, machine)?;
     let convention = memrefs(&structured.signature);
     Ok((Optimized { code, convention, entry: structured.signature.name }, sites))
+}
+
+/// Early probes may find nothing: late ones may yet.
+fn insert<'c>(
+    early: &Early<'_>,
+    mlir: &'c Mlir,
+    structured: &lower::Structured<'c>,
+) -> Result<SiteTable, LowerError> {
+    let Early { probes, mode, choice } = *early;
+    match lower::insert_early(mlir, structured, probes, mode, choice) {
+        Err(LowerError::Probe(nothing @ ProbeError::NothingToWatch { .. })) => {
+            Ok(SiteTable { mode, left_out: vec![nothing.to_string()], ..SiteTable::default() })
+        }
+        other => other,
+    }
 }
 
 fn memrefs(signature: &Signature) -> Convention {

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use kinstr_passes::{
     ir,
     pipeline::{self, PipelineError},
-    probe::{self, Level, Probe},
+    probe::{self, Level, Perturbation, Probe},
     transforms::{adapt_entry::find_entry, strip_probes::strip_probes},
 };
 use kinstr_trace::{layout::Mode, sites::SiteTable};
@@ -177,7 +177,7 @@ impl<'a> Job<'a> {
                 Ok((self.print_module(&module), None))
             }
             Emit::LlvmDialect | Emit::LlvmIr | Emit::Asm => {
-                self.emit_late(code, &self.probes, &machine, &llvm)
+                self.emit_late(code, None, &self.probes, &machine, &llvm)
             }
             Emit::Structured | Emit::Ptx | Emit::Amdgcn => {
                 let text =
@@ -235,43 +235,56 @@ impl<'a> Job<'a> {
     fn emit_cpu(&self, module: Module<'a>) -> Result<Emitted, Failure> {
         let (early, late): (Vec<&dyn Probe>, Vec<&dyn Probe>) =
             self.probes.iter().partition(|probe| probe.level() == Level::Structured);
-        if !early.is_empty() && !late.is_empty() {
-            let text = "probes of the structured and of the optimised level go into separate builds";
+        let times = |probe: &&&dyn Probe| probe.perturbation() == Perturbation::Timing;
+        let timing = self.probes.iter().map(|probe| probe as &&dyn Probe).filter(times).count();
+        if timing > 0 && timing < self.probes.len() {
+            let text = "probes that time and probes that count go into separate builds";
             return Err(Failure::usage(Complaint::new("opt::probes", text).help("run opt once for each")));
         }
         let directives = &self.source.directives;
         let (mut structured, rest) = lower::structure(self.mlir, module, directives).map_err(lowering)?;
         let mut sites = None;
         if !early.is_empty() {
-            sites = Some(lower::insert_early(self.mlir, &structured, &early, self.mode()).map_err(lowering)?);
+            sites = Some(
+                lower::insert_early(self.mlir, &structured, &early, self.mode(), None).map_err(lowering)?,
+            );
         }
         if self.options.emit == Emit::Structured {
             return Ok((self.print_module(&structured.module), sites));
         }
-        lower::to_llvm_dialect(self.mlir, &mut structured, &rest, sites.as_ref()).map_err(lowering)?;
-        if self.options.emit == Emit::LlvmDialect && late.is_empty() {
+        // Early probes alone can be looked at before the optimiser.
+        let early_alone = self.options.emit == Emit::LlvmDialect && late.is_empty();
+        let converted = sites.as_ref().filter(|_| early_alone);
+        lower::to_llvm_dialect(self.mlir, &mut structured, &rest, converted).map_err(lowering)?;
+        if early_alone {
             return Ok((self.print_module(&structured.module), sites));
         }
+        lower::carry_regions(self.mlir, &structured).map_err(lowering)?;
         let llvm = codegen::context();
         let machine = Machine::native().map_err(emission)?;
         let code = lower::to_llvm_ir(self.mlir, &structured.module, &llvm).map_err(lowering)?;
         codegen::optimize(&code, &machine).map_err(emission)?;
-        let (text, late_sites) = self.emit_late(code, &late, &machine, &llvm)?;
-        Ok((text, late_sites.or(sites)))
+        self.emit_late(code, sites, &late, &machine, &llvm)
     }
 
-    /// Late probes go into optimised code.
+    /// Late probes go into optimised code, which may carry the regions of early ones.
     fn emit_late<'l>(
         &self,
         mut code: inkwell::module::Module<'l>,
-        probes: &[&dyn Probe],
+        mut sites: Option<SiteTable>,
+        late: &[&dyn Probe],
         machine: &Machine,
         llvm: &'l inkwell::context::Context,
     ) -> Result<Emitted, Failure> {
-        let mut sites = None;
-        if !probes.is_empty() {
-            let (module, table) =
-                lower::insert_late(self.mlir, &code, probes, self.mode()).map_err(lowering)?;
+        if !self.probes.is_empty() {
+            let times = self.probes.iter().any(|probe| probe.perturbation() == Perturbation::Timing);
+            let (module, table) = if times {
+                let before = sites.unwrap_or_else(|| SiteTable { mode: self.mode(), ..SiteTable::default() });
+                lower::insert_timing(self.mlir, &code, before, late, None)
+            } else {
+                lower::insert_late(self.mlir, &code, late, self.mode())
+            }
+            .map_err(lowering)?;
             sites = Some(table);
             if self.options.emit == Emit::LlvmDialect {
                 return Ok((self.print_module(&module), sites));

@@ -3,6 +3,9 @@
 mod complain;
 pub mod pipelines;
 mod schedule;
+mod timing;
+
+pub use timing::{carry_regions, insert_timing};
 
 use kinstr_passes::{
     context::Messages,
@@ -18,7 +21,10 @@ use kinstr_passes::{
         wrap_entry::wrap_entry,
     },
 };
-use kinstr_trace::{layout::Mode, sites::SiteTable};
+use kinstr_trace::{
+    layout::Mode,
+    sites::{Choice, SiteTable},
+};
 use melior::{
     Context,
     ir::{Module, OperationRef, operation::OperationLike},
@@ -149,7 +155,7 @@ fn run<'c>(mlir: &'c Mlir, module: &mut Module<'c>, text: &str) -> Result<(), Pi
     pipeline::run(&mlir.context, &mlir.messages, module, text)
 }
 
-/// Inserts timing probes at the structured point.
+/// Inserts timing probes at the structured point; of their sites, those of `choice`.
 ///
 /// # Errors
 /// [`LowerError::Probe`].
@@ -158,9 +164,12 @@ pub fn insert_early<'c>(
     structured: &Structured<'c>,
     probes: &[&dyn Probe],
     mode: Mode,
+    choice: Option<&Choice>,
 ) -> Result<SiteTable, LowerError> {
     let entry = Some(structured.signature.name.as_str());
-    Ok(probe::insert(&mlir.context, &structured.module, probes, entry, mode)?)
+    let before = SiteTable { mode, ..SiteTable::default() };
+    let request = probe::Request { probes, entry, before, choice };
+    Ok(probe::insert_more(&mlir.context, &structured.module, request)?)
 }
 
 /// Lowers to the LLVM dialect, adds the entry wrapper, and converts the probes in `sites`.

@@ -3,6 +3,7 @@
 use crate::layout::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A position in a source file; lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +29,9 @@ pub struct SiteTable {
     pub mode: Mode,
     /// Sites; `sites[i].id == i`.
     pub sites: Vec<ProbeSite>,
+    /// What probes could not watch, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left_out: Vec<String>,
 }
 
 impl SiteTable {
@@ -62,9 +66,39 @@ pub struct ProbeSite {
     /// Loops around a block inside its function; 0 outside any loop.
     #[serde(default)]
     pub loop_depth: u32,
+    /// Timed site around it in the same function.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<u32>,
     /// What one execution does, per source line; empty where the probe knows nothing of it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub lines: Vec<LineFacts>,
+}
+
+/// The timing sites that fit an overhead budget, by their keys in [`SiteKeys`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice(pub BTreeSet<String>);
+
+/// Gives each timing site a key that it keeps when others are left out, although its id then changes.
+#[derive(Debug, Default)]
+pub struct SiteKeys(BTreeMap<String, u32>);
+
+impl SiteKeys {
+    /// The keys of the sites of `table`, in order.
+    pub fn of(table: &SiteTable) -> Vec<String> {
+        let mut keys = Self::default();
+        let key =
+            |site: &ProbeSite| keys.next(&site.probe, &site.function, site.place.as_ref(), site.loop_depth);
+        table.sites.iter().map(key).collect()
+    }
+
+    /// The key of the next site that a probe finds. Sites alike in all of this are told apart by their order.
+    pub fn next(&mut self, probe: &str, function: &str, place: Option<&Place>, loop_depth: u32) -> String {
+        let line = place.map(|place| (place.line, place.column)).unwrap_or_default();
+        let alike = format!("{probe} {function} {}:{} {loop_depth}", line.0, line.1);
+        let ordinal = self.0.entry(alike.clone()).or_default();
+        *ordinal += 1;
+        format!("{alike} {ordinal}")
+    }
 }
 
 /// What a site covers.
@@ -73,6 +107,8 @@ pub struct ProbeSite {
 pub enum SiteKind {
     /// A timed interval.
     Region,
+    /// A timed loop of the optimised code; its counter has the trips.
+    Loop,
     /// A basic block of the optimised code.
     Block,
 }

@@ -4,12 +4,12 @@ use crate::{
     ffi::parse_module,
     ir::{nested, operations, symbol},
 };
-use kinstr_dialects::ops::{Op, kind_of, site_of};
+use kinstr_dialects::ops::{Op, kind_of, site_of, step_of};
 use kinstr_trace::layout::{ProbeRecord, offset};
 use melior::{
     Context, IrRewriter,
     ir::{
-        BlockLike, Identifier, Location, Module, Operation, OperationRef, Type, Value,
+        BlockLike, Identifier, Location, Module, Operation, OperationRef, Type, Value, ValueLike,
         attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute, IntegerAttribute},
         operation::{OperationBuilder, OperationLike},
         r#type::IntegerType,
@@ -115,7 +115,15 @@ fn convert_one<'c>(
             let at = calls.constant(offset::counter(site, sites))?;
             calls.call("add_count", &[operands[0], at], None)?
         }
-        Op::Init | Op::Flush | Op::RegionBegin | Op::RegionEnd | Op::Count | Op::Sample => {
+        Op::AddTrips => {
+            let at = calls.constant(offset::counter(site, sites))?;
+            let step = step_of(&operation).unwrap_or(1);
+            let (from, to) = if step > 0 { (operands[1], operands[2]) } else { (operands[2], operands[1]) };
+            let distance = calls.distance(from, to)?;
+            let step = calls.constant(step.unsigned_abs())?;
+            calls.call("add_trips", &[operands[0], at, distance, step], None)?
+        }
+        Op::Init | Op::Flush | Op::RegionBegin | Op::RegionEnd | Op::Count | Op::Sample | Op::CountTrips => {
             return Err(ConversionError::Intent(op.name()));
         }
     };
@@ -176,6 +184,27 @@ impl<'c, 'a> Calls<'c, 'a> {
             .map_err(|_| ConversionError::Build("llvm.mlir.constant".into()))?;
         let inserted = self.insert(constant)?;
         Ok(inserted.result(0).map_err(|_| ConversionError::Build("llvm.mlir.constant".into()))?.into())
+    }
+
+    /// `to - from` as 64 bits; a narrower variable wraps in its own width.
+    fn distance(&self, from: Value<'c, 'a>, to: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
+        let i64_type: Type<'c> = IntegerType::new(self.context, 64).into();
+        let distance = self.value("llvm.sub", &[to, from], from.r#type())?;
+        if from.r#type() == i64_type {
+            return Ok(distance);
+        }
+        self.value("llvm.zext", &[distance], i64_type)
+    }
+
+    fn value(
+        &self,
+        name: &str,
+        operands: &[Value<'c, 'a>],
+        result: Type<'c>,
+    ) -> Result<Value<'c, 'a>, ConversionError> {
+        let refused = |_| ConversionError::Build(name.to_owned());
+        let op = OperationBuilder::new(name, self.location()).add_operands(operands).add_results(&[result]);
+        Ok(self.insert(op.build().map_err(refused)?)?.result(0).map_err(refused)?.into())
     }
 
     fn location(&self) -> Location<'c> {

@@ -90,3 +90,13 @@ llvm.func internal @__kinstr_add_count(%unit: !llvm.ptr, %offset: i64) attribute
   llvm.store %count_1, %count_p : i64, !llvm.ptr
   llvm.return
 }
+
+// The step is a constant at every call, so that no division is left of most.
+llvm.func internal @__kinstr_add_trips(%unit: !llvm.ptr, %offset: i64, %distance: i64, %step: i64) attributes {always_inline} {
+  %trips = llvm.udiv %distance, %step : i64
+  %count_p = llvm.getelementptr %unit[%offset] : (!llvm.ptr, i64) -> !llvm.ptr, i8
+  %count = llvm.load %count_p : !llvm.ptr -> i64
+  %count_1 = llvm.add %count, %trips : i64
+  llvm.store %count_1, %count_p : i64, !llvm.ptr
+  llvm.return
+}

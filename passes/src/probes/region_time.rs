@@ -92,7 +92,7 @@ fn surround<'c>(
     operation: OperationRef<'c, '_>,
 ) -> Result<(), ProbeError> {
     let Some(block) = operation.block() else { return Ok(()) };
-    let site = insertion.add_site(NewSite {
+    let site = insertion.add_chosen_site(NewSite {
         probe: PROBE.name(),
         kind: SiteKind::Region,
         name: string_attribute(operation, MARK).unwrap_or_else(|| name(operation)),
@@ -101,6 +101,7 @@ fn surround<'c>(
         loop_depth: 0,
         lines: Vec::new(),
     });
+    let Some(site) = site else { return Ok(()) };
     let builder = insertion.builder(operation);
     block.insert_operation_before(operation, builder.region_begin(site)?);
     block.insert_operation_after(operation, builder.region_end(site)?);

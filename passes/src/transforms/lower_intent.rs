@@ -2,7 +2,8 @@
 
 use super::TransformError;
 use crate::ir::{body, nested, operations};
-use kinstr_dialects::ops::{Builder, Op, site_of};
+use crate::llvm;
+use kinstr_dialects::ops::{Builder, Op, site_of, step_of};
 use kinstr_trace::layout::{Mode, RecordKind};
 use melior::{
     Context, IrRewriter,
@@ -24,8 +25,11 @@ pub fn lower_intent<'c>(context: &'c Context, module: &Module<'c>, mode: Mode) -
             .collect();
         let Some((_, first)) = intents.first() else { continue };
         let unit = get_unit(context, function, *first)?;
-        let mut lowering = Lowering { context, mode, unit, begun: HashMap::new() };
-        for (kind, operation) in intents {
+        let mut lowering = Lowering { context, mode, unit, begun: begun(context, function, &intents)? };
+        // Begins first: a block that ends a region may stand before the one that begins it.
+        let (begins, others): (Vec<_>, Vec<_>) =
+            intents.into_iter().partition(|(kind, _)| *kind == Op::RegionBegin);
+        for (kind, operation) in begins.into_iter().chain(others) {
             lowering.lower(kind, operation)?;
             rewriter.as_rewriter_base().erase_op(operation);
         }
@@ -46,6 +50,33 @@ fn get_unit<'c, 'a>(
     Ok(result.into())
 }
 
+/// Where the clock read at a region's begin is kept until its end.
+#[derive(Clone, Copy)]
+enum Begun<'c, 'a> {
+    /// The region begins in one place, which all its ends follow.
+    Value(Option<Value<'c, 'a>>),
+    /// The optimiser copied the begin: the stack keeps which one it was, until LLVM makes a register of it.
+    Slot(Value<'c, 'a>),
+}
+
+fn begun<'c, 'a>(
+    context: &'c Context,
+    function: OperationRef<'c, 'a>,
+    intents: &[(Op, OperationRef<'c, 'a>)],
+) -> Result<HashMap<u32, Begun<'c, 'a>>, TransformError> {
+    let mut begun = HashMap::new();
+    let begins = intents.iter().filter(|(kind, _)| *kind == Op::RegionBegin);
+    for site in begins.filter_map(|(_, operation)| site_of(operation)) {
+        let next = match begun.get(&site) {
+            None => Begun::Value(None),
+            Some(Begun::Slot(_)) => continue,
+            Some(Begun::Value(_)) => Begun::Slot(stack_slot(context, function)?),
+        };
+        begun.insert(site, next);
+    }
+    Ok(begun)
+}
+
 fn refused(what: &'static str, error: &melior::Error) -> TransformError {
     TransformError::Refused { what, detail: error.to_string() }
 }
@@ -54,7 +85,7 @@ struct Lowering<'c, 'a> {
     context: &'c Context,
     mode: Mode,
     unit: Value<'c, 'a>,
-    begun: HashMap<u32, Value<'c, 'a>>,
+    begun: HashMap<u32, Begun<'c, 'a>>,
 }
 
 impl<'c, 'a> Lowering<'c, 'a> {
@@ -68,11 +99,24 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 if mode == Mode::Trace {
                     place(builder.record_event(site, RecordKind::RegionBegin as u32, self.unit, clock)?);
                 }
-                self.begun.insert(site, clock);
+                match self.begun.get(&site) {
+                    Some(Begun::Slot(slot)) => {
+                        place(llvm::store(operation.location(), clock, *slot)?);
+                    }
+                    _ => drop(self.begun.insert(site, Begun::Value(Some(clock)))),
+                }
             }
             (Op::RegionEnd, Mode::Aggregate) => {
-                let begin = *self.begun.get(&site).ok_or(TransformError::EndWithoutBegin { site })?;
                 let end = clock_before(operation, builder)?;
+                let begin = match self.begun.get(&site) {
+                    Some(Begun::Value(Some(clock))) => *clock,
+                    Some(Begun::Slot(slot)) => value_before(
+                        operation,
+                        llvm::load(self.context, operation.location(), *slot)?,
+                        "llvm.load",
+                    )?,
+                    _ => return Err(TransformError::EndWithoutBegin { site }),
+                };
                 place(builder.record_interval(site, self.unit, begin, end)?);
             }
             (Op::RegionEnd, Mode::Trace) => {
@@ -82,8 +126,15 @@ impl<'c, 'a> Lowering<'c, 'a> {
             (Op::Count, Mode::Aggregate) => place(builder.add_count(site, self.unit)?),
             (Op::Count, Mode::Trace) => {
                 // Counting reads no clock: the record's clock field is zero.
-                let zero = zero_before(self.context, operation)?;
+                let zero = llvm::constant(self.context, operation.location(), 0)?;
+                let zero = value_before(operation, zero, "llvm.mlir.constant")?;
                 place(builder.record_event(site, RecordKind::Count as u32, self.unit, zero)?);
+            }
+            (Op::CountTrips, _) => {
+                let operand =
+                    |index| operation.operand(index).map_err(|error| refused("kprobe.count_trips", &error));
+                let step = step_of(&operation).unwrap_or(1);
+                place(builder.add_trips(site, step, self.unit, operand(0)?, operand(1)?)?);
             }
             (Op::Sample, _) => {
                 let value = operation.operand(0).map_err(|error| refused("kprobe.sample", &error))?;
@@ -92,9 +143,23 @@ impl<'c, 'a> Lowering<'c, 'a> {
             // The unit handle is fetched above; on a target whose records live in memory nothing is left to flush.
             (Op::Init | Op::Flush, _) => {}
             (Op::GetUnit | Op::ReadClock | Op::RecordInterval | Op::RecordEvent | Op::AddCount, _) => {}
+            (Op::AddTrips, _) => {}
         }
         Ok(())
     }
+}
+
+/// Eight bytes on the stack of `function`.
+fn stack_slot<'c, 'a>(
+    context: &'c Context,
+    function: OperationRef<'c, 'a>,
+) -> Result<Value<'c, 'a>, TransformError> {
+    let block = body(function).and_then(|region| region.first_block());
+    let block = block.ok_or(TransformError::Entry("a function lost its body".into()))?;
+    let one = block.insert_operation(0, llvm::constant(context, function.location(), 1)?);
+    let one = one.result(0).map_err(|error| refused("llvm.mlir.constant", &error))?.into();
+    let slot = block.insert_operation(1, llvm::alloca(context, function.location(), one)?);
+    Ok(slot.result(0).map_err(|error| refused("llvm.alloca", &error))?.into())
 }
 
 fn insert_before<'c>(operation: OperationRef<'c, '_>, new: melior::ir::Operation<'c>) {
@@ -108,22 +173,6 @@ fn clock_before<'c, 'a>(
     builder: Builder<'c>,
 ) -> Result<Value<'c, 'a>, TransformError> {
     value_before(operation, builder.read_clock()?, "kprobe.read_clock")
-}
-
-fn zero_before<'c, 'a>(
-    context: &'c Context,
-    operation: OperationRef<'c, 'a>,
-) -> Result<Value<'c, 'a>, TransformError> {
-    use melior::ir::{
-        Identifier, attribute::IntegerAttribute, operation::OperationBuilder, r#type::IntegerType,
-    };
-    let i64_type = IntegerType::new(context, 64).into();
-    let zero = OperationBuilder::new("llvm.mlir.constant", operation.location())
-        .add_attributes(&[(Identifier::new(context, "value"), IntegerAttribute::new(i64_type, 0).into())])
-        .add_results(&[i64_type])
-        .build()
-        .map_err(|error| refused("llvm.mlir.constant", &error))?;
-    value_before(operation, zero, "llvm.mlir.constant")
 }
 
 fn value_before<'c, 'a>(

@@ -1,6 +1,7 @@
 //! Module rewrites that are not probes. Verb-object names, one file each.
 
 pub mod adapt_entry;
+pub mod carry_regions;
 pub mod expand_copies;
 pub mod lower_intent;
 pub mod strip_probes;
@@ -26,6 +27,12 @@ pub enum TransformError {
     EndWithoutBegin {
         /// Site.
         site: u32,
+    },
+    /// A probe that cannot go in before the optimiser.
+    #[error("`{op}` cannot be carried through the optimiser: only regions can")]
+    NotCarried {
+        /// Op name.
+        op: &'static str,
     },
     /// The entry cannot be called by kinstr.
     #[error("{0}")]

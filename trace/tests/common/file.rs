@@ -17,6 +17,7 @@ pub fn sites(mode: Mode) -> SiteTable {
         function: "kernel".to_owned(),
         place: Some(Place { file: "kernel.mlir".to_owned(), line: 10 + id, column: 3 }),
         loop_depth: 0,
+        parent: None,
         lines: vec![],
     };
     let sites = vec![
@@ -25,7 +26,7 @@ pub fn sites(mode: Mode) -> SiteTable {
         site(2, "kernel:entry", SiteKind::Block),
         site(3, "kernel:body", SiteKind::Block),
     ];
-    SiteTable { mode, sites }
+    SiteTable { mode, sites, left_out: vec![] }
 }
 
 #[derive(Clone)]

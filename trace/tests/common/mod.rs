@@ -89,9 +89,10 @@ pub fn work(blocks: Vec<Block>) -> Work {
         function: "kernel".to_owned(),
         place: facts.place.clone(),
         loop_depth,
+        parent: None,
         lines: vec![facts],
     });
-    let sites = SiteTable { mode: Mode::Aggregate, sites: sites.collect() };
+    let sites = SiteTable { sites: sites.collect(), ..SiteTable::default() };
     let unit = Unit { id: 0, core: 0, clock: Default::default(), produced: 0, dropped: 0 };
     let trace = Trace { launches: 1, units: vec![unit], counts, ..Trace::default() };
     Work::of(&trace, &sites).unwrap()

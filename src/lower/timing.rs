@@ -1,0 +1,56 @@
+//! Timing probes at both levels in one build: regions go in early and are carried through the optimiser, loops and
+//! threads late, on what it made of the code.
+
+use super::{LowerError, Mlir, Structured, convert_probes, import};
+use kinstr_passes::{
+    probe::{self, Probe, ProbeError, Request},
+    transforms::carry_regions::{calls_to_regions, regions_to_calls},
+};
+use kinstr_trace::sites::{Choice, SiteTable};
+use melior::ir::Module;
+
+/// Makes a lowered module with early markers ready for the optimiser.
+///
+/// # Errors
+/// [`LowerError::Transform`].
+pub fn carry_regions<'c>(mlir: &'c Mlir, structured: &Structured<'c>) -> Result<(), LowerError> {
+    Ok(regions_to_calls(&mlir.context, &structured.module)?)
+}
+
+/// Inserts `late` timing probes beside the regions that `code` carries, whose sites are `early`: the optimised code plus
+/// probes in the LLVM dialect, and all its sites. A probe that finds nothing to watch is no error where another finds
+/// something; the site table says so.
+///
+/// # Errors
+/// [`LowerError::Import`], `Probe`, `Transform`, `Conversion`.
+pub fn insert_timing<'c>(
+    mlir: &'c Mlir,
+    code: &inkwell::module::Module<'_>,
+    early: SiteTable,
+    late: &[&dyn Probe],
+    choice: Option<&Choice>,
+) -> Result<(Module<'c>, SiteTable), LowerError> {
+    let module = import(mlir, code)?;
+    calls_to_regions(&mlir.context, &module)?;
+    let mut sites = early;
+    let mut nothing = None;
+    for probe in late {
+        let request = Request { probes: &[*probe], entry: None, before: sites.clone(), choice };
+        match probe::insert_more(&mlir.context, &module, request) {
+            Ok(more) => sites = more,
+            Err(found_nothing @ ProbeError::NothingToWatch { .. }) => {
+                sites.left_out.push(found_nothing.to_string());
+                nothing = Some(found_nothing);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let (true, Some(nothing)) = (sites.sites.is_empty() && choice.is_none(), nothing) {
+        return Err(nothing.into());
+    }
+    // Regions may nest in another way than before the optimiser, and loops lie between them.
+    let request = Request { before: sites, ..Request::default() };
+    let sites = probe::insert_more(&mlir.context, &module, request)?;
+    convert_probes(mlir, &module, &sites)?;
+    Ok((module, sites))
+}
