@@ -80,6 +80,7 @@ fn sites(count: usize) -> SiteTable {
         place: None,
         loop_depth: 0,
         parent: None,
+        counts_trips: false,
         lines: vec![],
     };
     SiteTable { sites: (0..count as u32).map(site).collect(), ..SiteTable::default() }

@@ -130,6 +130,7 @@ impl<'m, 'c> Insertion<'m, 'c> {
             function: site.function,
             place: site.place,
             loop_depth: site.loop_depth,
+            counts_trips: site.counts_trips,
             parent: None,
             lines: site.lines,
         });
@@ -175,6 +176,8 @@ pub struct NewSite {
     pub place: Option<Place>,
     /// Loops around it.
     pub loop_depth: u32,
+    /// True for a loop whose trips are counted one by one.
+    pub counts_trips: bool,
     /// Static facts per source line.
     pub lines: Vec<kinstr_trace::sites::LineFacts>,
 }

@@ -1,7 +1,7 @@
 //! Making the builds, in an empty directory.
 
 use super::{
-    Build, BuildError, Convention, Instrumented, Manifest, Probes,
+    Build, BuildError, Builds, Convention, Instrumented, Manifest, Probes,
     optimize::{Early, Optimized, optimized, optimized_with},
 };
 use crate::{
@@ -30,8 +30,23 @@ pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildErr
     let (timing, timeline) = timed;
     let Counted { entry, convention, clean, counting } = counted;
     let threads = source.directives.threads.unwrap_or(1);
-    let manifest = Manifest { entry, convention, threads, clean, timing, timeline, counting };
-    let json = serde_json::to_vec_pretty(&manifest)
+    write_manifest(&Manifest { entry, convention, threads, clean, timing, timeline, counting }, dir)
+}
+
+/// Writes timing builds with the sites of `choice` alone, and a manifest that says the rest as `builds` does.
+pub fn make_chosen(
+    source: &Source,
+    probes: &Probes,
+    choice: &Choice,
+    builds: &Builds,
+    dir: &Path,
+) -> Result<(), BuildError> {
+    let (timing, timeline) = make_timed(source, &find(&probes.timing), Some(choice), dir)?;
+    write_manifest(&Manifest { timing, timeline, ..builds.manifest.clone() }, dir)
+}
+
+fn write_manifest(manifest: &Manifest, dir: &Path) -> Result<(), BuildError> {
+    let json = serde_json::to_vec_pretty(manifest)
         .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })?;
     write(dir, "manifest.json", &json)
 }
@@ -54,7 +69,7 @@ fn make_counted(source: &Source, probes: &[&dyn Probe], dir: &Path) -> Result<Co
 }
 
 /// Both builds with timing probes: aggregates, and every event.
-pub fn make_timed(
+fn make_timed(
     source: &Source,
     probes: &[&dyn Probe],
     choice: Option<&Choice>,

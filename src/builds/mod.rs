@@ -13,7 +13,7 @@ use crate::{
     lower::LowerError,
     store::{Store, StoreError, build_identity, digest},
 };
-use kinstr_trace::sites::SiteTable;
+use kinstr_trace::sites::{Choice, SiteTable};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -164,6 +164,26 @@ pub fn build(source: &Source, probes: &Probes, store: &Store) -> Result<Builds, 
     let machine = Machine::native()?;
     let digest = digest_of(source, probes, &machine);
     let (dir, reused) = store.get_or_make(&digest, |dir| make::make(source, probes, dir))?;
+    let manifest = read_manifest(&dir)?;
+    Ok(Builds { dir, digest, reused, manifest })
+}
+
+/// `builds` with other timing builds, which hold the sites of `choice` alone; from `store` if they are there. Only the
+/// timing builds are in the directory of the result.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn with_choice(
+    source: &Source,
+    probes: &Probes,
+    choice: &Choice,
+    builds: &Builds,
+    store: &Store,
+) -> Result<Builds, BuildError> {
+    let keys = choice.0.iter().map(String::as_bytes);
+    let digest = digest([builds.digest.as_bytes()].into_iter().chain(keys));
+    let (dir, reused) =
+        store.get_or_make(&digest, |dir| make::make_chosen(source, probes, choice, builds, dir))?;
     let manifest = read_manifest(&dir)?;
     Ok(Builds { dir, digest, reused, manifest })
 }

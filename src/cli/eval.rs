@@ -68,6 +68,9 @@ pub struct Options {
     /// Seconds one call of the candidate may take
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = positive)]
     timeout: f64,
+    /// What timing probes may cost, in percent of the clean time (`3%`), or `none`; sites that do not fit are left out
+    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = overhead)]
+    overhead_budget: Overhead,
     /// MiB the candidate may allocate
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     memory: u64,
@@ -112,6 +115,20 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The overhead budget as part of the clean time; `None` for no limit.
+#[derive(Clone, Copy)]
+struct Overhead(Option<f64>);
+
+fn overhead(text: &str) -> Result<Overhead, String> {
+    if text == "none" {
+        return Ok(Overhead(None));
+    }
+    match text.strip_suffix('%').unwrap_or(text).trim().parse() {
+        Ok(percent) if (0.0..1e6).contains(&percent) => Ok(Overhead(Some(percent / 100.0))),
+        _ => Err("a percentage such as `3%`, or `none`, is wanted".into()),
+    }
+}
+
 /// Runs the command.
 pub fn run(options: &Options) -> Result<u8, Failure> {
     let dir = match &options.out {
@@ -134,6 +151,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         memory: options.memory << 20,
         probes: Probes::default(),
         timeline_keep: options.timeline_keep.into(),
+        overhead: options.overhead_budget.0,
         store: Store::open(),
     };
     let mut progress = Progress::new();

@@ -14,7 +14,9 @@ use crate::{
     worker::{Fault, Worker},
 };
 use kinstr_runtime::arena::Arena;
-use kinstr_trace::{decode::decode, synthesis::Certificate};
+use kinstr_trace::{
+    decode::decode, regions::ProbeCost, sites::SiteTable, synthesis::Certificate, tables::Trace,
+};
 use std::time::Duration;
 
 /// A kernel whose only work is empty regions.
@@ -22,9 +24,9 @@ const CALIBRATION: &str = include_str!("calibration.mlir");
 /// Recordings of the calibration kernel; the least disturbed one counts.
 const RECORDINGS: usize = 5;
 
-/// Ticks that an empty region seems to last: begin and end of one probe, measured in this session by the same
-/// passes, code generator and worker as any candidate. `None`, and a note, if it cannot be measured.
-pub fn probe_cost(session: &mut Session<'_>) -> Result<Option<f64>, EvalError> {
+/// What a probe costs, measured in this session by the same passes, code generator and worker as any candidate.
+/// `None`, and a note, if it cannot be measured.
+pub fn probe_cost(session: &mut Session<'_>) -> Result<Option<ProbeCost>, EvalError> {
     match measure_probe_cost(session) {
         Ok(cost) => Ok(Some(cost)),
         Err(reason) => {
@@ -35,29 +37,37 @@ pub fn probe_cost(session: &mut Session<'_>) -> Result<Option<f64>, EvalError> {
     }
 }
 
-fn measure_probe_cost(session: &Session<'_>) -> Result<f64, String> {
+fn measure_probe_cost(session: &Session<'_>) -> Result<ProbeCost, String> {
     let source = Source::new("calibration.mlir".as_ref(), CALIBRATION.into(), Language::Mlir)
         .map_err(|error| error.to_string())?;
-    let probes = Probes { counting: Vec::new(), ..Probes::default() };
+    let probes = Probes { timing: vec!["region-time".into()], ..Probes::none() };
     let builds =
         builds::build(&source, &probes, &session.options.store).map_err(|error| error.to_string())?;
     let build = builds.manifest.timing.build().ok_or("the calibration kernel has no timing build")?;
     let sites = build.sites.as_ref().ok_or("the calibration kernel has no sites")?;
-    let empty = sites.sites.iter().find(|site| site.name == "empty").ok_or("the empty region is gone")?;
     let arena = Arena::new(&[]).map_err(|error| error.to_string())?;
     let limits = limits(session.options.timeout, session.options.memory);
     // The kernel takes no arguments, so that any problem will do.
     let worker = start_worker(&builds, build, &session.problem, usize::MAX, &arena, limits);
     let mut worker = worker.map_err(|fault| fault.to_string())?;
-    let mut least = f64::INFINITY;
+    let mut least = ProbeCost { inside: f64::INFINITY, around: f64::INFINITY };
     for _ in 0..RECORDINGS {
         let records = worker.record(1).map_err(|fault| fault.to_string())?;
         let trace = decode(&records, sites).map_err(|error| error.to_string())?;
-        let row = trace.aggregates.iter().find(|row| row.site == empty.id && row.count > 0);
-        let row = row.ok_or("the empty region recorded nothing")?;
-        least = least.min(row.sum as f64 / row.count as f64);
+        let (runs, empty) = ticks_of(&trace, sites, "empty")?;
+        let (_, all) = ticks_of(&trace, sites, "loop")?;
+        least.inside = least.inside.min(empty / runs);
+        least.around = least.around.min(all / runs);
     }
     Ok(least)
+}
+
+/// Runs and ticks of the region called `name`.
+fn ticks_of(trace: &Trace, sites: &SiteTable, name: &str) -> Result<(f64, f64), String> {
+    let site = sites.sites.iter().find(|site| site.name == name);
+    let row = site.and_then(|site| trace.aggregates.iter().find(|row| row.site == site.id && row.count > 0));
+    let row = row.ok_or_else(|| format!("the region `{name}` recorded nothing"))?;
+    Ok((row.count as f64, row.sum as f64))
 }
 
 /// Clean and instrumented build in turns.
@@ -76,7 +86,7 @@ pub fn certificate(
     measured: &Measurement,
     clean: &Build,
     timing: &Build,
-    probe_cost_ticks: Option<f64>,
+    probe_cost: Option<ProbeCost>,
     outputs_identical: bool,
 ) -> Certificate {
     let median = |index: usize| measured.contenders[index].estimate().median_ns;
@@ -90,7 +100,8 @@ pub fn certificate(
         instrumented_spills: Some(timing.assembly.spills),
         clean_stack_bytes: Some(clean.assembly.stack_bytes),
         instrumented_stack_bytes: Some(timing.assembly.stack_bytes),
-        probe_cost_ticks,
+        probe_cost_ticks: probe_cost.map(|cost| cost.inside),
+        probe_around_ticks: probe_cost.map(|cost| cost.around),
         outputs_identical: Some(outputs_identical),
     }
 }

@@ -4,6 +4,7 @@
 //! stage that an earlier, killed run finished is not run again.
 
 mod arguments;
+mod budget;
 mod certificate;
 mod check;
 mod failure;
@@ -52,6 +53,8 @@ pub struct Options {
     pub probes: Probes,
     /// Which records of a thread the timeline keeps, if there are more than it has room for.
     pub timeline_keep: Keep,
+    /// What timing probes may cost, as part of the clean time; no limit if absent.
+    pub overhead: Option<f64>,
     /// Where builds are kept.
     pub store: Store,
 }

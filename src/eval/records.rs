@@ -3,7 +3,7 @@
 use super::{
     EvalError,
     arguments::{limits, start_worker},
-    certificate,
+    budget, certificate,
     failure::Stop,
     session::{Done, Session},
     timeline,
@@ -17,7 +17,7 @@ use crate::{
     worker::Worker,
 };
 use kinstr_runtime::arena::Arena;
-use kinstr_trace::{report::LayerStatus, sites::SiteTable};
+use kinstr_trace::{regions::ProbeCost, report::LayerStatus, sites::SiteTable};
 use std::time::Duration;
 
 /// Part of the budget for timing the instrumented build against the clean one.
@@ -30,14 +30,8 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     };
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
-        let mut arena = session.take_arena(reference, workload)?;
-        arena.poison_outputs();
-        let mut worker = start(session, builds, build, workload, &arena)?;
-        worker.attach()?;
-        worker.run(1)?;
-        let records = worker.detach()?;
+        let records = run_once(session, builds, build, reference, workload)?;
         keep(session, workload, RecordKind::Counting, build, &records)?;
-        session.arenas[workload] = Some(arena);
     }
     session.push(Event::Layer { name: "kernel-counters".into(), status: LayerStatus::Ran })?;
     let text = "hardware events are not read by this version; kernel counters come from block counts".into();
@@ -45,18 +39,44 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     Ok(Done)
 }
 
+/// The record file of one launch of `build`.
+pub fn run_once(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    reference: &mut Reference,
+    workload: usize,
+) -> Result<Vec<u8>, Stop> {
+    let mut arena = session.take_arena(reference, workload)?;
+    arena.poison_outputs();
+    let mut worker = start(session, builds, build, workload, &arena)?;
+    worker.attach()?;
+    worker.run(1)?;
+    let records = worker.detach()?;
+    session.arenas[workload] = Some(arena);
+    Ok(records)
+}
+
 /// Times the instrumented build against the clean one on every workload, with its records on.
 pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
-    let Some(build) = available(session, &builds.manifest.timing, "intra-kernel")? else { return Ok(Done) };
-    let probe_cost = certificate::probe_cost(session)?;
+    if available(session, &builds.manifest.timing, "intra-kernel")?.is_none() {
+        return Ok(Done);
+    }
+    let cost = certificate::probe_cost(session)?;
+    let Some(timed) = budget::fit(session, builds, reference, cost)? else {
+        let status = LayerStatus::Unavailable("no timing site fits the overhead budget".into());
+        session.push(Event::Layer { name: "intra-kernel".into(), status })?;
+        return Ok(Done);
+    };
+    let Some(build) = available(session, &timed.manifest.timing, "intra-kernel")? else { return Ok(Done) };
     let count = session.problem.workloads.len();
-    let budget = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
+    let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
     for workload in 0..count {
         session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
-        certify(session, builds, build, reference, workload, probe_cost, budget)?;
+        certify(session, builds, (&timed, build), reference, workload, cost, share)?;
     }
-    if let Some(timeline) = builds.manifest.timeline.build() {
-        timeline::record(session, builds, timeline, reference)?;
+    if let Some(timeline) = timed.manifest.timeline.build() {
+        timeline::record(session, &timed, timeline, reference)?;
     }
     session.push(Event::Layer { name: "intra-kernel".into(), status: LayerStatus::Ran })?;
     Ok(Done)
@@ -65,16 +85,16 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
 fn certify(
     session: &mut Session<'_>,
     builds: &Builds,
-    build: &Build,
+    (timed, build): (&Builds, &Build),
     reference: &mut Reference,
     workload: usize,
-    probe_cost: Option<f64>,
+    probe_cost: Option<ProbeCost>,
     budget: Duration,
 ) -> Result<(), Stop> {
     let mut clean_arena = session.take_arena(reference, workload)?;
     let mut timing_arena = twin(session, workload, &clean_arena)?;
     let mut clean = start(session, builds, &builds.manifest.clean, workload, &clean_arena)?;
-    let mut timing = start(session, builds, build, workload, &timing_arena)?;
+    let mut timing = start(session, timed, build, workload, &timing_arena)?;
     timing.attach()?;
     let measured = certificate::interleaved(&mut clean, &mut timing, budget)?;
     // Only what both write now is compared.
@@ -86,6 +106,7 @@ fn certify(
     let identical = certificate::same_outputs(&session.problem, &clean_arena, &timing_arena);
     let certificate =
         certificate::certificate(&measured, &builds.manifest.clean, build, probe_cost, identical);
+    budget::check(session, workload, certificate.ratio)?;
     session.push(Event::Certified { workload, certificate })?;
     session.arenas[workload] = Some(clean_arena);
     Ok(keep(session, workload, RecordKind::Timing, build, &records)?)

@@ -68,8 +68,13 @@ impl<'a> Session<'a> {
         let candidate = digest([source.text.as_bytes()]);
         let limits = (options.timeout, options.memory);
         let identity = format!(
-            "{digests:?} {:?} {:?} {} {:?} {limits:?} {:?}",
-            options.probes, options.budget, options.half_width, options.seeds, options.timeline_keep
+            "{digests:?} {:?} {:?} {} {:?} {:?} {limits:?} {:?}",
+            options.probes,
+            options.budget,
+            options.half_width,
+            options.seeds,
+            options.overhead,
+            options.timeline_keep
         );
         let whole = digest([
             identity.as_bytes(),

@@ -3,6 +3,7 @@
 use kinstr_trace::{
     peaks::Peaks,
     report::{Correctness, Fault, LayerStatus, Provenance, Speedup, SystemSummary, Times, Verdict},
+    sites::Place,
     synthesis::{Certificate, ProblemBuffer},
 };
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,17 @@ pub enum Event {
         /// They are.
         peaks: Peaks,
     },
+    /// The timing sites that fit the overhead budget were chosen.
+    SitesChosen {
+        /// The budget, as part of the clean time.
+        budget: f64,
+        /// Sites there are.
+        sites: usize,
+        /// Keys of those that stay.
+        kept: Vec<String>,
+        /// The others, those first that tell most for their cost.
+        left_out: Vec<LeftOut>,
+    },
     /// A build left records.
     Recorded {
         /// Workload.
@@ -154,6 +166,19 @@ pub enum Event {
         /// Who is to blame if a stage failed.
         fault: Option<Fault>,
     },
+}
+
+/// A timing site that is too dear.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Source position.
+    pub place: Option<Place>,
+    /// Times it is entered in a launch, on the workload where that is most.
+    pub entries: u64,
+    /// What it would cost, as part of the clean time, on the workload where that is most.
+    pub cost: f64,
 }
 
 /// Which build left records.

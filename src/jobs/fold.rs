@@ -1,16 +1,16 @@
 //! Events and record files → report. Pure: replaying gives the same bytes.
 
-use super::event::{Event, Failure, RecordKind, Stage};
+use super::event::{Event, Failure, LeftOut, RecordKind, Stage};
 use kinstr_trace::{
     decode::decode,
-    regions::region_times,
+    regions::{ProbeCost, timed_sites},
     report::{
-        Attempt, Fault, HotLine, Layer, LayerStatus, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION,
-        StageReport, Verdict, WorkloadReport,
+        Attempt, Fault, HotLine, Layer, LayerStatus, LoopRow, PrimaryBottleneck, RegionRow, Report,
+        SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
     },
     roofline::RooflinePoint,
     sites::SiteTable,
-    synthesis::{Tables, WorkloadTable, synthesize},
+    synthesis::{Certificate, LoopTime, Tables, WorkloadTable, synthesize},
     tables::Trace,
     work::Work,
 };
@@ -18,6 +18,9 @@ use std::path::Path;
 
 /// Lines listed per workload; the report's size limit may leave out more.
 const HOT_LINES: usize = 12;
+
+/// Loops listed per workload.
+const LOOPS: usize = 8;
 
 /// Every layer there is, in the order of the stages.
 const LAYERS: [&str; 6] =
@@ -68,6 +71,7 @@ fn empty() -> Report {
         workloads: Vec::new(),
         diagnoses: Vec::new(),
         regions: Vec::new(),
+        loops: Vec::new(),
         hot_lines: Vec::new(),
         system: None,
         layers: Vec::new(),
@@ -139,6 +143,10 @@ impl Fold<'_> {
                     table.certificate = Some(certificate.clone());
                 }
             }
+            Event::SitesChosen { budget, sites, left_out, .. } if !left_out.is_empty() => {
+                report.notes.push(left_out_note(*budget, *sites, left_out));
+            }
+            Event::SitesChosen { .. } => {}
             Event::System { summary } => report.system = Some(summary.clone()),
             Event::Layer { name, status } => set_layer(&mut report.layers, name, status.clone()),
             Event::Note { text } => report.notes.push(text.clone()),
@@ -215,10 +223,17 @@ impl Fold<'_> {
             }
             RecordKind::Timing => {
                 let certificate = table.certificate.as_ref();
-                let cost = certificate.and_then(|certificate| certificate.probe_cost_ticks).unwrap_or(0.0);
+                let cost = probe_cost(certificate);
                 let launch =
                     certificate.map_or(table.clean.median_ns, |certificate| certificate.instrumented_ns);
-                table.regions = Some(region_times(trace, sites, cost, launch));
+                let timed = timed_sites(trace, sites, cost, launch);
+                table.regions = Some(timed.regions);
+                table.loops = Some(timed.loops);
+                for sentence in &sites.left_out {
+                    if !self.report.notes.contains(sentence) {
+                        self.report.notes.push(sentence.clone());
+                    }
+                }
             }
         }
         Ok(())
@@ -248,12 +263,50 @@ impl Fold<'_> {
             report
                 .regions
                 .extend(regions.map(|time| RegionRow { workload: table.index, time: time.clone() }));
+            let loops = table.loops.as_deref().unwrap_or_default();
+            let (listed, others) = loops.split_at(loops.len().min(LOOPS));
+            let row = |time: &LoopTime| LoopRow { workload: table.index, time: time.clone() };
+            report.loops.extend(listed.iter().map(row));
+            if !others.is_empty() {
+                let share: f64 = others.iter().map(|time| time.share).sum::<f64>() * 100.0;
+                let (count, index) = (others.len(), table.index);
+                let text = format!(
+                    "{count} more timed loops of workload {index}, {share:.1} % of its time together, are not listed"
+                );
+                report.notes.push(text);
+            }
             let lines = table.work.iter().flat_map(|work| HotLine::of(table.index, work));
             report.hot_lines.extend(lines.take(HOT_LINES));
         }
         report.speedup = overall_speedup(&report.workloads);
         self.report
     }
+}
+
+/// Sites named in the note on what the overhead budget left out.
+const LEFT_OUT_NAMED: usize = 4;
+
+fn left_out_note(budget: f64, sites: usize, left_out: &[LeftOut]) -> String {
+    let named = left_out.iter().take(LEFT_OUT_NAMED).map(|site| {
+        let place = site.place.as_ref().map_or_else(|| site.name.clone(), |place| place.to_string());
+        format!("{place} ({} entries a launch, {:.1} %)", site.entries, site.cost * 100.0)
+    });
+    let named: Vec<String> = named.collect();
+    let others = left_out.len() - named.len();
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    format!(
+        "the overhead budget of {} % leaves out {} of {sites} timing sites: {}{more}",
+        budget * 100.0,
+        left_out.len(),
+        named.join(", ")
+    )
+}
+
+/// What was calibrated, as far as it was: without a cost around it, a probe costs what its interval includes.
+fn probe_cost(certificate: Option<&Certificate>) -> ProbeCost {
+    let inside = certificate.and_then(|certificate| certificate.probe_cost_ticks).unwrap_or(0.0);
+    let around = certificate.and_then(|certificate| certificate.probe_around_ticks).unwrap_or(inside);
+    ProbeCost { inside, around }
 }
 
 /// An attempt of which nothing but the beginning is known.

@@ -148,7 +148,9 @@ pub enum InfrastructureFault {
     #[error("the worker was killed from outside")]
     Killed,
     /// Calls seemed to take less time than the request that asks for them.
-    #[error("the calls cost less than the request that asks for them: the machine is too busy to time this kernel")]
+    #[error(
+        "the calls cost less than the request that asks for them: the machine is too busy to time this kernel"
+    )]
     NotTimed,
     /// The system failed us.
     #[error("cannot talk to the worker: {0}")]

@@ -43,7 +43,7 @@ impl WorkloadTable {
         regions.max_by_key(|region| begins(region))
     }
 
-    /// The place that speaks for the kernel as a whole: the region with the largest share of its
+    /// The place that speaks for the kernel as a whole: the region with the largest part of its
     /// time, else the line with the most executed work.
     pub fn hot_spot(&self) -> (Option<Place>, Option<String>) {
         let regions = self.regions.iter().flatten().filter(|region| region.place.is_some());

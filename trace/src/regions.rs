@@ -1,45 +1,77 @@
-//! Time by region, from aggregates or from slices.
+//! Time by region and by loop, from aggregates or from slices, the cost of the probes taken off.
 
 use crate::sites::{ProbeSite, SiteKind, SiteTable};
-use crate::synthesis::RegionTime;
+use crate::synthesis::{LoopTime, RegionTime};
 use crate::tables::{Clock, Trace};
 use std::collections::BTreeMap;
 
-/// Time of every region that ran, longest first, `probe_cost_ticks` a run of it subtracted.
+/// What one timing probe, begin and end together, costs in clock ticks.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ProbeCost {
+    /// What the timed interval itself includes of it.
+    pub inside: f64,
+    /// What it adds to the time of the code around the interval, the inside included.
+    pub around: f64,
+}
+
+/// Times of one run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TimedSites {
+    /// Regions that ran, longest first.
+    pub regions: Vec<RegionTime>,
+    /// Loops that ran, the one with the most time of its own first.
+    pub loops: Vec<LoopTime>,
+}
+
+/// Time of every region and loop that ran, without what the probes in it and within it cost.
 ///
-/// `launch_ns` is the time of one launch of the timing build, which the shares relate to; where one region took
-/// longer (a median launch is shorter than the mean on a disturbed machine), they relate to that. Empty if no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
-pub fn region_times(
-    trace: &Trace,
-    sites: &SiteTable,
-    probe_cost_ticks: f64,
-    launch_ns: f64,
-) -> Vec<RegionTime> {
-    let launches = trace.launches;
-    let mut rows: Vec<RegionTime> = intervals(trace)
-        .into_iter()
-        .filter_map(|(site, interval)| {
-            let site = sites.sites.get(site as usize)?;
-            let timed = site.kind == SiteKind::Region;
-            timed.then(|| interval.into_row(site, probe_cost_ticks, launches))
-        })
-        .collect();
-    // Regions may nest, so that their sum says nothing; no single one is longer than the kernel.
-    let longest = rows.iter().map(|row| row.ns_total).fold(0.0, f64::max);
-    let kernel_ns = longest.max(launch_ns * f64::from(launches.max(1)));
-    if kernel_ns > 0.0 {
-        rows.iter_mut().for_each(|row| row.share = row.ns_total / kernel_ns);
-    }
-    rows.sort_by(|a, b| b.ns_total.total_cmp(&a.ns_total));
-    rows
+/// A share is a site's own part, without regions (for a loop: loops) inside of it, of the kernel's time: `launch_ns`
+/// times the launches, or all own parts together where they are more (a median launch is shorter than the mean on a
+/// disturbed machine, and threads run side by side). So shares of all regions sum to at most 1, and so do those of all loops.
+///
+/// Empty if no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
+pub fn timed_sites(trace: &Trace, sites: &SiteTable, cost: ProbeCost, launch_ns: f64) -> TimedSites {
+    let intervals = corrected(intervals(trace), sites, cost);
+    let kernel_ns = launch_ns * f64::from(trace.launches.max(1));
+    let trips = trips(trace);
+    let regions = own_parts(&intervals, sites, SiteKind::Region);
+    let loops = own_parts(&intervals, sites, SiteKind::Loop);
+    let whole = |parts: &[Part<'_>]| kernel_ns.max(parts.iter().map(|part| part.own_ns).sum());
+    let (region_whole, loop_whole) = (whole(&regions), whole(&loops));
+    let mut timed = TimedSites {
+        regions: regions.iter().map(|part| part.region(trace.launches, region_whole)).collect(),
+        loops: loops
+            .iter()
+            .map(|part| {
+                part.natural_loop(
+                    trace.launches,
+                    loop_whole,
+                    trips.get(&part.site.id).copied().unwrap_or_default(),
+                )
+            })
+            .collect(),
+    };
+    timed.regions.sort_by(|a, b| b.ns_total.total_cmp(&a.ns_total));
+    timed.loops.sort_by(|a, b| b.ns_self.total_cmp(&a.ns_self));
+    timed
+}
+
+/// Time of each site of its own, in ns: without the sites of its kind within it, and without what probes cost.
+pub fn own_times(trace: &Trace, sites: &SiteTable, cost: ProbeCost) -> BTreeMap<u32, f64> {
+    let intervals = corrected(intervals(trace), sites, cost);
+    let kinds = [SiteKind::Region, SiteKind::Loop].into_iter();
+    kinds
+        .flat_map(|kind| own_parts(&intervals, sites, kind))
+        .map(|part| (part.site.id, part.own_ns))
+        .collect()
 }
 
 /// Intervals of one site over all units.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Interval {
     calls: u64,
     ns: f64,
-    /// Mean tick length of the units, weighted by calls.
+    /// Tick length of the units, summed over calls: one tick a call, in ns.
     tick_ns: f64,
 }
 
@@ -49,21 +81,106 @@ impl Interval {
         self.ns += ticks as f64 * ns_per_tick;
         self.tick_ns += calls as f64 * ns_per_tick;
     }
+}
 
-    fn into_row(self, site: &ProbeSite, probe_cost_ticks: f64, launches: u32) -> RegionTime {
-        let ns_total = (self.ns - self.tick_ns * probe_cost_ticks).max(0.0);
+/// A site's time, and what of it is its own.
+struct Part<'s> {
+    site: &'s ProbeSite,
+    interval: Interval,
+    own_ns: f64,
+}
+
+impl Part<'_> {
+    fn region(&self, launches: u32, whole_ns: f64) -> RegionTime {
+        let Interval { calls, ns, .. } = self.interval;
         RegionTime {
-            name: site.name.clone(),
-            place: site.place.clone(),
+            name: self.site.name.clone(),
+            place: self.site.place.clone(),
             launches,
-            calls: self.calls,
-            ns_total,
-            ns_per_call: ns_total / self.calls.max(1) as f64,
-            share: 0.0,
+            calls,
+            ns_total: ns,
+            ns_self: self.own_ns,
+            ns_per_call: ns / calls.max(1) as f64,
+            share: share(self.own_ns, whole_ns),
+        }
+    }
+
+    fn natural_loop(&self, launches: u32, whole_ns: f64, trips: u64) -> LoopTime {
+        let Interval { calls, ns, .. } = self.interval;
+        LoopTime {
+            name: self.site.name.clone(),
+            place: self.site.place.clone(),
+            depth: self.site.loop_depth,
+            launches,
+            entries: calls,
+            trips,
+            ns_total: ns,
+            ns_self: self.own_ns,
+            ns_per_trip: ns / trips.max(1) as f64,
+            share: share(self.own_ns, whole_ns),
         }
     }
 }
 
+fn share(ns: f64, whole_ns: f64) -> f64 {
+    if whole_ns > 0.0 { ns / whole_ns } else { 0.0 }
+}
+
+/// Takes off every interval what its own probe adds to it, and those of all sites within it.
+fn corrected(
+    measured: BTreeMap<u32, Interval>,
+    sites: &SiteTable,
+    cost: ProbeCost,
+) -> BTreeMap<u32, Interval> {
+    let mut corrected = measured.clone();
+    for interval in corrected.values_mut() {
+        interval.ns -= interval.tick_ns * cost.inside;
+    }
+    for (site, inner) in &measured {
+        for around in ancestors(sites, *site) {
+            if let Some(around) = corrected.get_mut(&around.id) {
+                around.ns -= inner.tick_ns * cost.around;
+            }
+        }
+    }
+    // An interval shorter than what its probe varies by may end up below nothing.
+    corrected.values_mut().for_each(|interval| interval.ns = interval.ns.max(0.0));
+    corrected
+}
+
+/// The sites of one kind, each without the time of the nearest ones of its kind within it.
+fn own_parts<'s>(intervals: &BTreeMap<u32, Interval>, sites: &'s SiteTable, kind: SiteKind) -> Vec<Part<'s>> {
+    let of_kind = |id: &u32| sites.sites.get(*id as usize).filter(|site| site.kind == kind);
+    let mut own: BTreeMap<u32, f64> = intervals.iter().map(|(id, interval)| (*id, interval.ns)).collect();
+    for (id, interval) in intervals.iter().filter(|(id, _)| of_kind(id).is_some()) {
+        let around = ancestors(sites, *id).find(|site| site.kind == kind);
+        if let Some(around) = around.and_then(|site| own.get_mut(&site.id)) {
+            *around -= interval.ns;
+        }
+    }
+    let part = |(id, interval): (&u32, &Interval)| {
+        Some(Part { site: of_kind(id)?, interval: *interval, own_ns: own.get(id)?.max(0.0) })
+    };
+    intervals.iter().filter_map(part).collect()
+}
+
+/// The sites around `site`, innermost first. A table may come from outside, so that a circle in it must end.
+fn ancestors(sites: &SiteTable, site: u32) -> impl Iterator<Item = &ProbeSite> {
+    let around = |id: u32| {
+        let parent = sites.sites.get(id as usize)?.parent?;
+        sites.sites.get(parent as usize)
+    };
+    std::iter::successors(around(site), move |site| around(site.id)).take(sites.sites.len())
+}
+
+fn trips(trace: &Trace) -> BTreeMap<u32, u64> {
+    let mut trips: BTreeMap<u32, u64> = BTreeMap::new();
+    for row in &trace.counts {
+        let sum = trips.entry(row.site).or_default();
+        *sum = sum.saturating_add(row.count);
+    }
+    trips
+}
 fn intervals(trace: &Trace) -> BTreeMap<u32, Interval> {
     let mut by_site: BTreeMap<u32, Interval> = BTreeMap::new();
     for row in &trace.aggregates {

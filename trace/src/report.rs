@@ -12,7 +12,7 @@ pub use workload::{Correctness, Estimate, Mismatch, Speedup, StopReason, Times, 
 use crate::diagnosis::Diagnosis;
 use crate::peaks::Peaks;
 use crate::sites::Place;
-use crate::synthesis::RegionTime;
+use crate::synthesis::{LoopTime, RegionTime};
 use crate::tables::Losses;
 use crate::work::{LineWork, Work};
 use schemars::JsonSchema;
@@ -52,6 +52,9 @@ pub struct Report {
     pub diagnoses: Vec<Diagnosis>,
     /// Timed regions, longest first within a workload.
     pub regions: Vec<RegionRow>,
+    /// Timed loops, the one with the most time of its own first within a workload.
+    #[serde(default)]
+    pub loops: Vec<LoopRow>,
     /// Source lines with the most work, first one first.
     pub hot_lines: Vec<HotLine>,
     /// What happened around the kernel.
@@ -133,6 +136,16 @@ pub struct RegionRow {
     /// Its time.
     #[serde(flatten)]
     pub time: RegionTime,
+}
+
+/// A timed loop of one workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoopRow {
+    /// Workload.
+    pub workload: usize,
+    /// Its time.
+    #[serde(flatten)]
+    pub time: LoopTime,
 }
 
 /// Work of one source line in one launch.

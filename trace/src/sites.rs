@@ -66,6 +66,9 @@ pub struct ProbeSite {
     /// Loops around a block inside its function; 0 outside any loop.
     #[serde(default)]
     pub loop_depth: u32,
+    /// True for a timed loop whose trips are counted one by one, which costs every trip.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub counts_trips: bool,
     /// Timed site around it in the same function.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<u32>,

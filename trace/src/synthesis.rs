@@ -40,6 +40,8 @@ pub struct WorkloadTable {
     pub work: Option<Work>,
     /// Time by region, if the timing build ran.
     pub regions: Option<Vec<RegionTime>>,
+    /// Time and trips by loop, if the timing build ran.
+    pub loops: Option<Vec<LoopTime>>,
     /// How far the instrumented builds were from the clean one.
     pub certificate: Option<Certificate>,
 }
@@ -96,9 +98,38 @@ pub struct RegionTime {
     pub calls: u64,
     /// Time in it, over all launches and units.
     pub ns_total: f64,
+    /// Of that, the time outside of the regions within it.
+    #[serde(default)]
+    pub ns_self: f64,
     /// Mean time of one run of it.
     pub ns_per_call: f64,
-    /// Its part of the kernel's time in the timing build, 0 to 1.
+    /// `ns_self` as part of the kernel's time in the timing build; those of all regions sum to 1 at most.
+    pub share: f64,
+}
+
+/// Time one loop of the optimised code took, the cost of the probes subtracted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoopTime {
+    /// `function:loopN`.
+    pub name: String,
+    /// Source position.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
+    /// Loops around it in the function, itself included.
+    pub depth: u32,
+    /// Launches the times cover.
+    pub launches: u32,
+    /// Times it was entered, over all launches and units.
+    pub entries: u64,
+    /// Trips of the optimised loop; each covers several iterations where it was vectorised or unrolled.
+    pub trips: u64,
+    /// Time in it, over all launches and units.
+    pub ns_total: f64,
+    /// Of that, the time outside of the timed loops within it.
+    pub ns_self: f64,
+    /// Mean time of one trip.
+    pub ns_per_trip: f64,
+    /// `ns_self` as part of the kernel's time in the timing build; those of all loops sum to 1 at most.
     pub share: f64,
 }
 
@@ -124,8 +155,12 @@ pub struct Certificate {
     pub clean_stack_bytes: Option<u64>,
     /// Stack bytes of the timing build's largest frame.
     pub instrumented_stack_bytes: Option<u64>,
-    /// Cost of one probe (begin and end together) calibrated in this session, in clock ticks.
+    /// Cost of one probe (begin and end together) calibrated in this session, in clock ticks: what the timed interval
+    /// includes of it.
     pub probe_cost_ticks: Option<f64>,
+    /// What one probe adds to the time of the code around it, in clock ticks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe_around_ticks: Option<f64>,
     /// Whether all outputs were bit-identical to the clean build's.
     pub outputs_identical: Option<bool>,
 }

@@ -9,7 +9,7 @@ use kinstr_trace::chrome;
 use kinstr_trace::decode::{DecodeError, decode};
 use kinstr_trace::layout::{Mode, ProbeRecord, RecordKind};
 use kinstr_trace::perfetto::{self, proto};
-use kinstr_trace::regions::region_times;
+use kinstr_trace::regions::{ProbeCost, timed_sites};
 use kinstr_trace::tables::{Losses, Slice, Trace};
 use kinstr_trace::totals::totals;
 use proptest::prelude::*;
@@ -41,7 +41,8 @@ fn aggregates_and_counts_come_back() {
     let file = aggregate();
     let trace = decode(&file.bytes(), &file.sites).unwrap();
     insta::assert_snapshot!(trace.summary());
-    let regions = region_times(&trace, &file.sites, 30.0, 1000.0);
+    let cost = ProbeCost { inside: 30.0, around: 50.0 };
+    let regions = timed_sites(&trace, &file.sites, cost, 1000.0).regions;
     assert_eq!(regions[0].name, "outer");
     assert_eq!(regions[0].calls, 8);
     // 2 × 1200 ticks less 8 probes of 30, at 3 ticks a nanosecond.
@@ -193,7 +194,7 @@ proptest! {
             }
             bytes.truncate(length.saturating_sub(cut % 40));
             if let Ok(trace) = decode(&bytes, &file.sites) {
-                let _ = (trace.summary(), region_times(&trace, &file.sites, 10.0, 1e6));
+                let _ = (trace.summary(), timed_sites(&trace, &file.sites, ProbeCost::default(), 1e6));
             }
             // A damaged record is no reason to refuse the others here, so these may go on where decoding stops.
             let _ = (

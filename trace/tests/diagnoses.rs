@@ -265,6 +265,7 @@ fn the_timed_region_gives_the_place() {
         launches: 1,
         calls: 1,
         ns_total: 35e6,
+        ns_self: 35e6,
         ns_per_call: 35e6,
         share: 0.99,
     };
@@ -346,6 +347,7 @@ fn regions_tell_loops_apart_where_the_block_layout_does_not() {
         launches: 2,
         calls: 2,
         ns_total: 6e7,
+        ns_self: 6e7,
         ns_per_call: 3e7,
         share: 1.0,
     };

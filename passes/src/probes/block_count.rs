@@ -66,6 +66,7 @@ impl Probe for BlockCount {
                     function: name.clone(),
                     place,
                     loop_depth: depths[index],
+                    counts_trips: false,
                     lines,
                 });
                 if let Some(first) = operations(block).next() {

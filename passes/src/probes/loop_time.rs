@@ -107,6 +107,7 @@ fn surround<'c>(
         function: name,
         place: natural.place.clone(),
         loop_depth: natural.depth,
+        counts_trips: natural.induction.is_none(),
         lines: Vec::new(),
     });
     let Some(site) = site else { return Ok(()) };

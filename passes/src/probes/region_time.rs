@@ -99,6 +99,7 @@ fn surround<'c>(
         function: symbol(function),
         place: place_of(operation.location()),
         loop_depth: 0,
+        counts_trips: false,
         lines: Vec::new(),
     });
     let Some(site) = site else { return Ok(()) };

@@ -3,8 +3,9 @@
 use super::paint::{Ink, Page};
 use super::quantity::{bytes, count, percent, time};
 use super::table::{self, bar, left, right};
-use kinstr_trace::report::{HotLine, RegionRow, Report};
+use kinstr_trace::report::{HotLine, LoopRow, RegionRow, Report};
 use kinstr_trace::sites::Place;
+use kinstr_trace::synthesis::LoopTime;
 
 /// Lines and regions shown for one workload; the report has the rest.
 const SHOWN: usize = 8;
@@ -46,8 +47,8 @@ pub fn regions(page: &mut Page, report: &Report) {
     let calibrated = certificate.and_then(|row| row.certificate.as_ref()?.probe_cost_ticks).is_some();
     let cost = if calibrated { "subtracted" } else { "not known and not subtracted" };
     page.heading(&format!("Regions, workload {workload}, probe cost {cost}"));
-    let names = ["share of time", "", "region", "line", "runs", "each", "total"];
-    let to_right = |name: &str| !matches!(name, "share of time" | "region" | "line");
+    let names = ["own share", "", "region", "line", "runs", "each", "total"];
+    let to_right = |name: &str| !matches!(name, "own share" | "region" | "line");
     let header = table::header(&names.map(|name| (name, to_right(name))));
     let cells = rows.iter().take(SHOWN).map(|row| region(row));
     table::write(page, std::iter::once(header).chain(cells).collect());
@@ -64,6 +65,32 @@ fn region(row: &RegionRow) -> Vec<table::Cell> {
         right(count(time_of.calls as f64, "")),
         right(time(time_of.ns_per_call)),
         right(time(time_of.ns_total)),
+    ]
+}
+
+/// Timed loops of the same workload.
+pub fn loops(page: &mut Page, report: &Report) {
+    let Some(workload) = subject(report, report.loops.iter().map(|row| row.workload)) else { return };
+    let rows: Vec<&LoopRow> = report.loops.iter().filter(|row| row.workload == workload).collect();
+    page.heading(&format!("Loops of the optimised code, workload {workload}, probe cost subtracted"));
+    let names = ["own share", "", "line", "depth", "entered", "trips", "each trip", "total"];
+    let to_right = |name: &str| !matches!(name, "own share" | "line");
+    let header = table::header(&names.map(|name| (name, to_right(name))));
+    let cells = rows.iter().take(SHOWN).map(|row| natural_loop(&row.time));
+    table::write(page, std::iter::once(header).chain(cells).collect());
+    more(page, rows.len());
+}
+
+fn natural_loop(row: &LoopTime) -> Vec<table::Cell> {
+    vec![
+        left(bar(row.share, BAR)),
+        right(percent(row.share)),
+        left(row.place.as_ref().map_or_else(|| row.name.clone(), short)),
+        right(count(f64::from(row.depth), "")),
+        right(count(row.entries as f64, "")),
+        right(count(row.trips as f64, "")),
+        right(time(row.ns_per_trip)),
+        right(time(row.ns_total)),
     ]
 }
 

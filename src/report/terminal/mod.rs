@@ -31,6 +31,7 @@ pub fn render(report: &Report, style: Style) -> String {
     times::rooflines(&mut page, report);
     lists::hot_lines(&mut page, report);
     lists::regions(&mut page, report);
+    lists::loops(&mut page, report);
     surroundings::system(&mut page, report);
     surroundings::layers(&mut page, report);
     surroundings::certificates(&mut page, report);

@@ -86,6 +86,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             clean_stack_bytes: Some(64),
             instrumented_stack_bytes: Some(72),
             probe_cost_ticks: Some(41.5),
+            probe_around_ticks: None,
             outputs_identical: Some(true),
         }),
     }
@@ -158,10 +159,12 @@ pub fn report() -> Report {
                 launches: 4,
                 calls: 4,
                 ns_total: 140.1e6,
+                ns_self: 140.1e6,
                 ns_per_call: 35.02e6,
                 share: 0.995,
             },
         }],
+        loops: vec![],
         hot_lines: vec![hot(18, 0.512, 1.0), hot(12, 0.301, 1.0), hot(25, 0.187, 0.5)],
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
@@ -253,6 +256,7 @@ pub fn incorrect() -> Report {
         workloads: vec![workload],
         diagnoses: vec![],
         regions: vec![],
+        loops: vec![],
         hot_lines: vec![],
         system: None,
         layers: right.layers[..1].to_vec(),

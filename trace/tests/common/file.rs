@@ -18,6 +18,7 @@ pub fn sites(mode: Mode) -> SiteTable {
         place: Some(Place { file: "kernel.mlir".to_owned(), line: 10 + id, column: 3 }),
         loop_depth: 0,
         parent: None,
+        counts_trips: false,
         lines: vec![],
     };
     let sites = vec![

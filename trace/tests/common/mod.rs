@@ -90,6 +90,7 @@ pub fn work(blocks: Vec<Block>) -> Work {
         place: facts.place.clone(),
         loop_depth,
         parent: None,
+        counts_trips: false,
         lines: vec![facts],
     });
     let sites = SiteTable { sites: sites.collect(), ..SiteTable::default() };
