@@ -182,6 +182,20 @@ pub struct NewSite {
     pub lines: Vec<kinstr_trace::sites::LineFacts>,
 }
 
+impl NewSite {
+    /// A timed site of which nothing more is known than what and where it is.
+    pub fn timed(
+        probe: &'static str,
+        kind: SiteKind,
+        name: String,
+        function: String,
+        place: Option<Place>,
+    ) -> Self {
+        let lines = Vec::new();
+        Self { probe, kind, name, function, place, loop_depth: 0, counts_trips: false, lines }
+    }
+}
+
 /// A probe's documentation as Markdown, from the header of its file: what `kinstr explain` prints.
 pub fn docs(probe: &dyn Probe) -> String {
     let header = probe.source().lines().map_while(|line| line.strip_prefix("//!"));

@@ -47,7 +47,10 @@ pub struct Probes {
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { timing: vec!["region-time".into(), "loop-time".into()], counting: vec!["block-count".into()] }
+        Self {
+            timing: ["region-time", "loop-time", "thread-timeline"].map(String::from).into(),
+            counting: vec!["block-count".into()],
+        }
     }
 }
 

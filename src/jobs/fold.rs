@@ -5,13 +5,14 @@ use kinstr_trace::{
     decode::decode,
     regions::{ProbeCost, timed_sites},
     report::{
-        Attempt, Fault, HotLine, Layer, LayerStatus, LoopRow, PrimaryBottleneck, RegionRow, Report,
-        SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
+        Attempt, Fault, HotLine, Layer, LayerStatus, LoopRow, ParallelRow, PrimaryBottleneck, RegionRow,
+        Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
     },
     roofline::RooflinePoint,
     sites::SiteTable,
     synthesis::{Certificate, LoopTime, Tables, WorkloadTable, synthesize},
     tables::Trace,
+    threads::parallel_regions,
     work::Work,
 };
 use std::path::Path;
@@ -20,7 +21,9 @@ use std::path::Path;
 const HOT_LINES: usize = 12;
 
 /// Loops listed per workload.
-const LOOPS: usize = 8;
+const LOOPS: usize = 6;
+/// A loop with a smaller share than this is not listed.
+const LISTED_SHARE: f64 = 0.005;
 
 /// Every layer there is, in the order of the stages.
 const LAYERS: [&str; 6] =
@@ -72,6 +75,7 @@ fn empty() -> Report {
         diagnoses: Vec::new(),
         regions: Vec::new(),
         loops: Vec::new(),
+        parallel: Vec::new(),
         hot_lines: Vec::new(),
         system: None,
         layers: Vec::new(),
@@ -229,6 +233,7 @@ impl Fold<'_> {
                 let timed = timed_sites(trace, sites, cost, launch);
                 table.regions = Some(timed.regions);
                 table.loops = Some(timed.loops);
+                table.parallel = Some(parallel_regions(trace, sites, cost));
                 for sentence in &sites.left_out {
                     if !self.report.notes.contains(sentence) {
                         self.report.notes.push(sentence.clone());
@@ -264,7 +269,8 @@ impl Fold<'_> {
                 .regions
                 .extend(regions.map(|time| RegionRow { workload: table.index, time: time.clone() }));
             let loops = table.loops.as_deref().unwrap_or_default();
-            let (listed, others) = loops.split_at(loops.len().min(LOOPS));
+            let listed = loops.iter().take(LOOPS).filter(|time| time.share >= LISTED_SHARE).count();
+            let (listed, others) = loops.split_at(listed);
             let row = |time: &LoopTime| LoopRow { workload: table.index, time: time.clone() };
             report.loops.extend(listed.iter().map(row));
             if !others.is_empty() {
@@ -275,6 +281,8 @@ impl Fold<'_> {
                 );
                 report.notes.push(text);
             }
+            let parallel = table.parallel.iter().flatten();
+            report.parallel.extend(parallel.map(|region| ParallelRow::of(table.index, region)));
             let lines = table.work.iter().flat_map(|work| HotLine::of(table.index, work));
             report.hot_lines.extend(lines.take(HOT_LINES));
         }

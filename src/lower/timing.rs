@@ -18,8 +18,8 @@ pub fn carry_regions<'c>(mlir: &'c Mlir, structured: &Structured<'c>) -> Result<
 }
 
 /// Inserts `late` timing probes beside the regions that `code` carries, whose sites are `early`: the optimised code plus
-/// probes in the LLVM dialect, and all its sites. A probe that finds nothing to watch is no error where another finds
-/// something; the site table says so.
+/// probes in the LLVM dialect, and all its sites. That one probe finds nothing to watch is no error where another finds
+/// something: code without loops or threads has none to time.
 ///
 /// # Errors
 /// [`LowerError::Import`], `Probe`, `Transform`, `Conversion`.
@@ -39,7 +39,6 @@ pub fn insert_timing<'c>(
         match probe::insert_more(&mlir.context, &module, request) {
             Ok(more) => sites = more,
             Err(found_nothing @ ProbeError::NothingToWatch { .. }) => {
-                sites.left_out.push(found_nothing.to_string());
                 nothing = Some(found_nothing);
             }
             Err(error) => return Err(error.into()),

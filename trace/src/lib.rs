@@ -17,4 +17,5 @@ pub mod synthesis;
 pub mod tables;
 mod timescale;
 pub mod totals;
+pub mod threads;
 pub mod work;

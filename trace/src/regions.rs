@@ -31,7 +31,7 @@ pub struct TimedSites {
 ///
 /// Empty if no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
 pub fn timed_sites(trace: &Trace, sites: &SiteTable, cost: ProbeCost, launch_ns: f64) -> TimedSites {
-    let intervals = corrected(intervals(trace), sites, cost);
+    let intervals = corrected(intervals_of(trace, None), sites, cost);
     let kernel_ns = launch_ns * f64::from(trace.launches.max(1));
     let trips = trips(trace);
     let regions = own_parts(&intervals, sites, SiteKind::Region);
@@ -58,7 +58,7 @@ pub fn timed_sites(trace: &Trace, sites: &SiteTable, cost: ProbeCost, launch_ns:
 
 /// Time of each site of its own, in ns: without the sites of its kind within it, and without what probes cost.
 pub fn own_times(trace: &Trace, sites: &SiteTable, cost: ProbeCost) -> BTreeMap<u32, f64> {
-    let intervals = corrected(intervals(trace), sites, cost);
+    let intervals = corrected(intervals_of(trace, None), sites, cost);
     let kinds = [SiteKind::Region, SiteKind::Loop].into_iter();
     kinds
         .flat_map(|kind| own_parts(&intervals, sites, kind))
@@ -68,9 +68,9 @@ pub fn own_times(trace: &Trace, sites: &SiteTable, cost: ProbeCost) -> BTreeMap<
 
 /// Intervals of one site over all units.
 #[derive(Debug, Clone, Copy, Default)]
-struct Interval {
-    calls: u64,
-    ns: f64,
+pub(crate) struct Interval {
+    pub(crate) calls: u64,
+    pub(crate) ns: f64,
     /// Tick length of the units, summed over calls: one tick a call, in ns.
     tick_ns: f64,
 }
@@ -127,7 +127,7 @@ fn share(ns: f64, whole_ns: f64) -> f64 {
 }
 
 /// Takes off every interval what its own probe adds to it, and those of all sites within it.
-fn corrected(
+pub(crate) fn corrected(
     measured: BTreeMap<u32, Interval>,
     sites: &SiteTable,
     cost: ProbeCost,
@@ -165,7 +165,7 @@ fn own_parts<'s>(intervals: &BTreeMap<u32, Interval>, sites: &'s SiteTable, kind
 }
 
 /// The sites around `site`, innermost first. A table may come from outside, so that a circle in it must end.
-fn ancestors(sites: &SiteTable, site: u32) -> impl Iterator<Item = &ProbeSite> {
+pub(crate) fn ancestors(sites: &SiteTable, site: u32) -> impl Iterator<Item = &ProbeSite> {
     let around = |id: u32| {
         let parent = sites.sites.get(id as usize)?.parent?;
         sites.sites.get(parent as usize)
@@ -181,18 +181,20 @@ fn trips(trace: &Trace) -> BTreeMap<u32, u64> {
     }
     trips
 }
-fn intervals(trace: &Trace) -> BTreeMap<u32, Interval> {
+/// Intervals by site, of all units or of one.
+pub(crate) fn intervals_of(trace: &Trace, only: Option<u32>) -> BTreeMap<u32, Interval> {
     let mut by_site: BTreeMap<u32, Interval> = BTreeMap::new();
-    for row in &trace.aggregates {
-        if let Some(rate) = trace.unit_ns_per_tick(row.unit) {
-            by_site.entry(row.site).or_default().add(row.count, row.sum, rate);
+    let mut add = |unit: u32, site: u32, calls: u64, ticks: u64| {
+        if let Some(rate) = trace.unit_ns_per_tick(unit).filter(|_| only.is_none_or(|only| only == unit)) {
+            by_site.entry(site).or_default().add(calls, ticks, rate);
         }
+    };
+    for row in &trace.aggregates {
+        add(row.unit, row.site, row.count, row.sum);
     }
     for slice in &trace.slices {
         let unit = trace.tracks.get(slice.track as usize).map_or(0, |track| track.unit);
-        if let Some(rate) = trace.unit_ns_per_tick(unit) {
-            by_site.entry(slice.site).or_default().add(1, slice.end - slice.begin, rate);
-        }
+        add(unit, slice.site, 1, slice.end - slice.begin);
     }
     by_site
 }

@@ -14,6 +14,7 @@ use crate::peaks::Peaks;
 use crate::sites::Place;
 use crate::synthesis::{LoopTime, RegionTime};
 use crate::tables::Losses;
+use crate::threads::ParallelRegion;
 use crate::work::{LineWork, Work};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub struct Report {
     /// Timed loops, the one with the most time of its own first within a workload.
     #[serde(default)]
     pub loops: Vec<LoopRow>,
+    /// Parallel regions; absent in code without threads.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub parallel: Vec<ParallelRow>,
     /// Source lines with the most work, first one first.
     pub hot_lines: Vec<HotLine>,
     /// What happened around the kernel.
@@ -146,6 +150,41 @@ pub struct LoopRow {
     /// Its time.
     #[serde(flatten)]
     pub time: LoopTime,
+}
+
+/// A parallel region of one workload, in one launch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ParallelRow {
+    /// Workload.
+    pub workload: usize,
+    /// Symbol of the function that threads ran.
+    pub name: String,
+    /// Line that starts them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
+    /// Threads that took part.
+    pub threads: usize,
+    /// Working time of the thread that worked longest, in ns.
+    pub longest_ns: f64,
+    /// Mean working time of a thread, in ns.
+    pub mean_ns: f64,
+    /// Waiting of all threads inside the region, in ns.
+    pub wait_ns: f64,
+}
+
+impl ParallelRow {
+    /// The short form of `region`.
+    pub fn of(workload: usize, region: &ParallelRegion) -> Self {
+        Self {
+            workload,
+            name: region.name.clone(),
+            place: region.place.clone(),
+            threads: region.threads.len(),
+            longest_ns: region.longest_ns(),
+            mean_ns: region.mean_ns(),
+            wait_ns: region.wait_ns(),
+        }
+    }
 }
 
 /// Work of one source line in one launch.

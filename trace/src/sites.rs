@@ -112,6 +112,10 @@ pub enum SiteKind {
     Region,
     /// A timed loop of the optimised code; its counter has the trips.
     Loop,
+    /// A thread's share of a parallel region, timed.
+    Parallel,
+    /// A call in which a thread waits for others, timed.
+    Wait,
     /// A basic block of the optimised code.
     Block,
 }

@@ -4,6 +4,7 @@ use crate::diagnosis::Diagnosis;
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
 use crate::sites::Place;
+use crate::threads::ParallelRegion;
 use crate::work::Work;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub struct WorkloadTable {
     pub regions: Option<Vec<RegionTime>>,
     /// Time and trips by loop, if the timing build ran.
     pub loops: Option<Vec<LoopTime>>,
+    /// What each thread did in each parallel region, if the timing build ran.
+    pub parallel: Option<Vec<ParallelRegion>>,
     /// How far the instrumented builds were from the clean one.
     pub certificate: Option<Certificate>,
 }
@@ -186,6 +189,8 @@ pub enum Need {
     Peaks,
     /// [`WorkloadTable::work`] of at least one workload.
     Work,
+    /// [`WorkloadTable::parallel`] of at least one workload; it is empty where the code starts no threads.
+    Threads,
 }
 
 impl Rule {
@@ -206,6 +211,7 @@ impl Rule {
         let lacks = |need: &Need| match need {
             Need::Peaks if tables.peaks.is_none() => Some("measured peaks"),
             Need::Work if tables.workloads.iter().all(|w| w.work.is_none()) => Some("block counts"),
+            Need::Threads if tables.workloads.iter().all(|w| w.parallel.is_none()) => Some("thread times"),
             _ => None,
         };
         self.needs.iter().filter_map(lacks).collect()

@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use kinstr_trace::sites::{AccessKind, Buffer, LineFacts};
 use kinstr_trace::synthesis::{RegionTime, Role, Tables, rules, synthesize};
+use kinstr_trace::threads::{ParallelRegion, ThreadShare};
 
 /// 16 rows of 4 MiB, larger than L2, smaller than L3.
 const ROWS: u64 = 16;
@@ -368,4 +369,34 @@ fn fused_multiply_adds_issue_once() {
         kinstr_trace::roofline::issue_seconds(&tables.workloads[0], tables.peaks.as_ref().unwrap())
     };
     assert_eq!(kernel(false), 2.0 * kernel(true));
+}
+
+/// The softmax whose time is one parallel region, with what each of its threads works in ms.
+fn on_threads(busy_ms: &[f64]) -> Tables {
+    let mut tables = three_pass_softmax(35.0, |line| line);
+    let thread = |(unit, ms): (usize, &f64)| ThreadShare {
+        unit: unit as u32,
+        core: unit as u32,
+        runs: 2,
+        busy_ns: ms * 2e6,
+        wait_ns: 0.0,
+    };
+    let threads = busy_ms.iter().enumerate().map(thread).collect();
+    let region = ParallelRegion { name: "f.omp".to_owned(), place: Some(place(3)), launches: 2, threads };
+    tables.workloads[0].parallel = Some(vec![region]);
+    tables
+}
+
+#[test]
+fn threads_that_work_unevenly_are_named_with_what_evening_them_brings() {
+    let found = synthesize(&on_threads(&[34.0, 10.0, 10.0, 10.0])).diagnoses;
+    let found = found.iter().find(|diagnosis| diagnosis.code == "KI0020").unwrap();
+    assert_eq!(found.place, Some(place(3)));
+    // 34 ms fall to the mean of 16.
+    assert!((found.potential.speedup - 35.0 / (35.0 - 18.0)).abs() < 1e-6, "{found:?}");
+    let fires = |busy: &[f64]| names(&on_threads(busy)).contains(&"load-imbalance".to_owned());
+    assert!(!fires(&[34.0, 33.0, 33.0, 32.0]), "even enough");
+    assert!(!fires(&[34.0]), "one thread");
+    assert!(!fires(&[2.0, 0.5]), "uneven, but of no account");
+    assert!(!fires(&[]), "no threads");
 }

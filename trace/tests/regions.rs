@@ -4,7 +4,8 @@
 
 use kinstr_trace::regions::{ProbeCost, TimedSites, timed_sites};
 use kinstr_trace::sites::{ProbeSite, SiteKind, SiteTable};
-use kinstr_trace::tables::{AggregateRow, Clock, CountRow, Trace};
+use kinstr_trace::tables::{AggregateRow, Clock, CountRow, Trace, Unit};
+use kinstr_trace::threads::parallel_regions;
 
 /// Ids 0 and 1 are regions, 1 within 0; 2 is a loop within 1 and 3 one within 2.
 fn sites() -> SiteTable {
@@ -81,6 +82,25 @@ fn shares_never_sum_past_the_whole() {
         timed_sites(&trace([(1, 1000), (1, 800), (1, 700), (10, 600)]), &sites(), ProbeCost::default(), 10.0);
     near(timed.regions.iter().map(|row| row.share).sum(), 1.0);
     near(timed.loops.iter().map(|row| row.share).sum(), 1.0);
+}
+
+#[test]
+fn threads_show_what_they_work_and_what_they_wait() {
+    let mut sites = sites();
+    sites.sites[2].kind = SiteKind::Parallel;
+    sites.sites[3].kind = SiteKind::Wait;
+    let mut trace = trace([(1, 1000), (1, 800), (2, 700), (2, 300)]);
+    let unit = |id| Unit { id, core: 10 + id, clock: Clock::default(), produced: 0, dropped: 0 };
+    trace.units = vec![unit(0), unit(1)];
+    trace.aggregates.push(AggregateRow { unit: 1, site: 2, count: 2, sum: 600, min: 0, max: 600 });
+    let found = parallel_regions(&trace, &sites, ProbeCost { inside: 10.0, around: 20.0 });
+    assert_eq!(found.len(), 1);
+    let threads: Vec<_> =
+        found[0].threads.iter().map(|t| (t.unit, t.core, t.runs, t.busy_ns, t.wait_ns)).collect();
+    // The first: 700 less its own two probes and those of two waits, of which 280 were waiting.
+    assert_eq!(threads, [(0, 10, 2, 360.0, 280.0), (1, 11, 2, 580.0, 0.0)]);
+    near(found[0].longest_ns(), 580.0);
+    near(found[0].mean_ns(), 470.0);
 }
 
 #[test]

@@ -55,14 +55,14 @@ impl Probe for LoopTime {
             return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
         }
         let nesting = Nesting::of(insertion.module().as_operation())?;
-        let mut found = false;
+        let mut found = 0;
         for function in functions {
             let Some(region) = body(function) else { continue };
             let loops = Loops::of(region);
+            found += loops.loops.len() + loops.irreducible_edges + loops.not_simplified;
             let name = symbol(function);
             let mut crossing = 0;
             for (index, natural) in loops.loops.iter().enumerate() {
-                found = true;
                 if crosses_a_region(&nesting, natural) {
                     crossing += 1;
                 } else {
@@ -73,10 +73,10 @@ impl Probe for LoopTime {
             leave_out(insertion, &name, loops.not_simplified, "loops whose borders they share with other code");
             leave_out(insertion, &name, crossing, "loops that a timed region begins or ends in");
         }
-        if found {
+        if found > 0 {
             return Ok(());
         }
-        let reason = "the optimised code has no loop with an entry of its own";
+        let reason = "the optimised code has no loop";
         Err(ProbeError::NothingToWatch { probe: self.name(), reason })
     }
 }
@@ -100,16 +100,10 @@ fn surround<'c>(
     natural: &Loop<'c, '_>,
 ) -> Result<(), ProbeError> {
     let name = symbol(function);
-    let site = insertion.add_chosen_site(NewSite {
-        probe: PROBE.name(),
-        kind: SiteKind::Loop,
-        name: format!("{name}:loop{index}"),
-        function: name,
-        place: natural.place.clone(),
-        loop_depth: natural.depth,
-        counts_trips: natural.induction.is_none(),
-        lines: Vec::new(),
-    });
+    let label = format!("{name}:loop{index}");
+    let site = NewSite::timed(PROBE.name(), SiteKind::Loop, label, name, natural.place.clone());
+    let counts_trips = natural.induction.is_none();
+    let site = insertion.add_chosen_site(NewSite { loop_depth: natural.depth, counts_trips, ..site });
     let Some(site) = site else { return Ok(()) };
     if let Some(enter) = operations(natural.preheader).last() {
         natural.preheader.insert_operation_before(enter, insertion.builder(enter).region_begin(site)?);

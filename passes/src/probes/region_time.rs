@@ -77,8 +77,8 @@ fn regions_of<'c, 'a>(function: OperationRef<'c, 'a>, is_entry: bool) -> Vec<Ope
 
 /// True for ops that take time at run time: linalg ops, loops, calls, copies.
 fn is_work(operation: OperationRef<'_, '_>) -> bool {
-    const LOOPS_AND_CALLS: [&str; 9] = [
-        "scf.for", "scf.forall", "scf.parallel", "scf.while", "scf.if", "affine.for", "affine.parallel",
+    const LOOPS_AND_CALLS: [&str; 10] = [
+        "omp.parallel", "scf.for", "scf.forall", "scf.parallel", "scf.while", "scf.if", "affine.for", "affine.parallel",
         "func.call", "memref.copy",
     ];
     let name = name(operation);
@@ -92,16 +92,10 @@ fn surround<'c>(
     operation: OperationRef<'c, '_>,
 ) -> Result<(), ProbeError> {
     let Some(block) = operation.block() else { return Ok(()) };
-    let site = insertion.add_chosen_site(NewSite {
-        probe: PROBE.name(),
-        kind: SiteKind::Region,
-        name: string_attribute(operation, MARK).unwrap_or_else(|| name(operation)),
-        function: symbol(function),
-        place: place_of(operation.location()),
-        loop_depth: 0,
-        counts_trips: false,
-        lines: Vec::new(),
-    });
+    let label = string_attribute(operation, MARK).unwrap_or_else(|| name(operation));
+    let place = place_of(operation.location());
+    let site = NewSite::timed(PROBE.name(), SiteKind::Region, label, symbol(function), place);
+    let site = insertion.add_chosen_site(site);
     let Some(site) = site else { return Ok(()) };
     let builder = insertion.builder(operation);
     block.insert_operation_before(operation, builder.region_begin(site)?);

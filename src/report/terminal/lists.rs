@@ -3,7 +3,7 @@
 use super::paint::{Ink, Page};
 use super::quantity::{bytes, count, percent, time};
 use super::table::{self, bar, left, right};
-use kinstr_trace::report::{HotLine, LoopRow, RegionRow, Report};
+use kinstr_trace::report::{HotLine, LoopRow, ParallelRow, RegionRow, Report};
 use kinstr_trace::sites::Place;
 use kinstr_trace::synthesis::LoopTime;
 
@@ -92,6 +92,26 @@ fn natural_loop(row: &LoopTime) -> Vec<table::Cell> {
         right(time(row.ns_per_trip)),
         right(time(row.ns_total)),
     ]
+}
+
+/// Parallel regions of the same workload.
+pub fn parallel(page: &mut Page, report: &Report) {
+    let Some(workload) = subject(report, report.parallel.iter().map(|row| row.workload)) else { return };
+    let rows: Vec<&ParallelRow> = report.parallel.iter().filter(|row| row.workload == workload).collect();
+    page.heading(&format!("Parallel regions, workload {workload}, one launch"));
+    let names = ["line", "threads", "longest", "mean", "waiting"];
+    let header = table::header(&names.map(|name| (name, name != "line")));
+    let cells = rows.iter().take(SHOWN).map(|row| {
+        vec![
+            left(row.place.as_ref().map_or_else(|| row.name.clone(), short)),
+            right(count(row.threads as f64, "")),
+            right(time(row.longest_ns)),
+            right(time(row.mean_ns)),
+            right(time(row.wait_ns)),
+        ]
+    });
+    table::write(page, std::iter::once(header).chain(cells).collect());
+    more(page, rows.len());
 }
 
 /// The workload to show: that of the first diagnosis if there are rows of it, else of the first row.

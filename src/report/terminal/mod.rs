@@ -32,6 +32,7 @@ pub fn render(report: &Report, style: Style) -> String {
     lists::hot_lines(&mut page, report);
     lists::regions(&mut page, report);
     lists::loops(&mut page, report);
+    lists::parallel(&mut page, report);
     surroundings::system(&mut page, report);
     surroundings::layers(&mut page, report);
     surroundings::certificates(&mut page, report);

@@ -53,6 +53,7 @@ impl Report {
             list("hot lines", 3, &mut self.hot_lines as &mut dyn Items),
             list("regions", 3, &mut self.regions),
             list("loops", 3, &mut self.loops),
+            list("parallel regions", 3, &mut self.parallel),
             list("diagnoses", 3, &mut self.diagnoses),
             list("workloads", 8, &mut self.workloads),
             list("stages", 2, &mut self.stages),

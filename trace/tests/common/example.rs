@@ -165,6 +165,7 @@ pub fn report() -> Report {
             },
         }],
         loops: vec![],
+        parallel: vec![],
         hot_lines: vec![hot(18, 0.512, 1.0), hot(12, 0.301, 1.0), hot(25, 0.187, 0.5)],
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
@@ -257,6 +258,7 @@ pub fn incorrect() -> Report {
         diagnoses: vec![],
         regions: vec![],
         loops: vec![],
+        parallel: vec![],
         hot_lines: vec![],
         system: None,
         layers: right.layers[..1].to_vec(),
