@@ -28,7 +28,8 @@ fn examples() -> Vec<PathBuf> {
         .collect();
     found.sort();
     // Threads, which not every probe finds in the examples.
-    found.push(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("lit-tests/Inputs/thread-timeline/kernel.mlir"));
+    found
+        .push(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("lit-tests/Inputs/thread-timeline/kernel.mlir"));
     assert!(found.len() >= 8, "too few examples: {found:?}");
     found
 }

@@ -15,7 +15,7 @@ mod summary;
 pub mod sweeps;
 pub mod synthesis;
 pub mod tables;
+pub mod threads;
 mod timescale;
 pub mod totals;
-pub mod threads;
 pub mod work;
