@@ -63,6 +63,7 @@ fn make_counted(source: &Source, probes: &[&dyn Probe], dir: &Path) -> Result<Co
     let maker = Maker::new(source, dir)?;
     let llvm = codegen::context();
     let Optimized { code, convention, entry } = optimized(source, &maker.mlir, &maker.machine, &llvm)?;
+    codegen::name_blocks(&code);
     let clean = maker.emit(&code, "clean", None)?;
     let counting = maker.counting(probes, &code, &llvm)?;
     Ok(Counted { entry, convention, clean, counting })

@@ -145,6 +145,11 @@ pub struct Builds {
 }
 
 impl Builds {
+    /// Path of a build's assembly.
+    pub fn assembly(&self, build: &Build) -> PathBuf {
+        self.library(build).with_extension("s")
+    }
+
     /// Path of a build's library.
     pub fn library(&self, build: &Build) -> PathBuf {
         self.dir.join(&build.library)

@@ -71,14 +71,7 @@ pub fn shared_library(object: &Path, library: &Path, libraries: Libraries) -> Re
 /// # Errors
 /// [`CodegenError::NoLinker`].
 pub fn find_linker() -> Result<PathBuf, CodegenError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = LINKERS.iter().find_map(|name| {
-        let candidate = Path::new(name);
-        if candidate.is_absolute() {
-            return candidate.exists().then(|| candidate.to_owned());
-        }
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-    });
+    let found = crate::program::find(&LINKERS);
     found.ok_or_else(|| CodegenError::NoLinker { looked_for: LINKERS.map(str::to_owned).to_vec() })
 }
 

@@ -1,9 +1,12 @@
 //! LLVM IR → optimised IR, assembly, objects and shared libraries.
 
 pub mod assembly;
+mod blocks;
 pub mod link;
 pub mod machine;
 mod vector_math;
+
+pub use blocks::name_blocks;
 
 use inkwell::{module::Module, passes::PassBuilderOptions, targets::FileType};
 use kinstr_passes::ffi;

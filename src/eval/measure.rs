@@ -9,12 +9,15 @@ use crate::{
     builds::Builds,
     correctness::OTHER_POISON,
     jobs::event::Event,
-    measure::{Interval, Measurement, Moment, Plan, SystemWatch, Timed, interleave},
+    measure::{Interval, Measurement, Moment, Plan, Timed, Watched, interleave, peak_resident, summary},
     reference::Reference,
     worker::{Fault, Worker, fault::InfrastructureFault},
 };
 use kinstr_runtime::arena::Arena;
-use kinstr_trace::report::{LayerStatus, Speedup, Times, Verdict};
+use kinstr_trace::{
+    report::{LayerStatus, Speedup, Times, Verdict},
+    surroundings::SystemCounts,
+};
 use std::time::{Duration, Instant};
 
 /// Part of the budget that clean timing may spend; the rest is for the certificate.
@@ -24,10 +27,11 @@ const SHARE: f64 = 0.7;
 pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
     let count = session.problem.workloads.len();
     let budget = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
+    let (mut counts, mut resident) = (Vec::new(), Vec::new());
     for workload in 0..count {
         let name = session.problem.workloads[workload].name.clone();
         session.progress(&format!("timing {name}"));
-        let (measured, summary) = match time(session, builds, reference, workload, budget)? {
+        let timed = match time(session, builds, reference, workload, budget)? {
             Ok(timed) => timed,
             Err(unsound) => {
                 let detail = format!("{name}: {unsound}");
@@ -37,13 +41,14 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
         };
         session.push(Event::Measured {
             workload,
-            times: times(&measured),
-            speedup: Some(speedup(&measured)),
+            times: times(&timed.measured),
+            speedup: Some(speedup(&timed.measured)),
         })?;
-        if workload + 1 == count {
-            session.push(Event::System { summary })?;
-        }
+        session.push(Event::SystemCounted { workload, counts: timed.system.clone() })?;
+        counts.push(timed.system);
+        resident.push(timed.peak_resident);
     }
+    session.push(Event::System { summary: summary(&counts, &resident) })?;
     session.push(Event::Layer { name: "performance".into(), status: LayerStatus::Ran })?;
     session.push(Event::Layer { name: "system".into(), status: LayerStatus::Ran })?;
     Ok(Done)
@@ -64,21 +69,22 @@ fn time(
     let limits = limits(options.timeout, options.memory);
     let mut worker =
         start_worker(builds, &builds.manifest.clean, &session.problem, workload, &arena, limits)?;
-    let watch = SystemWatch::of(worker.id());
     let mut verifier = Verifier::new(session, workload, reference);
     let plan = Plan { half_width: options.half_width, budget };
     let mut timed_reference = TimedReference(reference);
-    let measured = interleave(&mut [&mut worker, &mut timed_reference], &plan, &mut |moment| {
+    let mut watched = Watched::new(&mut worker);
+    let measured = interleave(&mut [&mut watched, &mut timed_reference], &plan, &mut |moment| {
         verifier.look(moment, &mut arena);
         Ok(())
     })?;
-    let summary = watch.summary();
+    let system = watched.counts();
+    let peak_resident = peak_resident(worker.id());
     let audit = audit(&mut worker, &mut arena, &mut verifier, &measured)?;
     session.arenas[workload] = Some(arena);
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
         (true, Some(unsound)) => Err(unsound),
-        (true, None) => Ok((measured, summary)),
+        (true, None) => Ok(TimedCalls { measured, system, peak_resident }),
     })
 }
 
@@ -144,7 +150,11 @@ fn renewed_ns(worker: &mut Worker, verifier: &Verifier, in_a_row: f64) -> Result
 }
 
 /// A measurement, and what the system did meanwhile.
-type TimedCalls = (Measurement, kinstr_trace::report::SystemSummary);
+struct TimedCalls {
+    measured: Measurement,
+    system: SystemCounts,
+    peak_resident: Option<u64>,
+}
 
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
 /// so that comparing takes no time from measuring.
@@ -241,6 +251,7 @@ fn times(measured: &Measurement) -> Times {
     Times {
         candidate: measured.contenders[0].estimate(),
         reference: measured.contenders.get(1).map(crate::measure::Samples::estimate),
+        cold: None,
         stop: measured.stop,
     }
 }

@@ -10,12 +10,14 @@ mod check;
 mod failure;
 mod fit;
 mod measure;
+mod model;
 mod peaks;
 mod records;
 mod reference;
 mod room;
 mod session;
 mod stages;
+mod system;
 mod timeline;
 
 pub use failure::{EvalError, StageFailure};

@@ -5,6 +5,7 @@ use super::{
     arguments::{limits, start_worker},
     budget, certificate,
     failure::Stop,
+    model,
     session::{Done, Session},
     timeline,
 };
@@ -28,14 +29,16 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     let Some(build) = available(session, &builds.manifest.counting, "kernel-counters")? else {
         return Ok(Done);
     };
+    let mut ports = model::open(session, builds)?;
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
         let records = run_once(session, builds, build, reference, workload)?;
         keep(session, workload, RecordKind::Counting, build, &records)?;
+        if let (Some(ports), Some(sites)) = (&mut ports, &build.sites) {
+            model::model(session, ports, workload, &records, sites)?;
+        }
     }
     session.push(Event::Layer { name: "kernel-counters".into(), status: LayerStatus::Ran })?;
-    let text = "hardware events are not read by this version; kernel counters come from block counts".into();
-    session.push(Event::Note { text })?;
     Ok(Done)
 }
 

@@ -157,6 +157,17 @@ impl<'a> Session<'a> {
         if self.log.events().contains(&note) { Ok(()) } else { self.push(note) }
     }
 
+    /// Measured time of one call of the candidate's clean build, in ns.
+    pub fn clean_ns(&self, workload: usize) -> Option<f64> {
+        let median = self.log.events().iter().rev().find_map(|event| match event {
+            Event::Measured { workload: known, times, .. } if *known == workload => {
+                Some(times.candidate.median_ns)
+            }
+            _ => None,
+        });
+        median.filter(|ns| ns.is_finite() && *ns > 0.0)
+    }
+
     /// True if the verdict is known.
     pub fn is_judged(&self) -> bool {
         self.log.events().iter().any(|event| matches!(event, Event::Judged { .. }))

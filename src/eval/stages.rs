@@ -1,4 +1,4 @@
-//! The row of stages: Load → Build → Check → Measure → Peaks → Counters → Probes. Synthesis and report are the fold.
+//! The row of stages: Load → Build → Check → Measure → Peaks → Counters → System → Probes. Synthesis and report are the fold.
 
 use super::{
     EvalError,
@@ -10,6 +10,7 @@ use super::{
     records::{counters, probes},
     reference,
     session::{Done, Ended, Session},
+    system::system,
 };
 use crate::{
     builds::{self, Builds},
@@ -59,6 +60,7 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     explain(session, Stage::Counters, "kernel-counters", |session| {
         counters(session, &builds, &mut reference)
     })?;
+    explain(session, Stage::System, "system", |session| system(session, &builds, &mut reference))?;
     explain(session, Stage::Probes, "intra-kernel", |session| probes(session, &builds, &mut reference))?;
     finish(session)?;
     Ok(())

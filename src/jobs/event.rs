@@ -2,8 +2,10 @@
 
 use kinstr_trace::{
     peaks::Peaks,
-    report::{Correctness, Fault, LayerStatus, Provenance, Speedup, SystemSummary, Times, Verdict},
+    port_model::HotBlock,
+    report::{Correctness, Estimate, Fault, LayerStatus, Provenance, Speedup, SystemSummary, Times, Verdict},
     sites::Place,
+    surroundings::{EventCounts, FlushedTime, SystemCounts},
     synthesis::{Certificate, ProblemBuffer},
 };
 use serde::{Deserialize, Serialize};
@@ -23,8 +25,10 @@ pub enum Stage {
     Measure,
     /// Peaks of the device.
     Peaks,
-    /// Records of the counting build.
+    /// Records of the counting build, and the port model of the loops that they show to be hot.
     Counters,
+    /// The clean build with events counted, with cold caches, with denormals flushed.
+    System,
     /// Records of the timing build, and the certificate.
     Probes,
 }
@@ -39,6 +43,7 @@ impl Stage {
             Self::Measure => "measure",
             Self::Peaks => "peaks",
             Self::Counters => "counters",
+            Self::System => "system",
             Self::Probes => "probes",
         }
     }
@@ -140,7 +145,44 @@ pub enum Event {
         /// It.
         certificate: Certificate,
     },
-    /// What happened around the kernel.
+    /// What the system did around the timed calls of a workload.
+    SystemCounted {
+        /// Workload.
+        workload: usize,
+        /// It.
+        counts: SystemCounts,
+    },
+    /// A workload was timed with cold caches.
+    Cold {
+        /// Workload.
+        workload: usize,
+        /// Time of a call.
+        estimate: Estimate,
+    },
+    /// A workload was timed with denormals flushed.
+    Flushed {
+        /// Workload.
+        workload: usize,
+        /// Both times.
+        times: FlushedTime,
+    },
+    /// Events were counted while a workload ran.
+    EventsCounted {
+        /// Workload.
+        workload: usize,
+        /// They.
+        counts: EventCounts,
+    },
+    /// The port model of a workload's hottest loops.
+    HotBlocks {
+        /// Workload.
+        workload: usize,
+        /// Hottest first.
+        blocks: Vec<HotBlock>,
+        /// Hot code that could not be modelled, one sentence each.
+        left_out: Vec<String>,
+    },
+    /// What happened around the kernel, all workloads together.
     System {
         /// It.
         summary: SystemSummary,

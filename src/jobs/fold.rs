@@ -5,8 +5,8 @@ use kinstr_trace::{
     decode::decode,
     regions::{ProbeCost, timed_sites},
     report::{
-        Attempt, Fault, HotLine, Layer, LayerStatus, LoopRow, ParallelRow, PrimaryBottleneck, RegionRow,
-        Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
+        Attempt, Fault, HotBlockRow, HotLine, Layer, LayerStatus, LoopRow, ParallelRow, PrimaryBottleneck,
+        RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
     },
     roofline::RooflinePoint,
     sites::SiteTable,
@@ -77,6 +77,7 @@ fn empty() -> Report {
         loops: Vec::new(),
         parallel: Vec::new(),
         hot_lines: Vec::new(),
+        hot_blocks: Vec::new(),
         system: None,
         layers: Vec::new(),
         peaks: None,
@@ -151,6 +152,27 @@ impl Fold<'_> {
                 report.notes.push(left_out_note(*budget, *sites, left_out));
             }
             Event::SitesChosen { .. } => {}
+            Event::SystemCounted { workload, counts } => {
+                self.on(*workload, |table, entry| {
+                    table.system = Some(counts.clone());
+                    entry.system = Some(counts.clone());
+                });
+            }
+            Event::Cold { workload, estimate } => self.on(*workload, |table, entry| {
+                table.cold = Some(estimate.clone());
+                entry.times.iter_mut().for_each(|times| times.cold = Some(estimate.clone()));
+            }),
+            Event::Flushed { workload, times } => {
+                self.on(*workload, |table, _| table.flushed = Some(times.clone()));
+            }
+            Event::EventsCounted { workload, counts } => self.on(*workload, |table, entry| {
+                table.events = Some(counts.clone());
+                entry.events = Some(counts.clone());
+            }),
+            Event::HotBlocks { workload, blocks, left_out } => {
+                self.on(*workload, |table, _| table.hot_blocks = Some(blocks.clone()));
+                self.note_unmodelled(left_out);
+            }
             Event::System { summary } => report.system = Some(summary.clone()),
             Event::Layer { name, status } => set_layer(&mut report.layers, name, status.clone()),
             Event::Note { text } => report.notes.push(text.clone()),
@@ -158,6 +180,24 @@ impl Fold<'_> {
                 report.verdict = *verdict;
                 report.verdict_detail = detail.clone();
                 report.fault = *fault;
+            }
+        }
+    }
+
+    /// Changes what is known of a workload, in the tables and in the report.
+    fn on(&mut self, workload: usize, change: impl FnOnce(&mut WorkloadTable, &mut WorkloadReport)) {
+        let table = self.tables.workloads.get_mut(workload);
+        if let (Some(table), Some(entry)) = (table, self.report.workloads.get_mut(workload)) {
+            change(table, entry);
+        }
+    }
+
+    /// Workloads share their code, so that one may say what another has said.
+    fn note_unmodelled(&mut self, left_out: &[String]) {
+        for reason in left_out {
+            let note = format!("not in the port model: {reason}");
+            if !self.report.notes.contains(&note) {
+                self.report.notes.push(note);
             }
         }
     }
@@ -172,6 +212,8 @@ impl Fold<'_> {
                 speedup: None,
                 roofline: None,
                 certificate: None,
+                system: None,
+                events: None,
             });
             self.tables.workloads.push(WorkloadTable {
                 index,
@@ -285,6 +327,8 @@ impl Fold<'_> {
             report.parallel.extend(parallel.map(|region| ParallelRow::of(table.index, region)));
             let lines = table.work.iter().flat_map(|work| HotLine::of(table.index, work));
             report.hot_lines.extend(lines.take(HOT_LINES));
+            let blocks = table.hot_blocks.iter().flatten().cloned();
+            report.hot_blocks.extend(blocks.map(|block| HotBlockRow { workload: table.index, block }));
         }
         report.speedup = overall_speedup(&report.workloads);
         self.report

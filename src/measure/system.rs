@@ -1,46 +1,120 @@
-//! What the system did around a process: page faults, context switches, threads, memory, from `/proc`.
+//! What the system does around the calls of a process: page faults, context switches, threads, memory, CPU time, from
+//! `/proc` and the process's own CPU clock.
 
-use kinstr_trace::report::SystemSummary;
+use std::time::Duration;
+
+use kinstr_trace::{report::SystemSummary, surroundings::SystemCounts};
+use nix::{time::clock_getcpuclockid, unistd::Pid};
+
+use super::paired::Timed;
+use crate::worker::{Fault, Worker};
+
+/// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every Linux that runs kinstr.
+const TICK_NS: f64 = 1e7;
+
+/// Threads of a worker that only wait while the candidate's run.
+const WAITING_THREADS: u64 = 1;
+
+/// A worker whose calls are watched, from after its first one: that pays for the first touch of every tensor.
+#[derive(Debug)]
+pub struct Watched<'w> {
+    worker: &'w mut Worker,
+    watch: Option<SystemWatch>,
+}
+
+impl<'w> Watched<'w> {
+    /// Watches the calls that are made through it.
+    pub fn new(worker: &'w mut Worker) -> Self {
+        Self { worker, watch: None }
+    }
+
+    /// What happened since the first call; nothing if there was none.
+    pub fn counts(&self) -> SystemCounts {
+        self.watch.as_ref().map(SystemWatch::counts).unwrap_or_default()
+    }
+}
+
+impl Timed for Watched<'_> {
+    fn run(&mut self, calls: u32) -> Result<Duration, Fault> {
+        let took = self.worker.run(calls)?;
+        match &mut self.watch {
+            Some(watch) => watch.add(calls, took),
+            None if calls > 0 => self.watch = Some(SystemWatch::of(self.worker.id())),
+            None => {}
+        }
+        Ok(took)
+    }
+}
 
 /// Watches one process from now on.
 #[derive(Debug)]
-pub struct SystemWatch {
+struct SystemWatch {
     id: u32,
     before: Counts,
+    calls: u64,
+    wall: Duration,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
     minor_faults: Option<u64>,
     major_faults: Option<u64>,
+    kernel_ticks: Option<u64>,
     voluntary: Option<u64>,
     involuntary: Option<u64>,
+    cpu: Option<Duration>,
 }
 
 impl SystemWatch {
-    /// Watches process `id`, which must be alive when [`SystemWatch::summary`] is asked for.
-    pub fn of(id: u32) -> Self {
-        Self { id, before: counts(id) }
+    /// Watches process `id`, which must be alive when [`SystemWatch::counts`] is asked for.
+    fn of(id: u32) -> Self {
+        Self { id, before: counts(id), calls: 0, wall: Duration::ZERO }
     }
 
-    /// What happened since; what `/proc` does not tell is absent.
-    pub fn summary(&self) -> SystemSummary {
-        let after = counts(self.id);
+    /// Calls that were made meanwhile, and how long they took.
+    fn add(&mut self, calls: u32, took: Duration) {
+        self.calls += u64::from(calls);
+        self.wall += took;
+    }
+
+    /// What happened since; what the system does not tell is absent.
+    fn counts(&self) -> SystemCounts {
+        let (after, before) = (counts(self.id), self.before);
         let since = |after: Option<u64>, before: Option<u64>| Some(after?.saturating_sub(before?));
-        let status = read(self.id, "status");
-        SystemSummary {
-            processor: processor(),
-            cores: std::thread::available_parallelism()
-                .ok()
-                .and_then(|cores| u32::try_from(cores.get()).ok()),
-            threads: field(&status, "Threads:").and_then(|threads| u32::try_from(threads).ok()),
-            minor_faults: since(after.minor_faults, self.before.minor_faults),
-            major_faults: since(after.major_faults, self.before.major_faults),
-            voluntary_switches: since(after.voluntary, self.before.voluntary),
-            involuntary_switches: since(after.involuntary, self.before.involuntary),
-            peak_resident_bytes: field(&status, "VmHWM:").map(|kib| kib * 1024),
+        let cpu = after.cpu.zip(before.cpu).map(|(after, before)| after.saturating_sub(before));
+        let threads = field(&read(self.id, "status"), "Threads:");
+        SystemCounts {
+            calls: self.calls,
+            wall_ns: self.wall.as_nanos() as f64,
+            cpu_ns: cpu.map(|cpu| cpu.as_nanos() as f64),
+            kernel_ns: since(after.kernel_ticks, before.kernel_ticks).map(|ticks| ticks as f64 * TICK_NS),
+            threads: threads.and_then(|threads| u32::try_from(threads.saturating_sub(WAITING_THREADS)).ok()),
+            minor_faults: since(after.minor_faults, before.minor_faults),
+            major_faults: since(after.major_faults, before.major_faults),
+            voluntary_switches: since(after.voluntary, before.voluntary),
+            involuntary_switches: since(after.involuntary, before.involuntary),
         }
     }
+}
+
+/// The counts of all workloads together, on this machine. `resident` are the largest resident sets of their processes.
+pub fn summary(workloads: &[SystemCounts], resident: &[Option<u64>]) -> SystemSummary {
+    let sum = |count: fn(&SystemCounts) -> Option<u64>| workloads.iter().map(count).sum::<Option<u64>>();
+    SystemSummary {
+        processor: processor(),
+        cores: std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok()),
+        threads: workloads.iter().filter_map(|counts| counts.threads).max(),
+        minor_faults: sum(|counts| counts.minor_faults),
+        major_faults: sum(|counts| counts.major_faults),
+        voluntary_switches: sum(|counts| counts.voluntary_switches),
+        involuntary_switches: sum(|counts| counts.involuntary_switches),
+        peak_resident_bytes: resident.iter().flatten().max().copied(),
+    }
+}
+
+/// Largest resident set of process `id` so far, in bytes.
+pub fn peak_resident(id: u32) -> Option<u64> {
+    field(&read(id, "status"), "VmHWM:").map(|kib| kib * 1024)
 }
 
 fn read(id: u32, file: &str) -> String {
@@ -48,29 +122,39 @@ fn read(id: u32, file: &str) -> String {
 }
 
 fn counts(id: u32) -> Counts {
-    let (minor_faults, major_faults) = faults(&read(id, "stat"));
+    let stat = read(id, "stat");
+    let stat = |number| stat_field(&stat, number);
     // Faults are the process's; switches are each thread's own, and a candidate runs on its own thread.
-    let threads: Vec<String> = threads(id);
+    let threads: Vec<String> =
+        threads(id).iter().map(|thread| read(id, &format!("task/{thread}/status"))).collect();
     let sum = |name| threads.iter().map(|status| field(status, name)).sum::<Option<u64>>();
-    let (voluntary, involuntary) = (sum("voluntary_ctxt_switches:"), sum("nonvoluntary_ctxt_switches:"));
-    Counts { minor_faults, major_faults, voluntary, involuntary }
+    Counts {
+        minor_faults: stat(10),
+        major_faults: stat(12),
+        kernel_ticks: stat(15),
+        voluntary: sum("voluntary_ctxt_switches:"),
+        involuntary: sum("nonvoluntary_ctxt_switches:"),
+        cpu: cpu_time(id),
+    }
 }
 
-/// `status` of every thread of a process.
-fn threads(id: u32) -> Vec<String> {
+/// Ids of the threads of process `id`.
+pub(super) fn threads(id: u32) -> Vec<i32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
-    let statuses = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("status")));
-    statuses.flatten().collect()
+    tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Fields 10 and 12 of `/proc/PID/stat` (proc(5)); the name in field 2 may hold spaces, so they are counted from
-/// the parenthesis that closes it.
-fn faults(stat: &str) -> (Option<u64>, Option<u64>) {
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut fields = rest.split_whitespace();
-    let minor = fields.nth(7).and_then(|field| field.parse().ok());
-    let major = fields.nth(1).and_then(|field| field.parse().ok());
-    (minor, major)
+/// CPU time of all threads of process `id`, those that ended included.
+fn cpu_time(id: u32) -> Option<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(id).ok()?)).ok()?;
+    clock.now().ok().map(Duration::from)
+}
+
+/// Field `number` of `/proc/PID/stat`, counted from 1 as in proc(5); the name in field 2 may hold spaces, so what comes
+/// after it is counted from the parenthesis that closes it.
+fn stat_field(stat: &str, number: usize) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 fn field(status: &str, name: &str) -> Option<u64> {
@@ -89,20 +173,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_found_behind_an_odd_name() {
+    fn fields_are_found_behind_an_odd_name() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 123 0 45 0 1 2 0 0";
-        assert_eq!(faults(stat), (Some(123), Some(45)));
+        assert_eq!([10, 12, 15].map(|number| stat_field(stat, number)), [Some(123), Some(45), Some(2)]);
+        assert_eq!(stat_field("", 10), None);
     }
 
     #[test]
     fn a_process_can_watch_itself() {
-        let watch = SystemWatch::of(std::process::id());
-        let before = watch.before.voluntary;
+        let mut watch = SystemWatch::of(std::process::id());
         std::thread::scope(|scope| {
-            scope.spawn(|| std::thread::sleep(std::time::Duration::from_millis(1)));
+            scope.spawn(|| {
+                let begin = std::time::Instant::now();
+                while begin.elapsed() < Duration::from_millis(3) {}
+            });
         });
-        let summary = watch.summary();
-        assert!(before.is_some() && summary.voluntary_switches.is_some());
-        assert!(summary.threads.is_some() && summary.peak_resident_bytes.is_some());
+        watch.add(2, Duration::from_millis(3));
+        let counts = watch.counts();
+        assert_eq!(counts.calls, 2);
+        assert!(counts.cpu_ns.is_some_and(|ns| ns >= 1e6), "{counts:?}");
+        assert!(counts.voluntary_switches.is_some() && counts.threads.is_some());
+        assert!(peak_resident(std::process::id()).is_some_and(|bytes| bytes > 0));
+        assert!(threads(std::process::id()).contains(&(std::process::id() as i32)));
+    }
+
+    #[test]
+    fn workloads_add_up_and_what_one_lacks_the_sum_lacks() {
+        let one = SystemCounts { threads: Some(1), minor_faults: Some(3), ..SystemCounts::default() };
+        let two =
+            SystemCounts { threads: Some(4), minor_faults: Some(4), major_faults: Some(1), ..one.clone() };
+        let sum = summary(&[one, two], &[Some(5), None, Some(9)]);
+        assert_eq!((sum.threads, sum.minor_faults, sum.major_faults), (Some(4), Some(7), None));
+        assert_eq!(sum.peak_resident_bytes, Some(9));
     }
 }

@@ -122,6 +122,22 @@ impl Worker {
         self.ask(&Request::RunRenewed { calls, call, rotate: rotate.to_vec() }).map(|(_, took)| took)
     }
 
+    /// Overwrites the caches of the worker's core, so that the next run finds them cold.
+    ///
+    /// # Errors
+    /// When the worker's memory limit has no room for what they are overwritten with.
+    pub fn evict(&mut self) -> Result<(), Fault> {
+        self.ask(&Request::Evict).map(drop)
+    }
+
+    /// Makes denormal numbers zero from the next run on.
+    ///
+    /// # Errors
+    /// On a processor where that is not known how.
+    pub fn flush_denormals(&mut self) -> Result<(), Fault> {
+        self.ask(&Request::FlushDenormals).map(drop)
+    }
+
     /// Empties the record memory, and makes the candidate record into it from the next run on.
     ///
     /// # Errors

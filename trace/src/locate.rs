@@ -8,6 +8,9 @@ use crate::synthesis::{RegionTime, Role, WorkloadTable};
 /// machine stays below it.
 const PERTURBED: f64 = 1.5;
 
+/// What is left of a confidence where hardware events contradict the probes it rests on.
+const CONTRADICTED: f64 = 0.6;
+
 impl RegionTime {
     /// Times it ran in one launch, rounded down.
     pub fn runs_per_launch(&self) -> u64 {
@@ -53,9 +56,14 @@ impl WorkloadTable {
         }
     }
 
-    /// `value`, halved if the instrumented builds computed something else than the clean one, or if the timing
+    /// `value`, lowered if hardware events contradict the probes, and halved if the instrumented builds computed something else than the clean one, or if the timing
     /// probes made it another kernel, more than half as slow again.
     pub fn confidence(&self, value: f64, why: &str) -> Confidence {
+        let (value, why) = match self.agreement() {
+            None => (value, why.to_owned()),
+            Some(found) if found.agree => (value, format!("{why}; {}", found.text)),
+            Some(found) => (value * CONTRADICTED, format!("{why}; but {}", found.text)),
+        };
         let certificate = self.certificate.as_ref();
         let identical = certificate.and_then(|certificate| certificate.outputs_identical);
         let ratio = certificate.map_or(1.0, |certificate| certificate.ratio);
@@ -68,7 +76,7 @@ impl WorkloadTable {
                 value: value / 2.0,
                 why: format!("{why}; but timing probes slow this kernel down {ratio:.1} times"),
             },
-            _ => Confidence { value, why: why.to_owned() },
+            _ => Confidence { value, why },
         }
     }
 }

@@ -31,6 +31,14 @@ pub struct Peaks {
     pub fma_f64_vector: f64,
     /// Cost of one call to a trivial function that is not inlined, in ns.
     pub call_ns: f64,
+    /// Cost of the first touch of a fresh page of the smallest size, its release included, in ns; absent in
+    /// measurements of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub page_fault_ns: Option<f64>,
+    /// Bytes read plus bytes written per second by a loop that copies main memory with stores that bypass the caches;
+    /// absent in measurements of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bypassing_copy_bytes_per_s: Option<f64>,
 }
 
 /// Bandwidth of one memory level, seen from the measured threads.
@@ -76,7 +84,12 @@ impl Peaks {
         ];
         let bandwidths = self.levels.iter().flat_map(|l| [l.read_bytes_per_s, l.copy_bytes_per_s]);
         !self.levels.is_empty()
-            && rates.into_iter().chain(bandwidths).all(|rate| rate.is_finite() && rate > 0.0)
+            && rates
+                .into_iter()
+                .chain(bandwidths)
+                .chain(self.page_fault_ns)
+                .chain(self.bypassing_copy_bytes_per_s)
+                .all(|rate| rate.is_finite() && rate > 0.0)
     }
 }
 

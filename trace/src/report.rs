@@ -11,6 +11,7 @@ pub use workload::{Correctness, Estimate, Mismatch, Speedup, StopReason, Times, 
 
 use crate::diagnosis::Diagnosis;
 use crate::peaks::Peaks;
+use crate::port_model::HotBlock;
 use crate::sites::Place;
 use crate::synthesis::{LoopTime, RegionTime};
 use crate::tables::Losses;
@@ -61,6 +62,9 @@ pub struct Report {
     pub parallel: Vec<ParallelRow>,
     /// Source lines with the most work, first one first.
     pub hot_lines: Vec<HotLine>,
+    /// Hottest loops of the machine code as the port model sees them, hottest first within a workload.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hot_blocks: Vec<HotBlockRow>,
     /// What happened around the kernel.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<SystemSummary>,
@@ -187,6 +191,16 @@ impl ParallelRow {
     }
 }
 
+/// A hot loop of one workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HotBlockRow {
+    /// Workload.
+    pub workload: usize,
+    /// What the port model says of it.
+    #[serde(flatten)]
+    pub block: HotBlock,
+}
+
 /// Work of one source line in one launch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HotLine {
@@ -253,10 +267,11 @@ pub struct SystemSummary {
     pub peak_resident_bytes: Option<u64>,
 }
 
-/// One of the six layers.
+/// One of the six layers, or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Layer {
-    /// `correctness`, `performance`, `system`, `kernel-counters`, `intra-kernel` or `accelerator`.
+    /// `correctness`, `performance`, `system`, `kernel-counters`, `intra-kernel` or `accelerator`; a part of
+    /// one has its own name after a slash, e.g. `kernel-counters/hardware-events`.
     pub name: String,
     /// What came of it.
     #[serde(flatten)]

@@ -2,8 +2,11 @@
 
 use crate::diagnosis::Diagnosis;
 use crate::peaks::Peaks;
+use crate::port_model::HotBlock;
+use crate::report::Estimate;
 use crate::roofline::RooflinePoint;
 use crate::sites::Place;
+use crate::surroundings::{EventCounts, FlushedTime, SystemCounts};
 use crate::threads::ParallelRegion;
 use crate::work::Work;
 use schemars::JsonSchema;
@@ -47,6 +50,16 @@ pub struct WorkloadTable {
     pub parallel: Option<Vec<ParallelRegion>>,
     /// How far the instrumented builds were from the clean one.
     pub certificate: Option<Certificate>,
+    /// What the system did around the timed calls.
+    pub system: Option<SystemCounts>,
+    /// Clean time with cold caches, call by call.
+    pub cold: Option<Estimate>,
+    /// Clean time with denormal numbers flushed to zero.
+    pub flushed: Option<FlushedTime>,
+    /// Events that the processor or the system counted, where they are to be had.
+    pub events: Option<EventCounts>,
+    /// The port model of the hottest loops, hottest first.
+    pub hot_blocks: Option<Vec<HotBlock>>,
 }
 
 /// Clean time of one launch, in ns.
@@ -191,6 +204,12 @@ pub enum Need {
     Work,
     /// [`WorkloadTable::parallel`] of at least one workload; it is empty where the code starts no threads.
     Threads,
+    /// [`WorkloadTable::hot_blocks`] of at least one workload.
+    HotBlocks,
+    /// [`WorkloadTable::system`] of at least one workload.
+    System,
+    /// [`WorkloadTable::flushed`] of at least one workload.
+    Flushed,
 }
 
 impl Rule {
@@ -212,6 +231,13 @@ impl Rule {
             Need::Peaks if tables.peaks.is_none() => Some("measured peaks"),
             Need::Work if tables.workloads.iter().all(|w| w.work.is_none()) => Some("block counts"),
             Need::Threads if tables.workloads.iter().all(|w| w.parallel.is_none()) => Some("thread times"),
+            Need::HotBlocks if tables.workloads.iter().all(|w| w.hot_blocks.is_none()) => {
+                Some("port model of the hot loops")
+            }
+            Need::System if tables.workloads.iter().all(|w| w.system.is_none()) => Some("system counts"),
+            Need::Flushed if tables.workloads.iter().all(|w| w.flushed.is_none()) => {
+                Some("time with denormals flushed")
+            }
             _ => None,
         };
         self.needs.iter().filter_map(lacks).collect()

@@ -19,6 +19,17 @@ pub(super) fn levels() -> Vec<Level> {
     levels
 }
 
+/// Times the last cache that is overwritten to make all caches cold: a cache does not throw out the oldest line first.
+const TIMES_LAST_CACHE: u64 = 2;
+/// Overwritten where the system does not list its caches.
+const UNKNOWN_CACHE: u64 = 64 << 20;
+
+/// Bytes that take the place of everything else in this core's caches once they are overwritten.
+pub fn eviction_bytes() -> u64 {
+    let caches = caches(Path::new("/sys/devices/system/cpu/cpu0/cache"));
+    caches.last().map_or(UNKNOWN_CACHE, |last| last.capacity_bytes) * TIMES_LAST_CACHE
+}
+
 fn caches(directory: &Path) -> Vec<Level> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut levels: Vec<_> = entries.filter_map(|entry| cache(&entry.path())).collect();

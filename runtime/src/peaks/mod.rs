@@ -2,6 +2,9 @@
 
 mod caches;
 #[cfg(target_arch = "x86_64")]
+mod faults;
+pub use caches::eviction_bytes;
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 #[cfg(target_arch = "x86_64")]

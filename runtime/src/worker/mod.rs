@@ -5,6 +5,7 @@
 
 mod attach;
 mod candidate;
+mod conditions;
 mod control;
 pub mod protocol;
 mod renew;
@@ -28,6 +29,7 @@ use crate::peaks;
 use crate::shared::{Access, Mapping};
 use attach::Attachment;
 use candidate::Candidate;
+use conditions::{Evictor, flush_denormals};
 use protocol::{Loaded, Refusal, RefusalKind, Request};
 
 /// Exit status of a worker that could not serve.
@@ -91,11 +93,12 @@ struct Server {
     control: &'static Control,
     candidate: Option<Candidate>,
     attachment: Option<Attachment>,
+    evictor: Evictor,
 }
 
 impl Server {
     fn new(control: &'static Control) -> Self {
-        Self { control, candidate: None, attachment: None }
+        Self { control, candidate: None, attachment: None, evictor: Evictor::default() }
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -137,12 +140,14 @@ impl Server {
                 self.attachment = None;
                 Ok(Value::Null)
             }
+            Request::Evict => self.evictor.evict().map(|()| Value::Null),
+            Request::FlushDenormals => flush_denormals().map(|()| Value::Null),
             Request::Peaks { device, date } => Ok(json!(peaks::measure(device, date)?)),
         }
     }
 
     fn run(&mut self, calls: u32) -> Result<Value, Refusal> {
-        let Self { control, candidate: Some(candidate), attachment } = self else {
+        let Self { control, candidate: Some(candidate), attachment, .. } = self else {
             return Err(nothing_loaded());
         };
         control.enter(Phase::Running);

@@ -52,6 +52,10 @@ pub enum Request {
     },
     /// Stop recording.
     Detach,
+    /// Overwrite the caches, so that the next run finds them cold.
+    Evict,
+    /// From the next run on, denormal numbers are zero.
+    FlushDenormals,
     /// Measure this machine's peaks. Answers a `Peaks`.
     Peaks {
         /// What to call the machine in the answer.

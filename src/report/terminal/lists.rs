@@ -3,6 +3,7 @@
 use super::paint::{Ink, Page};
 use super::quantity::{bytes, count, percent, time};
 use super::table::{self, bar, left, right};
+use kinstr_trace::port_model::{HotBlock, Limit};
 use kinstr_trace::report::{HotLine, LoopRow, ParallelRow, RegionRow, Report};
 use kinstr_trace::sites::Place;
 use kinstr_trace::synthesis::LoopTime;
@@ -36,6 +37,44 @@ fn hot_line(line: &HotLine) -> Vec<table::Cell> {
         right(vectors),
         right(bytes(line.bytes as f64)),
         right(count(line.calls as f64, "")),
+    ]
+}
+
+/// Hottest loops of the machine code of the same workload, as the port model sees them.
+pub fn hot_blocks(page: &mut Page, report: &Report) {
+    let Some(workload) = subject(report, report.hot_blocks.iter().map(|row| row.workload)) else { return };
+    let of_it = report.hot_blocks.iter().filter(|row| row.workload == workload);
+    let blocks: Vec<&HotBlock> = of_it.map(|row| &row.block).collect();
+    let model = blocks.first().map_or("", |block| &block.model);
+    page.heading(&format!(
+        "Hot loops, workload {workload}, cycles an iteration by llvm-mca's model of {model}"
+    ));
+    let names = ["share", "line", "iterations", "cycles", "at least", "IPC", "busiest", "held back by"];
+    let to_right = |name: &str| !matches!(name, "line" | "busiest" | "held back by");
+    let header = table::header(&names.map(|name| (name, to_right(name))));
+    let rows = blocks.iter().take(SHOWN).map(|block| hot_block(block));
+    table::write(page, std::iter::once(header).chain(rows).collect());
+    more(page, blocks.len());
+}
+
+fn hot_block(block: &HotBlock) -> Vec<table::Cell> {
+    let busiest = block.busiest().map(|resource| {
+        let part = percent(block.pressure());
+        format!("{} {part}", resource.name)
+    });
+    let limit = match block.limit() {
+        Limit::Dependencies => block.critical.first().map_or("dependencies", |text| text),
+        limit => limit.name(),
+    };
+    vec![
+        right(percent(block.share)),
+        left(block.place.as_ref().map_or_else(|| block.name.clone(), short)),
+        right(count(block.executions as f64, "")),
+        right(format!("{:.1}", block.cycles)),
+        right(format!("{:.1}", block.throughput_cycles)),
+        right(format!("{:.2}", block.ipc())),
+        left(busiest.unwrap_or_default()),
+        left(limit),
     ]
 }
 

@@ -30,6 +30,7 @@ pub fn render(report: &Report, style: Style) -> String {
     cause::diagnoses(&mut page, report);
     times::rooflines(&mut page, report);
     lists::hot_lines(&mut page, report);
+    lists::hot_blocks(&mut page, report);
     lists::regions(&mut page, report);
     lists::loops(&mut page, report);
     lists::parallel(&mut page, report);

@@ -1,9 +1,10 @@
 //! How the report came about and how far it can be trusted.
 
 use super::paint::{Ink, Page};
-use super::quantity::bytes;
-use super::table::{self, left};
+use super::quantity::{bytes, count, percent};
+use super::table::{self, left, right};
 use kinstr_trace::report::{LayerStatus, Report, StageReport, SystemSummary};
+use kinstr_trace::surroundings::SystemCounts;
 use kinstr_trace::synthesis::Certificate;
 
 /// What happened around the kernel.
@@ -14,6 +15,28 @@ pub fn system(page: &mut Page, report: &Report) {
         page.heading("System");
         page.paragraph(2, &facts.join(" · "));
     }
+    let counts = report.workloads.iter().filter_map(|w| Some((w.index, w.system.as_ref()?)));
+    let rows: Vec<_> = counts.map(|(index, counts)| system_row(index, counts)).collect();
+    if !rows.is_empty() {
+        let names = ["#", "calls", "threads", "CPU time", "in the system", "faults a call", "core lost"];
+        let header = table::header(&names.map(|name| (name, true)));
+        table::write(page, std::iter::once(header).chain(rows).collect());
+    }
+}
+
+/// Parts are of the time by the clock, so that CPU time above 100 % is work on several cores.
+fn system_row(index: usize, counts: &SystemCounts) -> Vec<table::Cell> {
+    let shown = |text: Option<String>| right(text.unwrap_or_else(|| "–".to_owned()));
+    let part = |ns: Option<f64>| ns.map(|ns| percent(ns / counts.wall_ns));
+    vec![
+        right(index.to_string()),
+        right(count(counts.calls as f64, "")),
+        shown(counts.threads.map(|threads| threads.to_string())),
+        shown(part(counts.cpu_ns)),
+        shown(part(counts.kernel_ns)),
+        shown(counts.faults_per_call().map(|faults| format!("{faults:.2}"))),
+        shown(counts.involuntary_switches.map(|switches| format!("{switches} times"))),
+    ]
 }
 
 fn system_facts(system: &SystemSummary) -> Vec<String> {

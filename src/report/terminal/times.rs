@@ -20,11 +20,26 @@ pub fn workloads(page: &mut Page, report: &Report) {
     let header = table::header(&names.map(|name| (name, to_right(name))));
     let rows = report.workloads.iter().map(row);
     table::write(page, std::iter::once(header).chain(rows).collect());
+    cold(page, report);
     let spent = report.workloads.iter().filter_map(|workload| workload.times.as_ref());
     if spent.clone().any(|times| times.stop == StopReason::BudgetSpent) {
         page.paragraph(2, "± is half the 95 % interval; * the time budget ran out before it was tight");
     } else if spent.count() > 0 {
         page.paragraph(2, "± is half the 95 % interval");
+    }
+}
+
+/// Times with cold caches, by workload.
+fn cold(page: &mut Page, report: &Report) {
+    let one = |workload: &WorkloadReport| {
+        let times = workload.times.as_ref()?;
+        let cold = times.cold.as_ref()?;
+        let ratio = cold.median_ns / times.candidate.median_ns;
+        Some(format!("{}: {} ({ratio:.2} × as long)", workload.index, time(cold.median_ns)))
+    };
+    let all: Vec<String> = report.workloads.iter().filter_map(one).collect();
+    if !all.is_empty() {
+        page.paragraph(2, &format!("candidate with cold caches, {}", all.join(", ")));
     }
 }
 

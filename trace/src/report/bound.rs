@@ -54,6 +54,7 @@ impl Report {
             list("regions", 3, &mut self.regions),
             list("loops", 3, &mut self.loops),
             list("parallel regions", 3, &mut self.parallel),
+            list("hot blocks", 2, &mut self.hot_blocks),
             list("diagnoses", 3, &mut self.diagnoses),
             list("workloads", 8, &mut self.workloads),
             list("stages", 2, &mut self.stages),

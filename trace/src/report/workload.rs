@@ -1,6 +1,7 @@
 //! What was found on one workload.
 
 use crate::roofline::RooflinePoint;
+use crate::surroundings::{EventCounts, SystemCounts};
 use crate::synthesis::Certificate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,12 @@ pub struct WorkloadReport {
     /// What instrumentation did to it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub certificate: Option<Certificate>,
+    /// What the system did around its timed calls.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub system: Option<SystemCounts>,
+    /// Events counted while it ran, where the system gives them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub events: Option<EventCounts>,
 }
 
 /// Comparison of the candidate's outputs with the reference's, over all seeds.
@@ -86,6 +93,9 @@ pub struct Times {
     /// Reference; absent if it was not timed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<Estimate>,
+    /// Candidate with cold caches: each call after the last cache was overwritten; absent if it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cold: Option<Estimate>,
     /// Why sampling stopped.
     pub stop: StopReason,
 }

@@ -3,9 +3,11 @@
 
 use kinstr_trace::diagnosis::{Class, Confidence, Diagnosis, Evidence, Potential, Severity};
 use kinstr_trace::peaks::{BandwidthLevel, Peaks};
+use kinstr_trace::port_model::{HotBlock, Resource};
 use kinstr_trace::report::*;
 use kinstr_trace::roofline::{Bound, RooflinePoint};
 use kinstr_trace::sites::Place;
+use kinstr_trace::surroundings::SystemCounts;
 use kinstr_trace::synthesis::{Certificate, RegionTime};
 use kinstr_trace::tables::Losses;
 
@@ -32,6 +34,8 @@ fn peaks() -> Peaks {
         fma_f64_scalar: 11.9e9,
         fma_f64_vector: 94e9,
         call_ns: 1.3,
+        page_fault_ns: Some(500.0),
+        bypassing_copy_bytes_per_s: Some(15e9),
     }
 }
 
@@ -59,6 +63,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
         times: Some(Times {
             candidate: estimate(ms * 1e6, 40),
             reference: Some(estimate(ms * 1e6 * speedup, 40)),
+            cold: Some(estimate(ms * 1.3e6, 20)),
             stop: StopReason::IntervalTight,
         }),
         speedup: Some(Speedup { value: speedup, low: speedup * 0.98, high: speedup * 1.02 }),
@@ -89,7 +94,40 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             probe_around_ticks: None,
             outputs_identical: Some(true),
         }),
+        system: Some(SystemCounts {
+            calls: 120,
+            wall_ns: ms * 120e6,
+            cpu_ns: Some(ms * 118e6),
+            kernel_ns: Some(0.0),
+            threads: Some(2),
+            minor_faults: Some(960),
+            major_faults: Some(0),
+            voluntary_switches: Some(41),
+            involuntary_switches: Some(11),
+        }),
+        events: None,
     }
+}
+
+fn hot_block(line: u32, share: f64, cycles: f64) -> HotBlockRow {
+    let resource = |name: &str, cycles| Resource { name: name.to_owned(), cycles };
+    let block = HotBlock {
+        name: format!("softmax:bb{line}"),
+        place: Some(place(line)),
+        executions: 1 << 20,
+        share,
+        model: "znver4".to_owned(),
+        instructions: 14,
+        uops: 15.0,
+        cycles,
+        throughput_cycles: 3.8,
+        dependency_share: if cycles > 4.0 { 0.8 } else { 0.1 },
+        resource_share: 0.2,
+        resources: vec![resource("Zn4FP0", 3.8), resource("Zn4Load", 1.0)],
+        critical: vec!["vmaxps (%rsi), %zmm0, %zmm0".to_owned()],
+        calls: 0,
+    };
+    HotBlockRow { workload: 0, block }
 }
 
 fn diagnosis(name: &str, code: &str, line: u32, speedup: f64, confidence: f64) -> Diagnosis {
@@ -167,6 +205,7 @@ pub fn report() -> Report {
         loops: vec![],
         parallel: vec![],
         hot_lines: vec![hot(18, 0.512, 1.0), hot(12, 0.301, 1.0), hot(25, 0.187, 0.5)],
+        hot_blocks: vec![hot_block(18, 0.512, 4.0), hot_block(12, 0.301, 12.0)],
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
             cores: Some(2),
@@ -260,6 +299,7 @@ pub fn incorrect() -> Report {
         loops: vec![],
         parallel: vec![],
         hot_lines: vec![],
+        hot_blocks: vec![],
         system: None,
         layers: right.layers[..1].to_vec(),
         losses: Losses { dropped_records: 17, units_with_drops: 1, ..Losses::default() },

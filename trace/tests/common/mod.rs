@@ -35,6 +35,8 @@ pub fn peaks() -> Peaks {
         fma_f64_scalar: 12e9,
         fma_f64_vector: 95e9,
         call_ns: 1.3,
+        page_fault_ns: Some(500.0),
+        bypassing_copy_bytes_per_s: Some(15e9),
     }
 }
 

@@ -8,6 +8,9 @@ use super::loops;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kernels(Width);
 
+/// What stores that bypass the caches demand of their addresses at the greatest width.
+const ALIGNMENT: usize = 64;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Width {
     /// AVX and FMA.
@@ -82,6 +85,18 @@ impl Kernels {
             match self.0 {
                 Width::Bits256 => loops::copy_256(from, to, sweeps),
                 Width::Bits512 => loops::copy_512(from, to, sweeps),
+            }
+        }
+    }
+
+    /// Copies past the caches what fits after the first aligned byte of `to`.
+    pub(super) fn bypassing_copy(self, from: &[u8], to: &mut [u8], sweeps: u64) {
+        let (_, to) = to.split_at_mut(to.as_ptr().align_offset(ALIGNMENT).min(to.len()));
+        // SAFETY: `detect` found the features of this width; `to` is aligned or empty.
+        unsafe {
+            match self.0 {
+                Width::Bits256 => loops::bypass_256(from, to, sweeps),
+                Width::Bits512 => loops::bypass_512(from, to, sweeps),
             }
         }
     }

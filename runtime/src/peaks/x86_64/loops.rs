@@ -146,6 +146,41 @@ move_loop!(
     "vmovups [{to} + 448], ymm14", "vmovups [{to} + 480], ymm15",
 ]);
 
+move_loop!(
+    /// Copies whole rounds, again each sweep, with 64-byte loads and stores that bypass the caches. `to` begins at a
+    /// multiple of 64 bytes.
+    bypass_512, "avx512f", [
+    "vmovups zmm0, [{from}]", "vmovups zmm1, [{from} + 64]",
+    "vmovups zmm2, [{from} + 128]", "vmovups zmm3, [{from} + 192]",
+    "vmovups zmm4, [{from} + 256]", "vmovups zmm5, [{from} + 320]",
+    "vmovups zmm6, [{from} + 384]", "vmovups zmm7, [{from} + 448]",
+    "vmovntps [{to}], zmm0", "vmovntps [{to} + 64], zmm1",
+    "vmovntps [{to} + 128], zmm2", "vmovntps [{to} + 192], zmm3",
+    "vmovntps [{to} + 256], zmm4", "vmovntps [{to} + 320], zmm5",
+    "vmovntps [{to} + 384], zmm6", "vmovntps [{to} + 448], zmm7",
+]);
+move_loop!(
+    /// Copies whole rounds, again each sweep, with 32-byte loads and stores that bypass the caches. `to` begins at a
+    /// multiple of 32 bytes.
+    bypass_256, "avx", [
+    "vmovups ymm0, [{from}]", "vmovups ymm1, [{from} + 32]",
+    "vmovups ymm2, [{from} + 64]", "vmovups ymm3, [{from} + 96]",
+    "vmovups ymm4, [{from} + 128]", "vmovups ymm5, [{from} + 160]",
+    "vmovups ymm6, [{from} + 192]", "vmovups ymm7, [{from} + 224]",
+    "vmovups ymm8, [{from} + 256]", "vmovups ymm9, [{from} + 288]",
+    "vmovups ymm10, [{from} + 320]", "vmovups ymm11, [{from} + 352]",
+    "vmovups ymm12, [{from} + 384]", "vmovups ymm13, [{from} + 416]",
+    "vmovups ymm14, [{from} + 448]", "vmovups ymm15, [{from} + 480]",
+    "vmovntps [{to}], ymm0", "vmovntps [{to} + 32], ymm1",
+    "vmovntps [{to} + 64], ymm2", "vmovntps [{to} + 96], ymm3",
+    "vmovntps [{to} + 128], ymm4", "vmovntps [{to} + 160], ymm5",
+    "vmovntps [{to} + 192], ymm6", "vmovntps [{to} + 224], ymm7",
+    "vmovntps [{to} + 256], ymm8", "vmovntps [{to} + 288], ymm9",
+    "vmovntps [{to} + 320], ymm10", "vmovntps [{to} + 352], ymm11",
+    "vmovntps [{to} + 384], ymm12", "vmovntps [{to} + 416], ymm13",
+    "vmovntps [{to} + 448], ymm14", "vmovntps [{to} + 480], ymm15",
+]);
+
 macro_rules! read_loop {
     ($(#[$doc:meta])* $name:ident, $feature:literal, [$($step:literal),* $(,)?]) => {
         $(#[$doc])*

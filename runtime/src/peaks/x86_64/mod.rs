@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use kinstr_trace::peaks::{BandwidthLevel, Peaks};
 
 use super::caches::{self, Level};
+use super::faults::touch_fresh_pages;
 use crate::shared::Memory;
 use kernels::Kernels;
 
@@ -31,7 +32,8 @@ const MOST_DRAM_BYTES: u64 = 512 << 20;
 /// On a processor that the loops were not written for.
 pub fn measure(device: String, date: String) -> io::Result<Peaks> {
     let kernels = Kernels::detect()?;
-    let levels = bandwidths(kernels)?;
+    let (levels, bypassing) = bandwidths(kernels)?;
+    let pages = touch_fresh_pages()? as f64;
     let scalar = loops::ACCUMULATORS as f64 * 2.0;
     let lanes = f64::from(kernels.lanes_f32());
     Ok(Peaks {
@@ -44,12 +46,22 @@ pub fn measure(device: String, date: String) -> io::Result<Peaks> {
         fma_f64_vector: scalar * lanes / 2.0 * per_second(|rounds| kernels.fma_f64(rounds)),
         clock_hz: loops::ADDITIONS as f64 * per_second(loops::additions),
         call_ns: 1e9 / per_second(loops::calls),
+        page_fault_ns: Some(1e9 / pages / per_second(touch_pages)),
+        bypassing_copy_bytes_per_s: Some(bypassing),
         simd_lanes_f32: kernels.lanes_f32(),
         levels,
     })
 }
 
-fn bandwidths(kernels: Kernels) -> io::Result<Vec<BandwidthLevel>> {
+/// What fails once has failed before: [`measure`] has touched fresh pages already.
+fn touch_pages(rounds: u64) {
+    for _ in 0..rounds {
+        let _ = touch_fresh_pages();
+    }
+}
+
+/// Bandwidth by level, and that of a copy of main memory past the caches.
+fn bandwidths(kernels: Kernels) -> io::Result<(Vec<BandwidthLevel>, f64)> {
     let levels = caches::levels();
     let largest_cache = levels.iter().rev().nth(1).map_or(0, |level| level.capacity_bytes);
     let dram = (largest_cache * TIMES_LAST_CACHE).clamp(LEAST_DRAM_BYTES, MOST_DRAM_BYTES);
@@ -61,7 +73,8 @@ fn bandwidths(kernels: Kernels) -> io::Result<Vec<BandwidthLevel>> {
         let bytes = usize::try_from(working_set(level)).unwrap_or(usize::MAX).min(dram as usize);
         bandwidth(kernels, level, &mut memory.bytes_mut()[..bytes])
     };
-    Ok(levels.iter().map(&mut measure).collect())
+    let measured = levels.iter().map(&mut measure).collect();
+    Ok((measured, bypassing_copy(kernels, memory.bytes_mut())))
 }
 
 /// Bandwidth of a loop over `memory`, which fits in `level` and not in the level before it.
@@ -78,6 +91,13 @@ fn bandwidth(kernels: Kernels, level: &Level, memory: &mut [u8]) -> BandwidthLev
         read_bytes_per_s: read * bytes,
         copy_bytes_per_s: copy * copied,
     }
+}
+
+/// Bytes read plus bytes written a second.
+fn bypassing_copy(kernels: Kernels, memory: &mut [u8]) -> f64 {
+    let (from, to) = memory.split_at_mut(memory.len() / 2);
+    let copied = 2.0 * from.len() as f64;
+    copied * per_second(|sweeps| kernels.bypassing_copy(from, to, sweeps))
 }
 
 /// Rounds a second of `work`, at best.
@@ -119,5 +139,9 @@ mod tests {
         let whole = 2 * loops::ROUND_BYTES;
         assert_eq!(to[..whole], from[..whole]);
         assert_eq!(to[whole..], [0; 1200 - 2 * 512]);
+        let mut to = vec![0; 1200];
+        kernels.bypassing_copy(&from, &mut to, 2);
+        let begin = to.iter().position(|byte| *byte == 1).unwrap() - 1;
+        assert_eq!(to[begin..begin + loops::ROUND_BYTES], from[..loops::ROUND_BYTES]);
     }
 }
