@@ -157,14 +157,16 @@ fn summary(region: &Region) -> HotBlock {
     let Region { summary, bottleneck, .. } = region;
     let count = region.instructions.len();
     let uops = summary.total_uops / summary.iterations;
+    let resources = busiest(region);
     HotBlock {
         instructions: u32::try_from(count).unwrap_or(u32::MAX),
         uops,
         cycles: rounded(summary.total_cycles / summary.iterations),
         throughput_cycles: rounded(summary.block_throughput.max(uops / summary.dispatch_width)),
+        relieved_cycles: rounded(relieved(&resources).max(uops / summary.dispatch_width)),
         dependency_share: rounded(bottleneck.data_dependency_cycles / summary.total_cycles),
         resource_share: rounded(bottleneck.resource_pressure_cycles / summary.total_cycles),
-        resources: busiest(region),
+        resources: resources.into_iter().take(KEPT).collect(),
         critical: critical(region),
         calls: region.instructions.iter().filter(|text| text.starts_with("call")).count() as u32,
         ..HotBlock::default()
@@ -185,8 +187,17 @@ fn busiest(region: &Region) -> Vec<Resource> {
         }
     }
     resources.sort_by(|a, b| b.cycles.total_cmp(&a.cycles).then_with(|| a.name.cmp(&b.name)));
-    resources.truncate(KEPT);
     resources
+}
+
+/// Resources busy for at least this part of what the busiest is are of its kind: the model spreads work evenly.
+const EQUAL: f64 = 0.8;
+
+/// Cycles an iteration of the first resource that is not of the busiest one's kind.
+fn relieved(resources: &[Resource]) -> f64 {
+    let most = resources.first().map_or(0.0, |resource| resource.cycles);
+    let next = resources.iter().find(|resource| resource.cycles < EQUAL * most);
+    next.map_or(0.0, |resource| resource.cycles)
 }
 
 /// Instructions that the critical chain goes through again and again, in the order of the body; those that only feed

@@ -1,6 +1,8 @@
 //! What a static model of this CPU's core (llvm-mca) says of the hottest loops of the machine code.
 
+use crate::peaks::Peaks;
 use crate::sites::Place;
+use crate::synthesis::WorkloadTable;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,8 @@ pub struct HotBlock {
     /// Cycles an iteration would take if nothing waited for a result: its busiest resource, or the width at which
     /// micro-operations are dispatched.
     pub throughput_cycles: f64,
+    /// Cycles an iteration would take by throughput if the busiest resource, and its equals, had no work.
+    pub relieved_cycles: f64,
     /// Part of the simulated cycles in which results that were not ready held the core back, 0 to 1.
     pub dependency_share: f64,
     /// Part of the simulated cycles in which busy execution resources did, 0 to 1.
@@ -81,6 +85,15 @@ impl HotBlock {
         } else {
             Limit::Width
         }
+    }
+}
+
+impl WorkloadTable {
+    /// Part of the measured time that one launch spends in `block` by the model, not clamped. Threads share the
+    /// iterations.
+    pub fn model_share(&self, block: &HotBlock, peaks: &Peaks) -> f64 {
+        let measured = self.clean.median_ns * 1e-9 * self.threads();
+        block.seconds(peaks.clock_hz) / measured
     }
 }
 

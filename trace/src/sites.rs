@@ -176,6 +176,9 @@ pub struct AccessFact {
     /// True where the elements are not contiguous (gather, scatter).
     #[serde(default)]
     pub indexed: bool,
+    /// True for a store or load that is marked to bypass the caches.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nontemporal: bool,
 }
 
 /// Direction of an access.

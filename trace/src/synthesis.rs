@@ -268,13 +268,14 @@ const SURE: f64 = 0.5;
 /// Runs every rule and ranks what they find by potential times confidence.
 pub fn synthesize(tables: &Tables) -> Synthesis {
     let mut synthesis = Synthesis::default();
+    let mut skipped = Vec::new();
     for rule in rules() {
         let missing = rule.missing(tables);
         if missing.is_empty() {
             synthesis.diagnoses.extend((rule.diagnose)(tables));
         } else {
             let missing = missing.join(" and ");
-            synthesis.notes.push(format!("rule `{}` skipped: no {missing}", rule.name));
+            skipped.push(format!("rule `{}` skipped: no {missing}", rule.name));
         }
     }
     drop_roof_with_gains(&mut synthesis.diagnoses);
@@ -283,6 +284,7 @@ pub fn synthesize(tables: &Tables) -> Synthesis {
         score.then(a.workload.cmp(&b.workload)).then_with(|| a.code.cmp(&b.code))
     });
     note_unexplained(tables, &mut synthesis);
+    synthesis.notes.extend(skipped);
     synthesis
 }
 

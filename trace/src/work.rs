@@ -92,6 +92,9 @@ pub struct AccessWork {
     pub lanes: u32,
     /// Gather or scatter.
     pub indexed: bool,
+    /// Marked to bypass the caches.
+    #[serde(default)]
+    pub nontemporal: bool,
     /// Bytes moved.
     pub bytes: u64,
 }

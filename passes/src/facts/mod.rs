@@ -94,7 +94,8 @@ impl<'d> FunctionFacts<'d> {
             None => Shape::of_type(operation.result(0).ok()?.r#type()),
         };
         let buffer = self.roots.of(operation.operand(pointer).ok()?);
-        Some(AccessFact { buffer, kind, bytes: shape.bytes(), lanes: shape.lanes, indexed })
+        let nontemporal = operation.attribute("nontemporal").is_ok();
+        Some(AccessFact { buffer, kind, bytes: shape.bytes(), lanes: shape.lanes, indexed, nontemporal })
     }
 
     /// Calls, and intrinsics that code generation turns into calls.

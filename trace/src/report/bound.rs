@@ -26,9 +26,10 @@ impl Report {
         self.shorten_texts(LONG_TEXT);
         let full: Vec<usize> = self.lists().iter().map(|list| list.items.length()).collect();
         let own_notes = self.notes.len();
+        let surroundings = self.surroundings();
         loop {
             self.notes.truncate(own_notes.min(KEPT_NOTES));
-            let left_out = self.left_out(&full, own_notes);
+            let left_out = self.left_out(&full, own_notes, surroundings);
             self.notes.push(format!("cut from {before} to {limit} bytes: {left_out}"));
             if size(&self) <= limit {
                 return self;
@@ -69,7 +70,7 @@ impl Report {
     fn cut_longest(&mut self) -> bool {
         let lists = self.lists().into_iter().filter(|list| list.items.length() > list.least);
         let Some(longest) = lists.max_by_key(|list| list.items.bytes()) else {
-            return self.cut_attempts();
+            return self.cut_attempts() || self.cut_surroundings();
         };
         let beyond = longest.items.length() - longest.least;
         longest.items.cut(longest.least + beyond / 2);
@@ -82,8 +83,19 @@ impl Report {
         many.map(|stage| stage.attempts.drain(1..stage.attempts.len() - 1).count()).sum::<usize>() > 0
     }
 
+    /// Leaves out what the system did around each workload; false if there is nothing of it.
+    fn cut_surroundings(&mut self) -> bool {
+        let system = self.workloads.iter_mut().filter_map(|workload| workload.system.take()).count();
+        system + self.workloads.iter_mut().filter_map(|workload| workload.events.take()).count() > 0
+    }
+
+    /// Workloads that say what the system did around them.
+    fn surroundings(&self) -> usize {
+        self.workloads.iter().filter(|workload| workload.system.is_some()).count()
+    }
+
     /// What is missing, list by list.
-    fn left_out(&mut self, full: &[usize], own_notes: usize) -> String {
+    fn left_out(&mut self, full: &[usize], own_notes: usize, surroundings: usize) -> String {
         let lists = self.lists();
         let missing = lists.iter().zip(full).filter_map(|(list, full)| {
             let missing = full.checked_sub(list.items.length()).filter(|missing| *missing > 0)?;
@@ -92,6 +104,9 @@ impl Report {
         let mut parts: Vec<String> = missing.collect();
         if own_notes > KEPT_NOTES {
             parts.push(format!("{} of {own_notes} notes", own_notes - KEPT_NOTES));
+        }
+        if surroundings > 0 && self.surroundings() == 0 {
+            parts.push("what the system did around each workload".to_owned());
         }
         match parts.is_empty() {
             true => "long texts shortened, no entry left out".to_owned(),

@@ -11,7 +11,7 @@
 //!
 //! ## When it fires
 //! Scalar blocks execute at least 30 % of the instructions (a library call counts as the instructions
-//! a call's measured cost has room for), and doing them in vectors would gain 10 %.
+//! a call's measured cost has room for), remainders of vectorised loops not among them, and doing them in vectors would gain 10 %.
 //!
 //! ## Potential
 //! With s the scalar blocks' part of the instructions, taken as their part of the time, and r the
@@ -22,6 +22,7 @@
 //! (`fastmath<reassoc>`) where the tolerance permits; make the innermost loop contiguous; write the loop
 //! with `vector` ops or a transform schedule.
 
+use super::partially_vectorised::remainders;
 use super::{Need, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
@@ -48,7 +49,10 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let work = workload.work.as_ref()?;
     let point = RooflinePoint::of(workload, peaks)?;
     let called = work.element_callees(workload.output_elements());
-    let scalar: Vec<_> = work.blocks.iter().filter(|block| is_scalar(block, &called)).collect();
+    // What vectors do for other elements is `partially-vectorised`.
+    let remainders: Vec<u32> = remainders(work, &called).iter().map(|block| block.site).collect();
+    let is_scalar = |block: &&BlockWork| !remainders.contains(&block.site) && is_scalar(block, &called);
+    let scalar: Vec<_> = work.blocks.iter().filter(is_scalar).collect();
     let hottest = scalar.iter().rev().max_by_key(|block| block.amounts().instructions)?;
     let share = instructions(&scalar) / all_instructions(work, peaks);
     let ratio = rate_ratio(&hottest.amounts(), peaks);
@@ -100,7 +104,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
 }
 
 /// Whether a block does its data work one element at a time, and not because of a call for one element.
-fn is_scalar(block: &BlockWork, called: &BTreeSet<&str>) -> bool {
+pub(super) fn is_scalar(block: &BlockWork, called: &BTreeSet<&str>) -> bool {
     let amounts = block.amounts();
     let calls = |row: &CallWork| row.is_external_work() || called.contains(row.callee.as_str());
     if called.contains(block.function.as_str()) || amounts.calls.iter().any(calls) {
@@ -117,12 +121,12 @@ fn is_scalar(block: &BlockWork, called: &BTreeSet<&str>) -> bool {
     block.loop_depth > 0 && scalar > vector
 }
 
-fn instructions(blocks: &[&BlockWork]) -> f64 {
+pub(super) fn instructions(blocks: &[&BlockWork]) -> f64 {
     blocks.iter().map(|block| block.amounts().instructions as f64).sum()
 }
 
 /// All instructions, a call counting as those that fit its measured cost, one a cycle.
-fn all_instructions(work: &Work, peaks: &Peaks) -> f64 {
+pub(super) fn all_instructions(work: &Work, peaks: &Peaks) -> f64 {
     let external = work.total.calls.iter().filter(|row| row.is_external_work());
     let calls: f64 = external.map(|row| row.calls as f64).sum();
     let instructions = work.total.instructions as f64;
@@ -130,7 +134,7 @@ fn all_instructions(work: &Work, peaks: &Peaks) -> f64 {
 }
 
 /// Vector over scalar rate for the type most of the flops are in.
-fn rate_ratio(amounts: &Amounts, peaks: &Peaks) -> f64 {
+pub(super) fn rate_ratio(amounts: &Amounts, peaks: &Peaks) -> f64 {
     let dtype = amounts.flops.iter().max_by_key(|row| row.flops).map_or("f32", |row| &row.dtype);
     (peaks.vector_flops(dtype) / peaks.scalar_flops(dtype)).max(1.0)
 }

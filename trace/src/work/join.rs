@@ -87,8 +87,8 @@ impl Amounts {
         for fact in &facts.memory {
             let bytes = times(fact.bytes)?;
             let (buffer, kind) = (fact.buffer.clone(), fact.kind);
-            let (lanes, indexed) = (fact.lanes, fact.indexed);
-            sum.add_access(&AccessWork { buffer, kind, lanes, indexed, bytes })?;
+            let (lanes, indexed, nontemporal) = (fact.lanes, fact.indexed, fact.nontemporal);
+            sum.add_access(&AccessWork { buffer, kind, lanes, indexed, nontemporal, bytes })?;
         }
         for fact in &facts.calls {
             let calls = times(fact.count)?;
@@ -137,8 +137,8 @@ impl Amounts {
 
     fn add_access(&mut self, row: &AccessWork) -> Option<()> {
         let same = |known: &&mut AccessWork| {
-            (&known.buffer, known.kind, known.lanes, known.indexed)
-                == (&row.buffer, row.kind, row.lanes, row.indexed)
+            (&known.buffer, known.kind, known.lanes, known.indexed, known.nontemporal)
+                == (&row.buffer, row.kind, row.lanes, row.indexed, row.nontemporal)
         };
         match self.memory.iter_mut().find(same) {
             Some(known) => known.bytes = known.bytes.checked_add(row.bytes)?,

@@ -121,6 +121,7 @@ fn hot_block(line: u32, share: f64, cycles: f64) -> HotBlockRow {
         uops: 15.0,
         cycles,
         throughput_cycles: 3.8,
+        relieved_cycles: 2.5,
         dependency_share: if cycles > 4.0 { 0.8 } else { 0.1 },
         resource_share: 0.2,
         resources: vec![resource("Zn4FP0", 3.8), resource("Zn4Load", 1.0)],

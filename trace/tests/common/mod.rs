@@ -36,7 +36,7 @@ pub fn peaks() -> Peaks {
         fma_f64_vector: 95e9,
         call_ns: 1.3,
         page_fault_ns: Some(500.0),
-        bypassing_copy_bytes_per_s: Some(15e9),
+        bypassing_copy_bytes_per_s: Some(12.5e9),
     }
 }
 
@@ -70,7 +70,14 @@ impl Does for LineFacts {
         self
     }
     fn access(mut self, buffer: Buffer, kind: AccessKind, lanes: u32) -> Self {
-        self.memory.push(AccessFact { buffer, kind, bytes: 4 * lanes, lanes, indexed: false });
+        self.memory.push(AccessFact {
+            buffer,
+            kind,
+            bytes: 4 * lanes,
+            lanes,
+            indexed: false,
+            nontemporal: false,
+        });
         self
     }
     fn calls(mut self, callee: &str, lanes: u32) -> Self {
