@@ -126,10 +126,13 @@ pub fn emit_object(module: &Module<'_>, machine: &Machine) -> Result<Vec<u8>, Co
 }
 
 fn emit(module: &Module<'_>, machine: &Machine, kind: FileType) -> Result<Vec<u8>, CodegenError> {
-    machine.prepare(module);
+    // Code generation splits and moves blocks of the module that it is given: another one is, so that assembly, object
+    // and the code that late probes go into are of the same blocks.
+    let module = module.clone();
+    machine.prepare(&module);
     let buffer = machine
         .raw()
-        .write_to_memory_buffer(module, kind)
+        .write_to_memory_buffer(&module, kind)
         .map_err(|reason| CodegenError::Emit { reason: reason.to_string() })?;
     check_errors()?;
     // inkwell's slice of an assembly buffer ends with LLVM's NUL.

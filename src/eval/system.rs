@@ -106,8 +106,8 @@ fn time_cold(
     let count = u32::try_from(session.problem.workloads.len()).unwrap_or(u32::MAX).max(1);
     let budget = (session.options.budget.mul_f64(COLD_SHARE) / count).min(MOST_COLD);
     let reason = match cold(worker, clean_ns, budget) {
-        Ok(Some(estimate)) => return Ok(session.push(Event::Cold { workload, estimate })?),
-        Ok(None) => "a call takes too long for the budget".to_owned(),
+        Ok(Ok(estimate)) => return Ok(session.push(Event::Cold { workload, estimate })?),
+        Ok(Err(reason)) => reason.to_string(),
         Err(fault) => fault.to_string(),
     };
     Ok(session

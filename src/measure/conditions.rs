@@ -27,16 +27,19 @@ impl Chill for Worker {
 const LEAST_COLD: usize = 5;
 const MOST_COLD: usize = 30;
 
-/// Time of single calls, each after the caches were overwritten; `None` if `budget` has no room for the fewest of them,
-/// at `warm_ns` a call.
+/// Time of single calls, each after the caches were overwritten; a call takes `warm_ns` when they were not.
 ///
 /// The empty requests before a call bring back what a request itself needs, so that the kernel's data is what is cold.
 ///
 /// # Errors
 /// When a call or an overwriting fails.
-pub fn cold(contender: &mut dyn Chill, warm_ns: f64, budget: Duration) -> Result<Option<Estimate>, Fault> {
+pub fn cold(
+    contender: &mut dyn Chill,
+    warm_ns: f64,
+    budget: Duration,
+) -> Result<Result<Estimate, NoColdTime>, Fault> {
     if LEAST_COLD as f64 * warm_ns > budget.as_nanos() as f64 {
-        return Ok(None);
+        return Ok(Err(NoColdTime::Long));
     }
     let begin = Instant::now();
     let (mut requests, mut calls) = (Vec::new(), Vec::new());
@@ -47,8 +50,28 @@ pub fn cold(contender: &mut dyn Chill, warm_ns: f64, budget: Duration) -> Result
         calls.push(contender.run(1)?.as_nanos() as f64);
     }
     let request_ns = median(&requests);
-    let samples: Vec<f64> = calls.into_iter().map(|call| (call - request_ns).max(0.0)).collect();
-    Ok(Some(estimate(&samples)))
+    let deviations: Vec<f64> = requests.iter().map(|took| (took - request_ns).abs()).collect();
+    let samples: Vec<f64> = calls.into_iter().map(|call| call - request_ns).collect();
+    let cold = estimate(&samples);
+    let told_apart =
+        cold.low_ns > TIMES_JITTER * median(&deviations) && cold.low_ns > request_ns / PART_OF_REQUEST;
+    Ok(if told_apart { Ok(cold) } else { Err(NoColdTime::Short) })
+}
+
+/// A single call takes at least this many times what an empty request varies by,
+const TIMES_JITTER: f64 = 2.0;
+/// and at least this part of a request, which is colder itself than the empty one before it.
+const PART_OF_REQUEST: f64 = 2.0;
+
+/// Why there is no time with cold caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoColdTime {
+    /// The budget has no room for the fewest calls.
+    #[error("a call takes too long for the budget")]
+    Long,
+    /// One call disappears beside its request.
+    #[error("a single call is too short beside the request that asks for it")]
+    Short,
 }
 
 /// Time of a batch, in ns: short, because what denormals cost is a multiple.
@@ -68,16 +91,15 @@ pub fn flushed(plain: &mut dyn Timed, flushed: &mut dyn Timed, clean_ns: f64) ->
     let calls = (BATCH_NS / clean_ns.max(1.0)).ceil().clamp(1.0, MOST_CALLS) as u32;
     flushed.run(1)?;
     let first = shortest(calls, || flushed.run(calls))?;
-    let request_ns = flushed.run(0)?.as_nanos() as f64 / f64::from(calls);
-    let mut times =
-        FlushedTime { plain_ns: clean_ns, flushed_ns: (first - request_ns).max(0.0), in_turns: false };
+    let request_ns = shortest(1, || flushed.run(0))? / f64::from(calls);
+    let mut times = FlushedTime { plain_ns: clean_ns, flushed_ns: first - request_ns, in_turns: false };
     if times.flushed_ns < SUSPICIOUS * clean_ns {
         let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..BATCHES {
             with = with.min(per_call(plain.run(calls)?, calls));
             without = without.min(per_call(flushed.run(calls)?, calls));
         }
-        let [plain_ns, flushed_ns] = [with, without].map(|ns| (ns - request_ns).max(0.0));
+        let [plain_ns, flushed_ns] = [with, without].map(|ns| ns - request_ns);
         times = FlushedTime { plain_ns, flushed_ns, in_turns: true };
     }
     Ok(times)
@@ -133,10 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_take_too_long_are_not_made() {
+    fn calls_that_take_too_long_are_not_made_and_too_short_ones_not_told() {
         let mut fake = Fake { warm: 1e9, ..Fake::default() };
-        assert_eq!(cold(&mut fake, 1e9, Duration::from_millis(100)).unwrap(), None);
+        assert_eq!(cold(&mut fake, 1e9, Duration::from_millis(100)).unwrap(), Err(NoColdTime::Long));
         assert_eq!(fake.calls, 0);
+        let mut nothing = Fake::default();
+        assert_eq!(cold(&mut nothing, 1.0, Duration::from_millis(1)).unwrap(), Err(NoColdTime::Short));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::{
     fs::File,
     io::{self, Seek, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ const NAMES: [&str; 3] = ["llvm-mca-22", "/usr/lib/llvm-22/bin/llvm-mca", "llvm-
 const ITERATIONS: u32 = 200;
 /// Far more than the longest loop takes; without it a hang of llvm-mca would be one of kinstr.
 const TIME_OUT: Duration = Duration::from_secs(10);
-/// CPU names whose models stand in where LLVM has none for the machine's own.
+/// CPU whose model stands in where LLVM has none of the machine's own.
 const STAND_IN: &str = "x86-64-v4";
 
 /// Why there is no model of a loop.
@@ -139,6 +139,8 @@ pub struct Region {
     pub summary: Summary,
     #[serde(rename = "BottleneckAnalysis")]
     pub bottleneck: Bottleneck,
+    #[serde(rename = "InstructionInfoView")]
+    pub info: Info,
     #[serde(rename = "ResourcePressureView")]
     pub pressure: Pressure,
     #[serde(rename = "Instructions")]
@@ -167,17 +169,19 @@ pub struct Bottleneck {
     pub data_dependency_cycles: f64,
     #[serde(default)]
     pub resource_pressure_cycles: f64,
-    #[serde(default)]
-    pub dependency_edge: Vec<Edge>,
 }
 
-/// A link of the critical chain; instructions are numbered on from iteration to iteration.
 #[derive(Debug, Deserialize)]
-pub struct Edge {
-    #[serde(rename = "FromID")]
-    pub from: usize,
-    #[serde(rename = "ToID")]
-    pub to: usize,
+pub struct Info {
+    #[serde(rename = "InstructionList")]
+    pub instructions: Vec<InstructionInfo>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct InstructionInfo {
+    /// Cycles until its result is there, those of a load in it included.
+    #[serde(rename = "Latency")]
+    pub latency: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,5 +202,5 @@ pub struct PressureInfo {
 
 /// Where it is, for `kinstr doctor`.
 pub fn program() -> Option<PathBuf> {
-    crate::program::find(&NAMES).map(|path: PathBuf| Path::new(&path).to_owned())
+    crate::program::find(&NAMES)
 }

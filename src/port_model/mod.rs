@@ -2,6 +2,7 @@
 //! from the clean build's assembly, their cycles from llvm-mca.
 
 mod assembly;
+mod chain;
 mod mca;
 
 pub use mca::{McaError, program};
@@ -200,15 +201,10 @@ fn relieved(resources: &[Resource]) -> f64 {
     next.map_or(0.0, |resource| resource.cycles)
 }
 
-/// Instructions that the critical chain goes through again and again, in the order of the body; those that only feed
-/// it are not among them.
+/// Instructions of the longest chain from one iteration to the next, in the order of the body.
 fn critical(region: &Region) -> Vec<String> {
-    let count = region.instructions.len().max(1);
-    let edges = &region.bottleneck.dependency_edge;
-    let feeds = |index: &usize| edges.iter().any(|edge| edge.from % count == *index);
-    let mut on_chain: Vec<usize> = edges.iter().map(|edge| edge.to % count).filter(feeds).collect();
-    on_chain.sort_unstable();
-    on_chain.dedup();
-    let texts = on_chain.into_iter().filter_map(|index| region.instructions.get(index));
+    let latencies: Vec<f64> = region.info.instructions.iter().map(|info| info.latency).collect();
+    let chain = chain::longest(&region.instructions, &latencies);
+    let texts = chain.into_iter().filter_map(|index| region.instructions.get(index));
     texts.take(KEPT).map(|text| text.replace('\t', " ")).collect()
 }

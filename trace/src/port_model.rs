@@ -38,7 +38,7 @@ pub struct HotBlock {
     pub resource_share: f64,
     /// Resources with the most cycles an iteration, busiest first; of several equal units the busiest.
     pub resources: Vec<Resource>,
-    /// Instructions of the longest chain from one iteration to the next, as AT&T assembly; the first few.
+    /// Instructions of the longest chain of registers from one iteration to the next, as AT&T assembly; the first few.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub critical: Vec<String>,
     /// Calls in the body, of whose time the model knows nothing.

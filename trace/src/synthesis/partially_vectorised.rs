@@ -57,7 +57,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     if share < SHARE || speedup < GAIN {
         return None;
     }
-    let place = hottest.hottest_line().cloned();
+    let place = working_line(hottest).cloned();
     let scalar = place.as_ref().map_or(0.0, |place| 1.0 - vector_share(work, place));
     Some(Diagnosis {
         code: CODE.to_owned(),
@@ -94,9 +94,15 @@ pub(super) fn remainders<'w>(work: &'w Work, called: &BTreeSet<&str>) -> Vec<&'w
     let is_remainder = |block: &&BlockWork| {
         block.loop_depth > 0
             && is_scalar(block, called)
-            && block.hottest_line().is_some_and(|place| vector_share(work, place) >= VECTOR_SHARE)
+            && working_line(block).is_some_and(|place| vector_share(work, place) >= VECTOR_SHARE)
     };
     work.blocks.iter().filter(is_remainder).collect()
+}
+
+/// The line of a block that does most of its work, which need not be the one with most of its instructions.
+fn working_line(block: &BlockWork) -> Option<&Place> {
+    let most = block.lines.iter().max_by_key(|line| (line.amounts.flops(), line.amounts.bytes()));
+    most.and_then(|line| line.place.as_ref())
 }
 
 /// Part of the executed work of a line that is done in vectors: of its flops, or of its bytes if it has none.
