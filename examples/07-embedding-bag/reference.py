@@ -1,0 +1,5 @@
+"""Embedding bag, in NumPy."""
+
+
+def run(table, index):
+    return table[index].sum(axis=1)

@@ -1,0 +1,10 @@
+// Matrix times vector as linalg on tensors, the form torch-mlir emits; sums in strict order. Needs: a CPU; fits problem.toml and kernelbench.py.
+func.func @matvec(%a: tensor<?x?xf32>, %x: tensor<?xf32>) -> tensor<?xf32> {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %rows = tensor.dim %a, %c0 : tensor<?x?xf32>
+  %empty = tensor.empty(%rows) : tensor<?xf32>
+  %start = linalg.fill ins(%zero : f32) outs(%empty : tensor<?xf32>) -> tensor<?xf32>
+  %y = linalg.matvec ins(%a, %x : tensor<?x?xf32>, tensor<?xf32>) outs(%start : tensor<?xf32>) -> tensor<?xf32>
+  return %y : tensor<?xf32>
+}

@@ -1,0 +1,23 @@
+// Decay of channels, down to denormal numbers, on which a division takes longer. Needs: a CPU; C a multiple of 128.
+// planted: denormal-slowdown
+#include <stdint.h>
+
+enum { STEPS = 4096, LANES = 128 };
+
+void decay(const float *restrict start, const float *restrict rate, float *restrict total, int64_t channels) {
+  for (int64_t c = 0; c < channels; c += LANES) {
+    float amplitude[LANES], divisor[LANES], sum[LANES];
+    for (int l = 0; l < LANES; l++) {
+      amplitude[l] = start[c + l];
+      divisor[l] = 1 + rate[c + l];
+      sum[l] = 0;
+    }
+    for (int t = 0; t < STEPS; t++)
+      for (int l = 0; l < LANES; l++) {
+        amplitude[l] /= divisor[l];
+        sum[l] += amplitude[l];
+      }
+    for (int l = 0; l < LANES; l++)
+      total[c + l] = sum[l];
+  }
+}
