@@ -91,12 +91,25 @@ fn each_probe_and_diagnosis_has_a_test() {
 #[test]
 fn each_example_says_what_it_needs() {
     complain(files(&root()).into_iter().filter(|path| path.starts_with("examples/")).filter_map(|path| {
-        if !path.ends_with(".mlir") && !path.ends_with("kernelbench.py") {
+        if ![".mlir", ".c", ".cpp", ".ll", "kernelbench.py"].iter().any(|ending| path.ends_with(ending)) {
             return None;
         }
         let text = read(&path);
         let first = text.lines().next().unwrap_or_default();
         (!first.contains("Needs: ")).then(|| format!("{path}:1: does not say what it needs"))
+    }));
+}
+
+#[test]
+fn each_planted_cause_is_in_the_table_of_the_examples() {
+    let table = read("examples/README.md");
+    complain(files(&root()).into_iter().filter(|path| path.starts_with("examples/")).filter_map(|path| {
+        let text = read(&path);
+        let cause = text.lines().find_map(|line| line.strip_prefix("// planted: "))?;
+        let folder = Path::new(&path).parent()?.file_name()?.to_str()?.to_owned();
+        let candidate = Path::new(&path).file_stem()?.to_str()?.to_owned();
+        let row = format!("| `{folder}` | `{candidate}` | `{cause}`: ");
+        (!table.contains(&row)).then(|| format!("{path}: no row of examples/README.md begins with {row}"))
     }));
 }
 

@@ -1,4 +1,5 @@
 // Softmax over rows in three separate sweeps over the matrix, each of them vectorised. Needs: a CPU; N a multiple of 16.
+// planted: redundant-passes
 func.func @softmax(%x: memref<?x?xf32>, %y: memref<?x?xf32>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index

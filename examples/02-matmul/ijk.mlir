@@ -1,4 +1,5 @@
 // Square matmul, three scalar loops in ijk order: the sum over k is in strict order, so nothing vectorises. Needs: a CPU.
+// planted: unvectorised
 func.func @matmul(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %c: memref<?x?xf32>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index

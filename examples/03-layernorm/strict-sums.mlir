@@ -1,4 +1,5 @@
 // Layer norm whose two sums run in strict order, one scalar add waiting for the last. Needs: a CPU.
+// planted: unvectorised
 func.func @layernorm(%x: memref<?x?xf32>, %gain: memref<?xf32>, %bias: memref<?xf32>, %y: memref<?x?xf32>) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index

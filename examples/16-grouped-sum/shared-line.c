@@ -1,0 +1,19 @@
+// Sums by group on two threads, whose partial sums lie side by side on one cache line. Needs: a CPU with two cores, OpenMP.
+// planted: false-sharing
+// kinstr: flags=-fopenmp
+#include <stdint.h>
+
+enum { GROUPS = 4, THREADS = 2 };
+
+void grouped_sum(const float *restrict x, const int32_t *restrict group, float *restrict y, int64_t n) {
+  _Alignas(256) float partial[THREADS][GROUPS] = {};
+#pragma omp parallel for num_threads(THREADS) schedule(static, 1)
+  for (int t = 0; t < THREADS; t++)
+    for (int64_t i = n * t / THREADS; i < n * (t + 1) / THREADS; i++)
+      partial[t][group[i]] += x[i];
+  for (int g = 0; g < GROUPS; g++) {
+    y[g] = 0;
+    for (int t = 0; t < THREADS; t++)
+      y[g] += partial[t][g];
+  }
+}

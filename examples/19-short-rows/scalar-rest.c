@@ -1,0 +1,12 @@
+// Short rows, sixteen elements at a time and what is left one at a time, which is half of the row. Needs: a CPU.
+// planted: partially-vectorised
+#include <stdint.h>
+
+void short_rows(const float *restrict x, const float *restrict scale, const float *restrict shift, float *restrict y,
+                int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; i++) {
+#pragma clang loop vectorize_width(16) interleave_count(1)
+    for (int64_t j = 0; j < columns; j++)
+      y[i * columns + j] = x[i * columns + j] * scale[i] + shift[i];
+  }
+}
