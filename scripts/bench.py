@@ -1,5 +1,6 @@
 """Runs the examples and prints the figures as a table; called by scripts/bench."""
 
+import count
 import json
 import math
 import pathlib
@@ -111,9 +112,22 @@ def commands() -> None:
     row("kinstr --version, median", f"{best:.0f} ms", "<= 40 ms", best <= 40)
 
 
+def counts() -> None:
+    worst, where = 0.0, ""
+    for kernel in count.KERNELS:
+        kinstr, machine = count.count(KINSTR, kernel)
+        for kind, ours, theirs in zip(("loads", "stores", "flops"), kinstr, machine, strict=True):
+            difference = abs(ours - theirs) / max(theirs, 1)
+            if difference >= worst:
+                worst, where = difference, f"{kernel}, {kind}"
+    name = f"block-count against a count of machine instructions, {len(count.KERNELS)} kernels"
+    row(name, f"{worst:.3%}", f"<= 0.1 %, worst: {where}", worst <= 0.001)
+
+
 passes()
 commands()
 spin()
+counts()
 examples()
 print(f"{failures} figures do not hold" if failures else "all figures hold")
 sys.exit(failures > 0)

@@ -1,5 +1,6 @@
 // Sums by group on two threads, each with cache lines of its own for its partial sums. Needs: a CPU with two cores, OpenMP.
 // kinstr: flags=-fopenmp
+// kinstr: threads=2
 #include <stdint.h>
 
 // 64 floats are four lines, so that no two threads meet in the line that a neighbouring line's fetch brings along either.

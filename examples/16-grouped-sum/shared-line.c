@@ -1,6 +1,7 @@
 // Sums by group on two threads, whose partial sums lie side by side on one cache line. Needs: a CPU with two cores, OpenMP.
 // planted: false-sharing
 // kinstr: flags=-fopenmp
+// kinstr: threads=2
 #include <stdint.h>
 
 enum { GROUPS = 4, THREADS = 2 };

@@ -1,6 +1,7 @@
 // Energies of pairs on two threads that get half of the rows each, and so a quarter and three quarters of the work. Needs: a CPU with two cores, OpenMP.
 // planted: load-imbalance
 // kinstr: flags=-fopenmp
+// kinstr: threads=2
 #include <stdint.h>
 
 void pair_energy(const float *restrict x, float *restrict y, int64_t n) {

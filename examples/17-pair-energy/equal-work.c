@@ -1,5 +1,6 @@
 // Energies of pairs on two threads that take rows in turns, and so half of the work each. Needs: a CPU with two cores, OpenMP.
 // kinstr: flags=-fopenmp
+// kinstr: threads=2
 #include <stdint.h>
 
 void pair_energy(const float *restrict x, float *restrict y, int64_t n) {

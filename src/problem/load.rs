@@ -15,11 +15,7 @@ impl Problem {
         let unreadable = |source| ProblemError::Unreadable { path: path.to_owned(), source };
         let unsupported = |reason| ProblemError::UnsupportedFormat { path: path.to_owned(), reason };
         match path.extension().and_then(|ending| ending.to_str()) {
-            Some("toml") => {
-                let text = fs::read_to_string(path).map_err(unreadable)?;
-                let problem = parse::problem(Document { path, text: &text })?;
-                Ok(Problem { digest: digest(&text, &problem)?, ..problem })
-            }
+            Some("toml") => Self::parse(path, &fs::read_to_string(path).map_err(unreadable)?),
             Some("py") => {
                 let text = fs::read_to_string(path).map_err(unreadable)?;
                 kernelbench::problem(path, &text)
@@ -29,6 +25,16 @@ impl Problem {
             }
             _ => Err(unsupported("its ending is neither .toml nor .py")),
         }
+    }
+
+    /// A problem from the text of a TOML file. `path` is where the text stands: complaints name it, and the reference
+    /// is looked for beside it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(path: &Path, text: &str) -> Result<Problem, ProblemError> {
+        let problem = parse::problem(Document { path, text })?;
+        Ok(Problem { digest: digest(text, &problem)?, ..problem })
     }
 }
 
