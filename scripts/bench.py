@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-KINSTR, PASSES = sys.argv[1], sys.argv[2]
+KINSTR, PASSES, RECORDS = sys.argv[1:4]
 # Seconds of measuring per example: enough for intervals near 1 % on a quiet machine.
 BUDGET = "6"
 failures = 0
@@ -98,6 +98,17 @@ def passes() -> None:
         row(f"time per op at {large} ops / at {small} ops, {probe}", f"{growth:.2f}", "<= 2 (linear)", growth <= 2)
 
 
+def records() -> None:
+    rates = {name: float(rate) for name, rate in re.findall(r"(\S+) \d+ records ([\d.]+) M/s", RECORDS)}
+    rate = rates["decode-aggregate"]
+    row("records decoded and added up a second, one core", f"{rate:.0f} M", ">= 200 M", rate >= 200)
+    rate = rates["perfetto"]
+    row("records written for Perfetto a second, one core", f"{rate:.1f} M", ">= 5 M", rate >= 5)
+    size, kib = map(int, re.search(r"large-file (\d+) bytes (\d+) kB resident", RECORDS).groups())
+    name = f"memory to read a record file of {size / 2**30:.0f} GiB"
+    row(name, f"{kib / 1024:.1f} MiB", "<= 256 MiB", kib <= 256 << 10)
+
+
 def commands() -> None:
     softmax = pathlib.Path("examples/01-softmax/three-pass.mlir")
     evaluate(softmax)
@@ -125,6 +136,7 @@ def counts() -> None:
 
 
 passes()
+records()
 commands()
 spin()
 counts()

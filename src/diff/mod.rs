@@ -7,6 +7,8 @@ mod diagnoses;
 mod lines;
 mod read;
 mod sides;
+#[cfg(test)]
+mod tests;
 mod workloads;
 
 pub use diagnoses::{DiagnosisChange, Fate};

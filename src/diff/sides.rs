@@ -90,6 +90,11 @@ pub(super) fn caveats(before: &Report, after: &Report, workloads: &[WorkloadChan
     {
         differ("the contents of the problem", old, new);
     }
+    for (word, report) in [("before", before), ("after", after)] {
+        if report.workloads.iter().all(|workload| workload.times.is_none()) {
+            caveats.push(format!("nothing was timed in the report {word}, so nothing in it is explained"));
+        }
+    }
     caveats.extend(workloads.iter().filter_map(reference_moved));
     caveats
 }

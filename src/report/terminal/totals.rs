@@ -10,7 +10,7 @@ pub fn render(totals: &Totals, style: Style) -> String {
     let mut page = Page::new(style);
     let (launches, units) = (totals.launches, totals.units);
     let span = totals.units_ns.map_or("unknown, there is no usable clock".to_owned(), time);
-    page.line(&format!("{launches} launches, {units} units, time of all units {span}"));
+    page.line(&format!("launches: {launches}, units: {units}, time of all units: {span}"));
     let mut sites: Vec<&SiteTotals> = totals.sites.iter().collect();
     sites.sort_by(|a, b| key(b).partial_cmp(&key(a)).unwrap_or(std::cmp::Ordering::Equal));
     let names = ["share", "site", "line", "count", "total", "mean", "min", "max"];
