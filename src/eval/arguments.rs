@@ -56,7 +56,8 @@ pub fn start_recorder(
     };
     // Records are kinstr's, and no part of what the candidate may allocate.
     let recorded = records.as_ref().map_or(0, |records| records.bytes() as u64);
-    let limits = Limits { memory: limits.memory.map(|bytes| bytes.saturating_add(recorded)), ..limits };
+    let memory = limits.memory.map(|bytes| bytes.saturating_add(recorded));
+    let limits = Limits { memory, cores: builds.manifest.threads, ..limits };
     let mut worker = Worker::start(Setup { limits, arena, records, program: None })?;
     worker.load(&builds.library(build), &arguments(builds, problem, workload, arena))?;
     Ok(worker)

@@ -46,6 +46,7 @@ pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
 fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     session.stage(Stage::Load, load)?;
     let builds = build(session)?;
+    note_threads(session, builds.manifest.threads)?;
     let mut reference = reference::start(&session.problem, &session.options.store)?;
     session.note_once(format!("the reference runs on {}", reference.versions().join(", ")))?;
     session.stage(Stage::Check, |session| check(session, &builds, &mut reference))?;
@@ -101,6 +102,18 @@ fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
         count => format!("agrees with the reference on all {count} workloads"),
     };
     session.push(Event::Judged { verdict: Verdict::Correct, detail, fault: None })
+}
+
+/// What is compared with several threads is not what the peaks are of.
+fn note_threads(session: &mut Session<'_>, threads: u32) -> Result<(), EvalError> {
+    if threads == 1 {
+        return Ok(());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    session.note_once(format!(
+        "the candidate may run on {threads} threads, on {} cores; the peaks are those of one thread",
+        cores.min(threads as usize)
+    ))
 }
 
 /// Problem and candidate fit each other.

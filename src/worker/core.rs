@@ -1,4 +1,4 @@
-//! The core that everything compared runs on.
+//! The cores that everything compared runs on.
 
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -14,18 +14,23 @@ const TRIALS: usize = 3;
 /// Steps of one trial, about half a millisecond in an optimised build.
 const STEPS: u64 = 500_000;
 
-/// The core, of those we may use, that does a fixed piece of work soonest: not one that others keep
-/// busy, nor one of the slow kind. Chosen once, so that all processes we start share it; other
-/// evaluations on this machine see it busy and choose another.
+/// The cores, of those we may use, that do a fixed piece of work soonest, at most `count`: not those that others keep
+/// busy, nor those of the slow kind. Chosen once, so that all processes we start share them; other
+/// evaluations on this machine see them busy and choose others.
 ///
-/// `None` if the system does not let us choose.
-pub(super) fn quiet_core() -> Option<usize> {
-    static CORE: OnceLock<Option<usize>> = OnceLock::new();
+/// Empty if the system does not let us choose.
+pub(super) fn quiet_cores(count: usize) -> Vec<usize> {
+    static CORES: OnceLock<Vec<usize>> = OnceLock::new();
+    if count == 0 {
+        return Vec::new();
+    }
     // On a thread of its own, because the trials bind it to cores.
-    *CORE.get_or_init(|| std::thread::spawn(choose).join().ok().flatten())
+    let cores = CORES.get_or_init(|| std::thread::spawn(rank).join().ok().flatten().unwrap_or_default());
+    cores.iter().take(count).copied().collect()
 }
 
-fn choose() -> Option<usize> {
+/// Cores, quietest first; those that were not tried last.
+fn rank() -> Option<Vec<usize>> {
     let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
     let cores: Vec<_> = (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true)).collect();
     let tried: Vec<_> = cores.iter().copied().step_by(cores.len().div_ceil(TRIED).max(1)).collect();
@@ -35,7 +40,10 @@ fn choose() -> Option<usize> {
             *took += trial(*core)?;
         }
     }
-    tried.into_iter().zip(took).min_by_key(|(_, took)| *took).map(|(core, _)| core)
+    let mut ranked: Vec<_> = tried.iter().copied().zip(took).collect();
+    ranked.sort_by_key(|(_, took)| *took);
+    let others = cores.iter().copied().filter(|core| !tried.contains(core));
+    Some(ranked.into_iter().map(|(core, _)| core).chain(others).collect())
 }
 
 fn trial(core: usize) -> Option<Duration> {
@@ -54,9 +62,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_core_is_one_we_may_use_and_stays_the_same() {
-        let Some(core) = quiet_core() else { return };
-        assert_eq!(sched_getaffinity(Pid::from_raw(0)).unwrap().is_set(core), Ok(true));
-        assert_eq!(quiet_core(), Some(core));
+    fn the_cores_are_some_we_may_use_and_stay_the_same() {
+        let cores = quiet_cores(2);
+        let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        assert!(cores.iter().all(|core| allowed.is_set(*core) == Ok(true)));
+        assert_eq!(quiet_cores(1), cores[..cores.len().min(1)]);
     }
 }

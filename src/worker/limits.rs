@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kinstr_runtime::confine::Confinement;
 
-use super::core::quiet_core;
+use super::core::quiet_cores;
 
 /// Limits on one child process, over its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct Limits {
     pub open_files: u64,
     /// Whether it may start processes of its own.
     pub processes: bool,
-    /// The one core it runs on; `None` for any. Contenders that run on different cores are not
+    /// Cores it runs on, the quietest there are; 0 for any. Contenders that run on different cores are not
     /// comparable: the work of others on one of two cores made equal kernels differ by 30 %.
-    pub core: Option<usize>,
+    pub cores: u32,
 }
 
 impl Limits {
@@ -40,7 +40,7 @@ impl Limits {
             file_bytes: 16 << 20,
             open_files: 64,
             processes: false,
-            core: quiet_core(),
+            cores: 1,
         }
     }
 
@@ -55,7 +55,7 @@ impl Limits {
             file_bytes: 256 << 20,
             open_files: 1024,
             processes: true,
-            core: quiet_core(),
+            cores: 1,
         }
     }
 
@@ -67,7 +67,7 @@ impl Limits {
             file_bytes: Some(self.file_bytes),
             open_files: Some(self.open_files),
             processes: self.processes,
-            core: self.core,
+            cores: quiet_cores(self.cores as usize),
             writable: Some(vec![scratch]),
         }
     }

@@ -73,6 +73,9 @@ impl Worker {
         command.arg0("kinstr").arg("worker").env_clear();
         // Libraries that a candidate was linked against may be found by it.
         command.envs(std::env::vars_os().filter(|(name, _)| name == "LD_LIBRARY_PATH"));
+        // Idle threads spin for a millisecond and then sleep: longer, and they would disturb whoever runs in turns
+        // with them.
+        command.env("OMP_NUM_THREADS", limits.cores.max(1).to_string()).env("KMP_BLOCKTIME", "1");
         // The worker limits its memory itself when it loads a candidate.
         let unlimited = Limits { memory: None, ..limits };
         let process = Process::spawn(command, unlimited, &fds).map_err(start_failed)?;

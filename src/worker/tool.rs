@@ -71,7 +71,7 @@ impl Tool<'_> {
             file_bytes: Some(FILE_BYTES),
             open_files: Some(256),
             processes: true,
-            core: None,
+            cores: Vec::new(),
             writable: Some(vec![self.scratch.to_owned()]),
         };
         let _applied = confine::confine(&mut command, &plan, &[])?;

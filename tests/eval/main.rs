@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod after;
+mod c;
 mod correct;
 mod faults;
 mod help;

@@ -46,6 +46,7 @@ pub fn kernel(body: &str) -> String {
 /// A problem, its reference and a candidate in a folder of their own.
 pub struct Case {
     folder: TempDir,
+    candidate: String,
     problem: String,
     arguments: Vec<String>,
 }
@@ -53,9 +54,14 @@ pub struct Case {
 impl Case {
     /// Doubling a vector, with `candidate`.
     pub fn new(candidate: &str) -> Self {
-        let case =
-            Self { folder: tempfile::tempdir().unwrap(), problem: "problem.toml".into(), arguments: vec![] };
-        case.file("problem.toml", PROBLEM).file("reference.py", REFERENCE).file("candidate.mlir", candidate)
+        Self::of("candidate.mlir", candidate)
+    }
+
+    /// Doubling a vector, with a candidate in the file `name`.
+    pub fn of(name: &str, text: &str) -> Self {
+        let (folder, problem) = (tempfile::tempdir().unwrap(), "problem.toml".into());
+        let case = Self { folder, candidate: name.into(), problem, arguments: vec![] };
+        case.file("problem.toml", PROBLEM).file("reference.py", REFERENCE).file(name, text)
     }
 
     /// With another file, or with other contents.
@@ -90,7 +96,7 @@ impl Case {
 
     /// The arguments after `kinstr`.
     pub fn arguments(&self) -> Vec<String> {
-        let given = ["eval", "candidate.mlir", "--budget", "0.05", "--problem", &self.problem];
+        let given = ["eval", &self.candidate, "--budget", "0.05", "--problem", &self.problem];
         let out: &[&str] =
             if self.arguments.iter().any(|argument| argument == "--out") { &[] } else { &["--out", "out"] };
         let own = self.arguments.iter().map(String::as_str);

@@ -86,7 +86,7 @@ pub fn limits() -> Limits {
         request: Duration::from_secs(10),
         memory: Some(1 << 30),
         file_bytes: 1 << 20,
-        core: None,
+        cores: 0,
         ..Limits::candidate()
     }
 }

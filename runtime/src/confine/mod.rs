@@ -34,8 +34,8 @@ pub struct Confinement {
     pub open_files: Option<u64>,
     /// Whether it may start processes (threads it always may).
     pub processes: bool,
-    /// The one core it runs on; `None` for any.
-    pub core: Option<usize>,
+    /// The cores it runs on; empty for any.
+    pub cores: Vec<usize>,
     /// Directories it may write in; files elsewhere it can only read. `None` leaves all writable.
     pub writable: Option<Vec<PathBuf>>,
 }
@@ -54,8 +54,8 @@ pub enum Measure {
     FileSizeLimit,
     /// Limit on open files.
     OpenFilesLimit,
-    /// Bound to one core.
-    OneCore,
+    /// Bound to its cores.
+    OwnCores,
     /// No core dumps.
     NoCoreDump,
     /// Writes confined to the scratch directory.
@@ -73,7 +73,7 @@ impl Measure {
         Self::MemoryLimit,
         Self::FileSizeLimit,
         Self::OpenFilesLimit,
-        Self::OneCore,
+        Self::OwnCores,
         Self::NoCoreDump,
         Self::WritesInScratchOnly,
         Self::WritesInScratchOnlyPartly,
@@ -88,7 +88,7 @@ impl Measure {
             Self::MemoryLimit => "memory-limit",
             Self::FileSizeLimit => "file-size-limit",
             Self::OpenFilesLimit => "open-files-limit",
-            Self::OneCore => "one-core",
+            Self::OwnCores => "own-cores",
             Self::NoCoreDump => "no-core-dump",
             Self::WritesInScratchOnly => "writes-in-scratch-only",
             Self::WritesInScratchOnlyPartly => "truncate-in-scratch-only",
@@ -136,7 +136,7 @@ pub fn confine(command: &mut Command, plan: &Confinement, fds: &[BorrowedFd<'_>]
     let files = plan.writable.as_deref().map(files::WriteRules::new).transpose()?;
     let filter = filter::Filter::new(plan.processes);
     let limits = limits::limits(plan);
-    let core = plan.core.map(one_core);
+    let cores = (!plan.cores.is_empty()).then(|| set_of(&plan.cores));
     let parent = std::process::id();
 
     let apply = move || {
@@ -151,7 +151,7 @@ pub fn confine(command: &mut Command, plan: &Confinement, fds: &[BorrowedFd<'_>]
             false => report.write_all(&[measure as u8]),
         };
         note(Measure::DiesWithParent, die_with_parent(parent)?)?;
-        note(Measure::OneCore, core.as_ref().is_none_or(bind_to))?;
+        note(Measure::OwnCores, cores.as_ref().is_none_or(bind_to))?;
         for limit in &limits {
             note(limit.measure, limit.apply())?;
         }
@@ -212,12 +212,12 @@ fn die_with_parent(parent: u32) -> io::Result<bool> {
     Ok(asked == 0)
 }
 
-fn one_core(core: usize) -> libc::cpu_set_t {
-    // SAFETY: all zero is the empty set; CPU_SET checks that the core is within the set's size.
+fn set_of(cores: &[usize]) -> libc::cpu_set_t {
+    // SAFETY: all zero is the empty set; CPU_SET checks that a core is within the set's size.
     unsafe {
-        let mut cores: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut cores);
-        cores
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        cores.iter().for_each(|core| libc::CPU_SET(*core, &mut set));
+        set
     }
 }
 

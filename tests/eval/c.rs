@@ -1,0 +1,209 @@
+//! Candidates in C, C++ and LLVM IR.
+
+use super::support::*;
+
+/// A function of the problem's name with `body`, which has `x`, `y` and `n`.
+fn c(body: &str) -> Case {
+    Case::of("candidate.c", &function(body))
+}
+
+fn function(body: &str) -> String {
+    format!(
+        "#include <stdint.h>
+#include <stdio.h>
+#include <stdarg.h>
+void twice(const float *restrict x, float *restrict y, int64_t n) {{
+{body}
+}}
+"
+    )
+}
+
+/// `double` is a word of C, so that the entry has another name.
+fn named(text: &str) -> String {
+    format!("// kinstr: entry=twice\n{text}")
+}
+
+const LOOP: &str = "  for (int64_t i = 0; i < n; i++) y[i] = x[i] + x[i];";
+
+fn taken(body: &str) -> Run {
+    Case::of("candidate.c", &named(&function(body))).accepted()
+}
+
+#[test]
+fn a_c_candidate_counts_what_its_twin_in_mlir_counts() {
+    let (in_c, in_mlir) = (taken(LOOP), Case::new(&kernel(DOUBLE)).accepted());
+    for field in ["flops", "bytes"] {
+        let field = format!("/workloads/0/roofline/{field}");
+        assert!(in_c.field(&field).as_f64().is_some_and(|value| value > 0.0), "{field}");
+        assert_eq!(in_c.field(&field), in_mlir.field(&field), "{field}");
+    }
+    assert_eq!(in_c.field("/hot_lines/0/place/file"), "candidate.c");
+}
+
+#[test]
+fn the_entry_is_called_like_the_problem() {
+    let text = function(LOOP).replace("twice", "two_fold");
+    Case::of("candidate.c", &text).problem("name = \"double\"", "name = \"two-fold\"").accepted();
+    c(LOOP).refused(&["no function `double` that other files would see; there is: twice"]);
+}
+
+#[test]
+fn a_wrong_one_is_incorrect() {
+    let run = Case::of("candidate.c", &named(&function(&LOOP.replace("x[i] + x[i]", "x[i]")))).eval();
+    assert_eq!((run.code, run.field("/verdict")), (Some(1), "incorrect".into()), "{}", run.stderr);
+    assert_eq!(run.field("/fault"), serde_json::Value::Null);
+}
+
+#[test]
+fn crashes_are_told_apart() {
+    let refused = |body: &str, words: &[&str]| {
+        Case::of("candidate.c", &named(&function(body))).refused(words);
+    };
+    refused("  *(volatile float *)0 = x[0];", &["the candidate dereferences a null pointer"]);
+    refused("  y[0] = (float)(n / (n - 1000));", &["the candidate divides an integer by zero"]);
+    refused("  for (int64_t i = 0; i <= n; i++) y[i] = 2 * x[i];", &["past the end of `y`"]);
+}
+
+#[test]
+fn what_does_not_compile_is_shown_where() {
+    let run = Case::of("candidate.c", &named(&function("  y[0] = x[0]\n  z = 3;")));
+    let run = run.refused(&["candidate.c does not compile", "expected ';' after expression", "y[0] = x[0]"]);
+    run.says(&["candidate.c:6:14", "use of undeclared identifier 'z'"]);
+    Case::of("candidate.c", &named("#include \"own.h\"\n")).refused(&["'own.h' file not found"]);
+    let asm = "  __asm__ volatile(\"frobnicate %0\" : : \"r\"(n)); y[0] = x[0];";
+    Case::of("candidate.c", &named(&function(asm))).refused(&["invalid instruction mnemonic 'frobnicate'"]);
+}
+
+#[test]
+fn a_misfit_shows_both_signatures_in_c() {
+    let text = function(LOOP).replace("float *restrict y", "double *restrict y");
+    Case::of("candidate.c", &named(&text)).refused(&[
+        "parameter 1, `y`, is double *restrict, not float *",
+        "problem: void twice(const float *x, float *y, int64_t N)",
+        "candidate: void twice(const float *restrict, double *restrict, int64_t)",
+    ]);
+    let fewer = "void twice(const float *x, float *y) { y[0] = x[0]; }";
+    Case::of("candidate.c", &named(fewer))
+        .refused(&["2 pointers and 1 sizes are wanted, 2 parameters are there"]);
+}
+
+#[test]
+fn only_listed_flags_are_taken() {
+    let with = |flags: &str| {
+        Case::of("candidate.c", &named(&format!("// kinstr: flags={flags}\n{}", function(LOOP))))
+    };
+    with("-ffast-math -DTILE=8").accepted();
+    with("-fplugin=evil.so").ends(2, &["the compiler flag `-fplugin=evil.so` is not allowed", "-ffast-math"]);
+}
+
+#[test]
+fn odd_control_flow_is_taken() {
+    taken(
+        "  int64_t i = 0;
+  if (n & 1) goto middle;
+top:
+  if (i >= n) return;
+  y[i] = 2 * x[i]; i++; __asm__ volatile(\"\" ::: \"memory\");
+middle:
+  if (i >= n) return;
+  y[i] = x[i] + x[i]; i++; __asm__ volatile(\"\" ::: \"memory\");
+  goto top;",
+    );
+    taken(
+        "  static const void *table[] = {&&even, &&odd, &&done};
+  int64_t i = 0;
+  goto *table[n == 0 ? 2 : 0];
+even: y[i] = x[i] + x[i]; i++; goto *table[i == n ? 2 : (i & 1)];
+odd: y[i] = 2 * x[i]; i++; goto *table[i == n ? 2 : (i & 1)];
+done: return;",
+    );
+    taken(
+        "  if (n == 0) return;
+  y[n - 1] = 2 * x[n - 1];
+  int64_t half = (n - 1) / 2;
+  twice(x, y, half);
+  twice(x + half, y + half, n - 1 - half);",
+    );
+}
+
+#[test]
+fn variadic_calls_and_inline_assembly_are_taken() {
+    let sum = "__attribute__((noinline)) static double sum(int n, ...) {
+  va_list list; va_start(list, n); double s = 0;
+  for (int i = 0; i < n; i++) s += va_arg(list, double);
+  va_end(list); return s;
+}
+void twice";
+    let text = function("  for (int64_t i = 0; i < n; i++) y[i] = (float)sum(2, x[i], x[i]);");
+    Case::of("candidate.c", &named(&text.replace("void twice", sum))).accepted();
+    taken(
+        "  for (int64_t i = 0; i < n; i++) { float v = x[i]; __asm__(\"vaddss %0, %0, %0\" : \"+x\"(v)); y[i] = v; }",
+    );
+}
+
+const THROWING: &str = "#include <cstdint>
+#include <stdexcept>
+__attribute__((noinline)) static float check(float v, int64_t i) {
+  if (i % 100 == 99) throw std::runtime_error(\"every hundredth\");
+  return v + v;
+}
+void twice(const float *x, float *y, int64_t n) {
+  for (int64_t i = 0; i < n; i++) {
+    try { y[i] = check(x[i], i); } catch (const std::exception &) { y[i] = 2 * x[i]; }
+  }
+}
+";
+
+#[test]
+fn cpp_exceptions_are_caught_and_uncaught_ones_told() {
+    let case = |text: &str| Case::of("candidate.cpp", &named(text));
+    let run = case(THROWING).accepted();
+    assert_eq!(run.field("/layers/3/name"), "kernel-counters");
+    assert_eq!(run.field("/layers/3/status"), "ran");
+    case(&THROWING.replace("catch (const std::exception &)", "catch (int)")).refused(&["every hundredth"]);
+}
+
+const LLVM: &str = "; kinstr: entry=twice
+define void @twice(ptr noalias %x, ptr noalias %y, i64 %n) {
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %0 ], [ %next, %loop ]
+  %from = getelementptr float, ptr %x, i64 %i
+  %v = load float, ptr %from
+  %w = fadd float %v, %v
+  %to = getelementptr float, ptr %y, i64 %i
+  store float %w, ptr %to
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %n
+  br i1 %more, label %loop, label %out
+out:
+  ret void
+}
+";
+
+#[test]
+fn llvm_ir_is_taken_and_its_errors_placed() {
+    let run = Case::of("candidate.ll", LLVM).accepted();
+    assert_eq!(run.field("/workloads/0/roofline/flops"), 1000);
+    let with = |from: &str, to: &str| Case::of("candidate.ll", &LLVM.replace(from, to));
+    with("fadd float", "fadd flaot").refused(&[
+        "candidate.ll is not valid LLVM IR",
+        "candidate.ll:8:13",
+        "expected type",
+    ]);
+    let other = LLVM.replacen('\n', "\ntarget triple = \"aarch64-unknown-linux-gnu\"\n", 1);
+    Case::of("candidate.ll", &other).refused(&["candidate.ll is LLVM IR for aarch64-unknown-linux-gnu"]);
+    with("i64 %n)", "i64 %n, i64 %m)")
+        .refused(&["2 pointers and 1 sizes are wanted, 4 parameters are there"]);
+}
+
+#[test]
+fn openmp_runs_on_the_threads_that_are_asked_for() {
+    let text = function("#pragma omp parallel for\n  for (int64_t i = 0; i < n; i++) y[i] = 2 * x[i];");
+    let run =
+        Case::of("candidate.c", &named(&format!("// kinstr: flags=-fopenmp\n// kinstr: threads=2\n{text}")));
+    let run = run.accepted();
+    assert!(run.notes().contains("the candidate may run on 2 threads"), "{}", run.notes());
+    assert_eq!(run.field("/system/threads"), 3);
+}
