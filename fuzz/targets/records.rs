@@ -24,7 +24,7 @@ const DIGEST: usize = 96;
 /// A small site table a mode, with its digest.
 static TABLES: LazyLock<[(SiteTable, [u8; 32]); 2]> = LazyLock::new(|| {
     [Mode::Aggregate, Mode::Trace].map(|mode| {
-        let sites = SiteTable { mode, sites: (0..3).map(site).collect() };
+        let sites = SiteTable { mode, sites: (0..3).map(site).collect(), left_out: vec![] };
         let digest = sites.digest().expect("a site table has a digest");
         (sites, digest)
     })
@@ -39,6 +39,8 @@ fn site(id: u32) -> ProbeSite {
         function: "kernel".into(),
         place: None,
         loop_depth: 0,
+        parent: None,
+        counts_trips: false,
         lines: vec![],
     }
 }

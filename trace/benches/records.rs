@@ -94,9 +94,11 @@ fn sites() -> SiteTable {
         function: "kernel".into(),
         place: Some(Place { file: "kernel.mlir".into(), line: id + 1, column: 1 }),
         loop_depth: 0,
+        parent: None,
+        counts_trips: false,
         lines: vec![],
     };
-    SiteTable { mode: Mode::Trace, sites: (0..SITES).map(site).collect() }
+    SiteTable { mode: Mode::Trace, sites: (0..SITES).map(site).collect(), left_out: vec![] }
 }
 
 /// A record file of `bytes` of records; answers how many there are.

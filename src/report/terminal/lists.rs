@@ -82,9 +82,7 @@ fn hot_block(block: &HotBlock) -> Vec<table::Cell> {
 pub fn regions(page: &mut Page, report: &Report) {
     let Some(workload) = subject(report, report.regions.iter().map(|row| row.workload)) else { return };
     let rows: Vec<&RegionRow> = report.regions.iter().filter(|row| row.workload == workload).collect();
-    let certificate = report.workloads.iter().find(|row| row.index == workload);
-    let calibrated = certificate.and_then(|row| row.certificate.as_ref()?.probe_cost_ticks).is_some();
-    let cost = if calibrated { "subtracted" } else { "not known and not subtracted" };
+    let cost = probe_cost(report, workload);
     page.heading(&format!("Regions, workload {workload}, probe cost {cost}"));
     let names = ["own share", "", "region", "line", "runs", "each", "total"];
     let to_right = |name: &str| !matches!(name, "own share" | "region" | "line");
@@ -107,11 +105,19 @@ fn region(row: &RegionRow) -> Vec<table::Cell> {
     ]
 }
 
+/// Whether the times of a workload are without what probes cost.
+fn probe_cost(report: &Report, workload: usize) -> &'static str {
+    let row = report.workloads.iter().find(|row| row.index == workload);
+    let calibrated = row.and_then(|row| row.certificate.as_ref()?.probe_cost_ticks).is_some();
+    if calibrated { "subtracted" } else { "not known and not subtracted" }
+}
+
 /// Timed loops of the same workload.
 pub fn loops(page: &mut Page, report: &Report) {
     let Some(workload) = subject(report, report.loops.iter().map(|row| row.workload)) else { return };
     let rows: Vec<&LoopRow> = report.loops.iter().filter(|row| row.workload == workload).collect();
-    page.heading(&format!("Loops of the optimised code, workload {workload}, probe cost subtracted"));
+    let cost = probe_cost(report, workload);
+    page.heading(&format!("Loops of the optimised code, workload {workload}, probe cost {cost}"));
     let names = ["own share", "", "line", "depth", "entered", "trips", "each trip", "total"];
     let to_right = |name: &str| !matches!(name, "own share" | "line");
     let header = table::header(&names.map(|name| (name, to_right(name))));
