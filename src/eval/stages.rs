@@ -10,7 +10,7 @@ use super::{
     records::{counters, probes},
     reference,
     session::{Done, Ended, Session},
-    system::system,
+    system,
 };
 use crate::{
     builds::{self, Builds},
@@ -61,7 +61,9 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     explain(session, Stage::Counters, "kernel-counters", |session| {
         counters(session, &builds, &mut reference)
     })?;
-    explain(session, Stage::System, "system", |session| system(session, &builds, &mut reference))?;
+    explain(session, Stage::System, system::LAYER, |session| {
+        system::system(session, &builds, &mut reference)
+    })?;
     explain(session, Stage::Probes, "intra-kernel", |session| probes(session, &builds, &mut reference))?;
     finish(session)?;
     Ok(())

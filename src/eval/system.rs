@@ -19,7 +19,7 @@ use kinstr_trace::{report::LayerStatus, surroundings::EventCounts};
 use std::{io, time::Duration};
 
 /// Name of the part of a layer that hardware events are.
-const LAYER: &str = "kernel-counters/hardware-events";
+pub const LAYER: &str = "kernel-counters/hardware-events";
 /// Part of the budget for calls with cold caches, and the most a workload gets.
 const COLD_SHARE: f64 = 0.2;
 const MOST_COLD: Duration = Duration::from_millis(150);

@@ -58,6 +58,10 @@ impl Effects {
         let operands = operands_of(operands);
         let mut effects = Self::default();
         let Some((last, sources)) = operands.split_last() else { return effects };
+        if is_zero_idiom(mnemonic, &operands) {
+            effects.written = registers(last);
+            return effects;
+        }
         sources.iter().for_each(|operand| effects.read.extend(registers(operand)));
         let in_memory = last.contains('(') || !last.starts_with('%');
         if in_memory || writes_nothing(mnemonic) {
@@ -75,6 +79,12 @@ impl Effects {
         effects.written.extend(destination);
         effects
     }
+}
+
+/// `vxorps %xmm5, %xmm5, %xmm5` waits for nothing.
+fn is_zero_idiom(mnemonic: &str, operands: &[&str]) -> bool {
+    let cancels = ["xor", "sub", "vxor", "vpxor", "vpsub"].iter().any(|prefix| mnemonic.starts_with(prefix));
+    cancels && operands.windows(2).all(|pair| pair[0] == pair[1])
 }
 
 /// Splits at commas outside parentheses.
@@ -197,6 +207,7 @@ mod tests {
         assert_eq!(["rsi", "sil", "zmm31"].map(whole), ["si", "si", "v31"].map(str::to_owned));
         let masked = Effects::of("vaddps\t%zmm1, %zmm2, %zmm3 {%k1}");
         assert_eq!(masked.read, ["v1", "v2", "k1", "v3"]);
+        assert_eq!(Effects::of("vxorps\t%xmm5, %xmm5, %xmm5").read, [""; 0]);
         assert_eq!(Effects::of("imulq\t$3, %rdx, %rax").read, ["dx"]);
     }
 }
