@@ -1,7 +1,6 @@
 //! Builds tables as the passes and the worker would, for a machine with AVX-512.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use kinstr_trace::layout::Mode;
 use kinstr_trace::peaks::{BandwidthLevel, Peaks};
 use kinstr_trace::sites::*;
 use kinstr_trace::synthesis::*;
