@@ -81,6 +81,7 @@ fn sites(count: usize) -> SiteTable {
         loop_depth: 0,
         parent: None,
         counts_trips: false,
+        words: 0,
         lines: vec![],
     };
     SiteTable { sites: (0..count as u32).map(site).collect(), ..SiteTable::default() }

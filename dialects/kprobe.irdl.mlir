@@ -43,6 +43,31 @@ irdl.dialect @kprobe {
     irdl.operands(first: %integer, last: %integer)
   }
 
+  // One access to memory: a pointer, or a vector of them; the mask says which lanes, or whether any.
+  irdl.operation @access {
+    %site = irdl.base "#builtin.integer"
+    %width = irdl.base "#builtin.integer"
+    %any = irdl.any
+    irdl.attributes { "site" = %site, "width" = %width }
+    irdl.operands(pointer: %any, mask: optional %any)
+  }
+
+  // The same, for the cache lines it touches.
+  irdl.operation @touch {
+    %site = irdl.base "#builtin.integer"
+    %width = irdl.base "#builtin.integer"
+    %any = irdl.any
+    irdl.attributes { "site" = %site, "width" = %width }
+    irdl.operands(pointer: %any, mask: optional %any)
+  }
+
+  irdl.operation @branch {
+    %site = irdl.base "#builtin.integer"
+    %any = irdl.any
+    irdl.attributes { "site" = %site }
+    irdl.operands(outcome: %any)
+  }
+
   // ---- mechanism ----
 
   irdl.operation @get_unit {
@@ -70,6 +95,42 @@ irdl.dialect @kprobe {
     %i64 = irdl.is i64
     irdl.attributes { "site" = %site, "kind" = %kind }
     irdl.operands(unit: %unit, payload: %i64)
+  }
+
+  irdl.operation @record_access {
+    %site = irdl.base "#builtin.integer"
+    %width = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    %any = irdl.any
+    %i1 = irdl.is i1
+    irdl.attributes { "site" = %site, "width" = %width }
+    irdl.operands(unit: %unit, pointer: %any, active: %i1)
+  }
+
+  irdl.operation @record_touch {
+    %site = irdl.base "#builtin.integer"
+    %width = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    %any = irdl.any
+    %i1 = irdl.is i1
+    irdl.attributes { "site" = %site, "width" = %width }
+    irdl.operands(unit: %unit, pointer: %any, active: %i1)
+  }
+
+  irdl.operation @record_branch {
+    %site = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    %i1 = irdl.is i1
+    irdl.attributes { "site" = %site }
+    irdl.operands(unit: %unit, outcome: %i1)
+  }
+
+  irdl.operation @record_switch {
+    %site = irdl.base "#builtin.integer"
+    %unit = irdl.base @kprobe::@unit
+    %i64 = irdl.is i64
+    irdl.attributes { "site" = %site }
+    irdl.operands(unit: %unit, value: %i64)
   }
 
   irdl.operation @add_count {

@@ -17,6 +17,8 @@ pub const KIND: &str = "kind";
 
 /// Attribute that holds what a trip adds to an induction variable.
 pub const STEP: &str = "step";
+/// Attribute that holds the bytes one access moves.
+pub const WIDTH: &str = "width";
 
 /// Every op of the dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,9 @@ pub enum Op {
     RegionEnd,
     Count,
     Sample,
+    Access,
+    Touch,
+    Branch,
     GetUnit,
     ReadClock,
     RecordInterval,
@@ -35,16 +40,23 @@ pub enum Op {
     AddCount,
     CountTrips,
     AddTrips,
+    RecordAccess,
+    RecordTouch,
+    RecordBranch,
+    RecordSwitch,
 }
 
 impl Op {
-    const ALL: [(Op, &'static str); 13] = [
+    const ALL: [(Op, &'static str); 20] = [
         (Op::Init, "kprobe.init"),
         (Op::Flush, "kprobe.flush"),
         (Op::RegionBegin, "kprobe.region_begin"),
         (Op::RegionEnd, "kprobe.region_end"),
         (Op::Count, "kprobe.count"),
         (Op::Sample, "kprobe.sample"),
+        (Op::Access, "kprobe.access"),
+        (Op::Touch, "kprobe.touch"),
+        (Op::Branch, "kprobe.branch"),
         (Op::GetUnit, "kprobe.get_unit"),
         (Op::ReadClock, "kprobe.read_clock"),
         (Op::RecordInterval, "kprobe.record_interval"),
@@ -52,6 +64,10 @@ impl Op {
         (Op::AddCount, "kprobe.add_count"),
         (Op::CountTrips, "kprobe.count_trips"),
         (Op::AddTrips, "kprobe.add_trips"),
+        (Op::RecordAccess, "kprobe.record_access"),
+        (Op::RecordTouch, "kprobe.record_touch"),
+        (Op::RecordBranch, "kprobe.record_branch"),
+        (Op::RecordSwitch, "kprobe.record_switch"),
     ];
 
     /// Full name, e.g. `kprobe.count`.
@@ -72,8 +88,11 @@ impl Op {
 
     /// True for ops that say what to measure, false for those that say how.
     pub fn is_intent(self) -> bool {
-        use Op::{Count, CountTrips, Flush, Init, RegionBegin, RegionEnd, Sample};
-        matches!(self, Init | Flush | RegionBegin | RegionEnd | Count | Sample | CountTrips)
+        use Op::{Access, Branch, Count, CountTrips, Flush, Init, RegionBegin, RegionEnd, Sample, Touch};
+        matches!(
+            self,
+            Init | Flush | RegionBegin | RegionEnd | Count | Sample | CountTrips | Access | Touch | Branch
+        )
     }
 }
 
@@ -90,6 +109,11 @@ pub fn kind_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<u32
 /// What a trip adds to the induction variable, on a `kprobe.count_trips` or `kprobe.add_trips`.
 pub fn step_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<i64> {
     IntegerAttribute::try_from(operation.attribute(STEP).ok()?).ok().map(|step| step.value())
+}
+
+/// Bytes one access of a `kprobe.access`, `kprobe.touch` or their mechanism ops moves.
+pub fn width_of<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>) -> Option<u32> {
+    integer(operation, WIDTH)
 }
 
 fn integer<'c: 'a, 'a>(operation: &impl OperationLike<'c, 'a>, name: &str) -> Option<u32> {
@@ -138,6 +162,45 @@ impl<'c> Builder<'c> {
     /// `kprobe.count {site}`: one execution.
     pub fn count(self, site: u32) -> Result<Operation<'c>, BuildError> {
         self.build(Op::Count, &[self.integer(SITE, site)], &[], &[])
+    }
+
+    /// `kprobe.access {site, width}`: `width` bytes are accessed at each of `pointer`'s lanes that `mask` has on.
+    pub fn access(
+        self,
+        site: u32,
+        width: u32,
+        pointer: Value<'c, '_>,
+        mask: Option<Value<'c, '_>>,
+    ) -> Result<Operation<'c>, BuildError> {
+        self.lanes(Op::Access, site, width, pointer, mask)
+    }
+
+    /// `kprobe.touch {site, width}`: the cache lines of the same access.
+    pub fn touch(
+        self,
+        site: u32,
+        width: u32,
+        pointer: Value<'c, '_>,
+        mask: Option<Value<'c, '_>>,
+    ) -> Result<Operation<'c>, BuildError> {
+        self.lanes(Op::Touch, site, width, pointer, mask)
+    }
+
+    fn lanes(
+        self,
+        op: Op,
+        site: u32,
+        width: u32,
+        pointer: Value<'c, '_>,
+        mask: Option<Value<'c, '_>>,
+    ) -> Result<Operation<'c>, BuildError> {
+        let operands: Vec<_> = std::iter::once(pointer).chain(mask).collect();
+        self.build(op, &[self.integer(SITE, site), self.integer(WIDTH, width)], &operands, &[])
+    }
+
+    /// `kprobe.branch {site}`: the condition of a branch, or what a switch looks at.
+    pub fn branch(self, site: u32, outcome: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::Branch, &[self.integer(SITE, site)], &[outcome], &[])
     }
 
     /// `kprobe.get_unit`: the record memory of this thread or warp.
@@ -205,6 +268,40 @@ impl<'c> Builder<'c> {
     fn step(self, step: i64) -> (Identifier<'c>, Attribute<'c>) {
         let kind = IntegerType::new(self.context, 64).into();
         (Identifier::new(self.context, STEP), IntegerAttribute::new(kind, step).into())
+    }
+
+    /// `kprobe.record_access` or `kprobe.record_touch`, whichever `op` is: one lane, if `active`.
+    pub fn record_lane(
+        self,
+        op: Op,
+        site: u32,
+        width: u32,
+        unit: Value<'c, '_>,
+        pointer: Value<'c, '_>,
+        active: Value<'c, '_>,
+    ) -> Result<Operation<'c>, BuildError> {
+        let attributes = [self.integer(SITE, site), self.integer(WIDTH, width)];
+        self.build(op, &attributes, &[unit, pointer, active], &[])
+    }
+
+    /// `kprobe.record_branch {site}`: a branch that is taken if `outcome`.
+    pub fn record_branch(
+        self,
+        site: u32,
+        unit: Value<'c, '_>,
+        outcome: Value<'c, '_>,
+    ) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::RecordBranch, &[self.integer(SITE, site)], &[unit, outcome], &[])
+    }
+
+    /// `kprobe.record_switch {site}`: a switch over `value`.
+    pub fn record_switch(
+        self,
+        site: u32,
+        unit: Value<'c, '_>,
+        value: Value<'c, '_>,
+    ) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::RecordSwitch, &[self.integer(SITE, site)], &[unit, value], &[])
     }
 
     fn integer(self, name: &str, value: u32) -> (Identifier<'c>, Attribute<'c>) {

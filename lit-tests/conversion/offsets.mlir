@@ -1,5 +1,5 @@
 // Where records go (trace/src/layout.rs), here with three sites: a unit is a header of 128 bytes, 32 bytes of
-// aggregate a site, 8 bytes of counter a site, and then the records.
+// aggregate a site, 8 bytes of counter a site, the words that sites own (here none), and then the records.
 //   aggregate of site s   128 + 32 s                128, 160, 192
 //   counter of site s     128 + 32 * 3 + 8 s        224, 232, 240
 //   records               128 + (32 + 8) * 3        248

@@ -3,6 +3,17 @@
 use crate::ir::blocks;
 use melior::ir::{BlockLike, BlockRef, RegionRef};
 
+/// Edges of a function body that go back to a block which dominates their source: (source, header), by block number.
+pub fn back_edges(region: RegionRef<'_, '_>) -> Vec<(usize, usize)> {
+    let graph = Graph::of(region);
+    let (dominators, rank) = graph.dominators();
+    let edges = graph.successors.iter().enumerate();
+    let edges = edges.flat_map(|(source, targets)| targets.iter().map(move |target| (source, *target)));
+    edges
+        .filter(|(source, header)| rank[*header] <= rank[*source] && dominates(&dominators, *header, *source))
+        .collect()
+}
+
 /// For each block in order, how many natural loops it is in. Blocks that cannot be reached are in none.
 pub fn loop_depths(region: RegionRef<'_, '_>) -> Vec<u32> {
     let graph = Graph::of(region);

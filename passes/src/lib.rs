@@ -6,7 +6,7 @@
 mod cfg;
 pub mod context;
 pub mod conversion;
-mod facts;
+pub mod facts;
 pub mod ffi;
 pub mod ir;
 mod llvm;
@@ -14,6 +14,7 @@ mod loops;
 pub mod pipeline;
 pub mod probe;
 pub mod transforms;
+mod watch;
 
 /// The probe folder: every file in it is a probe.
 pub mod probes {

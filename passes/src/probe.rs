@@ -31,6 +31,9 @@ pub enum Perturbation {
     Timing,
     /// May slow the code down; goes into a build of its own from which no clock is read.
     Counting,
+    /// Follows single accesses and branches, and slows the code down many times; goes into a build of its own
+    /// from which no clock is read.
+    Observing,
 }
 
 /// One probe: one file in `probes/`, found by the folder.
@@ -132,6 +135,7 @@ impl<'m, 'c> Insertion<'m, 'c> {
             loop_depth: site.loop_depth,
             counts_trips: site.counts_trips,
             parent: None,
+            words: site.words,
             lines: site.lines,
         });
         id
@@ -178,6 +182,8 @@ pub struct NewSite {
     pub loop_depth: u32,
     /// True for a loop whose trips are counted one by one.
     pub counts_trips: bool,
+    /// Words it owns in each unit.
+    pub words: u32,
     /// Static facts per source line.
     pub lines: Vec<kinstr_trace::sites::LineFacts>,
 }
@@ -192,7 +198,7 @@ impl NewSite {
         place: Option<Place>,
     ) -> Self {
         let lines = Vec::new();
-        Self { probe, kind, name, function, place, loop_depth: 0, counts_trips: false, lines }
+        Self { probe, kind, name, function, place, loop_depth: 0, counts_trips: false, words: 0, lines }
     }
 }
 

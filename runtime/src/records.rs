@@ -16,6 +16,8 @@ use crate::shared::Memory;
 pub struct RecordSpec {
     /// Sites in the module.
     pub site_count: u32,
+    /// Words of all sites together, in each unit.
+    pub word_count: u64,
     /// Records per unit in trace mode, a power of two if the last ones are kept; 0 in aggregate mode.
     pub record_capacity: u64,
     /// Which records a full buffer keeps, in trace mode.
@@ -30,7 +32,7 @@ pub struct RecordSpec {
 
 impl RecordSpec {
     fn unit_stride(&self) -> u64 {
-        offset::unit_stride(self.site_count, self.record_capacity)
+        offset::unit_stride(self.site_count, self.word_count, self.record_capacity)
     }
 
     /// Bytes of the memory: the header, the units, and one unit more, which takes what threads
@@ -83,6 +85,7 @@ impl RecordMemory {
         put(state, offset_of!(StateHeader, unit_stride), &stride.to_le_bytes());
         put(state, offset_of!(StateHeader, unit_capacity), &spec.unit_capacity.to_le_bytes());
         put(state, offset_of!(StateHeader, site_count), &spec.site_count.to_le_bytes());
+        put(state, offset_of!(StateHeader, word_count), &spec.word_count.to_le_bytes());
         put(state, offset_of!(StateHeader, record_capacity), &spec.record_capacity.to_le_bytes());
         put(state, offset_of!(StateHeader, mode), &mode_number(spec.mode, spec.keep).to_le_bytes());
         put(state, offset_of!(StateHeader, site_digest), &spec.site_digest);
@@ -129,6 +132,7 @@ mod tests {
     fn spec() -> RecordSpec {
         RecordSpec {
             site_count: 3,
+            word_count: 5,
             record_capacity: 4,
             keep: Keep::First,
             unit_capacity: 2,
@@ -165,7 +169,7 @@ mod tests {
         put(records.memory.bytes_mut(), offset_of!(StateHeader, units_used), &[0xFF; 4]);
         put(records.memory.bytes_mut(), offset_of!(StateHeader, units), &[1; 8]);
         let file = records.file();
-        assert_eq!(file.len() as u64, STATE_BYTES + 2 * offset::unit_stride(3, 4));
+        assert_eq!(file.len() as u64, STATE_BYTES + 2 * offset::unit_stride(3, 5, 4));
         assert_eq!(file[offset_of!(StateHeader, units_used)], 2);
         assert_eq!(file[offset_of!(StateHeader, units)], 0);
         let min = STATE_BYTES as usize + offset::aggregate(2) as usize + offset_of!(Aggregate, min);

@@ -15,22 +15,24 @@ use kinstr_trace::{
     layout::Mode,
     sites::{Choice, SiteTable},
 };
+use melior::ir::Module;
 use std::path::Path;
 
-/// Writes every build of `source` and the manifest into `dir`. What is timed and what is counted are built side
+/// Writes every build of `source` and the manifest into `dir`. What is timed and what is counted or observed are built side
 /// by side, each in MLIR and LLVM contexts of its own.
 pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildError> {
-    let (timed, counted) = std::thread::scope(|scope| {
+    let (timed, late) = std::thread::scope(|scope| {
         let timed = scope.spawn(|| make_timed(source, &find(&probes.timing), None, dir));
-        let counted = make_counted(source, &find(&probes.counting), dir)?;
+        let late = make_late(source, probes, dir)?;
         // A panic of the other thread goes on in this one.
         let timed = timed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok::<_, BuildError>((timed, counted))
+        Ok::<_, BuildError>((timed, late))
     })?;
     let (timing, timeline) = timed;
-    let Counted { entry, convention, clean, counting } = counted;
+    let Late { entry, convention, clean, counting, observing } = late;
     let threads = source.directives.threads.unwrap_or(1);
-    write_manifest(&Manifest { entry, convention, threads, clean, timing, timeline, counting }, dir)
+    let manifest = Manifest { entry, convention, threads, clean, timing, timeline, counting, observing };
+    write_manifest(&manifest, dir)
 }
 
 /// Writes timing builds with the sites of `choice` alone, and a manifest that says the rest as `builds` does.
@@ -51,22 +53,24 @@ fn write_manifest(manifest: &Manifest, dir: &Path) -> Result<(), BuildError> {
     write(dir, "manifest.json", &json)
 }
 
-struct Counted {
+/// The clean build, and what is made of its code.
+struct Late {
     entry: String,
     convention: Convention,
     clean: Build,
     counting: Instrumented,
+    observing: Instrumented,
 }
 
-/// The clean build, and the counting build, which is made of its code.
-fn make_counted(source: &Source, probes: &[&dyn Probe], dir: &Path) -> Result<Counted, BuildError> {
+fn make_late(source: &Source, probes: &Probes, dir: &Path) -> Result<Late, BuildError> {
     let maker = Maker::new(source, dir)?;
     let llvm = codegen::context();
     let Optimized { code, convention, entry } = optimized(source, &maker.mlir, &maker.machine, &llvm)?;
     codegen::name_blocks(&code);
     let clean = maker.emit(&code, "clean", None)?;
-    let counting = maker.counting(probes, &code, &llvm)?;
-    Ok(Counted { entry, convention, clean, counting })
+    let counting = maker.late(&find(&probes.counting), "counting", &code, &llvm)?;
+    let observing = maker.late(&find(&probes.observing), "observing", &code, &llvm)?;
+    Ok(Late { entry, convention, clean, counting, observing })
 }
 
 /// Both builds with timing probes: aggregates, and every event.
@@ -136,23 +140,41 @@ impl<'a> Maker<'a> {
         Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
     }
 
-    /// Counters go in late, into the code that the clean build runs.
-    fn counting(
+    /// What counts or observes goes in late, into the code that the clean build runs.
+    fn late(
         &self,
         probes: &[&dyn Probe],
+        name: &str,
         clean: &Llvm<'_>,
         llvm: &inkwell::context::Context,
     ) -> Result<Instrumented, BuildError> {
         if probes.is_empty() {
-            return Ok(Instrumented::Unavailable("no counting probe was asked for".into()));
+            return Ok(Instrumented::Unavailable(format!("no {name} probe was asked for")));
         }
-        let (module, sites) = match lower::insert_late(&self.mlir, clean, probes, Mode::Aggregate) {
+        let (module, sites) = match self.insert_late(clean, probes.to_vec()) {
             Ok(inserted) => inserted,
             Err(error) => return unavailable(error),
         };
         let code = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
         codegen::inline_probes(&code, &self.machine)?;
-        Ok(Instrumented::Built(self.emit(&code, "counting", Some(sites))?))
+        Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
+    }
+
+    /// A probe that finds nothing to watch is left out, unless it is the last: a kernel without branches still has
+    /// its memory accesses observed.
+    fn insert_late(
+        &self,
+        clean: &Llvm<'_>,
+        mut probes: Vec<&dyn Probe>,
+    ) -> Result<(Module<'_>, SiteTable), LowerError> {
+        loop {
+            match lower::insert_late(&self.mlir, clean, &probes, Mode::Aggregate) {
+                Err(LowerError::Probe(ProbeError::NothingToWatch { probe, .. })) if probes.len() > 1 => {
+                    probes.retain(|kept| kept.name() != probe);
+                }
+                inserted => return inserted,
+            }
+        }
     }
 
     fn emit(&self, code: &Llvm<'_>, name: &str, sites: Option<SiteTable>) -> Result<Build, BuildError> {

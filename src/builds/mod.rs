@@ -1,4 +1,5 @@
-//! The builds of one candidate: clean, with timing probes, with counting probes. Time comes from the clean one.
+//! The builds of one candidate: clean, with timing probes, with counting probes, with observing probes. Time
+//! comes from the clean one.
 
 mod complain;
 mod make;
@@ -43,13 +44,19 @@ pub struct Probes {
     pub timing: Vec<String>,
     /// Counting probes by name; optimised level.
     pub counting: Vec<String>,
+    /// Observing probes by name; optimised level.
+    pub observing: Vec<String>,
 }
+
+/// What an evaluation observes.
+const OBSERVING: [&str; 3] = ["memory-access", "cache-footprint", "branch-outcome"];
 
 impl Default for Probes {
     fn default() -> Self {
         Self {
             timing: ["region-time", "loop-time", "thread-timeline"].map(String::from).into(),
             counting: vec!["block-count".into()],
+            observing: OBSERVING.map(str::to_owned).to_vec(),
         }
     }
 }
@@ -57,7 +64,7 @@ impl Default for Probes {
 impl Probes {
     /// No probes at all: what a reference in MLIR needs.
     pub fn none() -> Self {
-        Self { timing: Vec::new(), counting: Vec::new() }
+        Self { timing: Vec::new(), counting: Vec::new(), observing: Vec::new() }
     }
 }
 
@@ -129,6 +136,8 @@ pub struct Manifest {
     pub timeline: Instrumented,
     /// With counting probes.
     pub counting: Instrumented,
+    /// With observing probes.
+    pub observing: Instrumented,
 }
 
 /// All builds of one candidate.

@@ -53,6 +53,7 @@ fn probe_rows() -> Vec<(String, String)> {
         let build = match probe.perturbation() {
             Perturbation::Timing => "timing build",
             Perturbation::Counting => "counting build",
+            Perturbation::Observing => "observing build",
         };
         let docs = probe::docs(*probe);
         let summary = docs.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, rest)| rest);

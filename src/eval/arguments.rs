@@ -78,6 +78,7 @@ fn record_memory(sites: &SiteTable, keep: Keep) -> Result<RecordMemory, Fault> {
     let digest = sites.digest().map_err(|error| InternalFault::Refused(error.to_string()))?;
     let spec = RecordSpec {
         site_count: u32::try_from(sites.sites.len()).unwrap_or(u32::MAX),
+        word_count: sites.word_count(),
         record_capacity: if sites.mode == Mode::Trace { TRACE_RECORDS } else { 0 },
         keep: if sites.mode == Mode::Trace { keep } else { Keep::First },
         unit_capacity: UNITS,

@@ -179,6 +179,7 @@ mod tests {
             function: "f".into(),
             place: None,
             loop_depth: 1,
+            words: 0,
             parent: None,
             counts_trips: false,
             lines: vec![],

@@ -1,4 +1,4 @@
-//! Counters and Probes: the instrumented builds run, and what they recorded is kept.
+//! Counters, Observe and Probes: the instrumented builds run, and what they recorded is kept.
 
 use super::{
     EvalError,
@@ -15,7 +15,7 @@ use crate::{
     jobs::event::{Event, RecordKind},
     reference::{Reference, buffer_specs},
     store::write_atomically,
-    worker::Worker,
+    worker::{Fault, Worker},
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::{regions::ProbeCost, report::LayerStatus, sites::SiteTable};
@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Part of the budget for timing the instrumented build against the clean one.
 const SHARE: f64 = 0.3;
+/// Time an observed launch may take, of a kernel that takes a few ms when it is not observed.
+const OBSERVING: Duration = Duration::from_secs(10);
 
 /// Runs the counting build once on every workload.
 pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
@@ -58,6 +60,58 @@ pub fn run_once(
     let records = worker.detach()?;
     session.arenas[workload] = Some(arena);
     Ok(records)
+}
+
+/// Runs the observing build once on every workload. It is many times slower than the clean one, so a run that takes
+/// too long is no fault of the candidate's: what it would have told is missing, and a note says so.
+pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    let build = match &builds.manifest.observing {
+        Instrumented::Built(build) => build,
+        Instrumented::Unavailable(reason) => {
+            let text = format!("memory accesses and branches were not observed: {reason}");
+            session.push(Event::Note { text })?;
+            return Ok(Done);
+        }
+    };
+    for probe in idle_probes(&session.options.probes.observing, build) {
+        let text = format!("probe `{probe}` found nothing to watch in the optimised code");
+        session.push(Event::Note { text })?;
+    }
+    let limit = session.options.timeout.min(OBSERVING);
+    for workload in 0..session.problem.workloads.len() {
+        session.progress(&format!("observing {}", session.problem.workloads[workload].name.clone()));
+        let mut arena = session.take_arena(reference, workload)?;
+        arena.poison_outputs();
+        let mut worker = start_within(session, builds, build, workload, &arena, limit)?;
+        worker.attach()?;
+        match worker.run(1) {
+            Ok(_) => {
+                let records = worker.detach()?;
+                keep(session, workload, RecordKind::Observing, build, &records)?;
+            }
+            Err(fault) if is_too_slow(&fault) => {
+                let text = format!(
+                    "workload {workload}: memory accesses and branches were not observed: the run {fault}"
+                );
+                session.push(Event::Note { text })?;
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        session.arenas[workload] = Some(arena);
+    }
+    Ok(Done)
+}
+
+/// Probes that were asked for and have no site.
+fn idle_probes(asked: &[String], build: &Build) -> Vec<String> {
+    let sites = build.sites.iter().flat_map(|sites| &sites.sites);
+    let used: Vec<&str> = sites.map(|site| site.probe.as_str()).collect();
+    asked.iter().filter(|probe| !used.contains(&probe.as_str())).cloned().collect()
+}
+
+fn is_too_slow(fault: &Fault) -> bool {
+    use crate::worker::fault::CandidateFault::{CpuLimit, TimedOut, WallLimit};
+    matches!(fault, Fault::Candidate(TimedOut { .. } | CpuLimit { .. } | WallLimit { .. }))
 }
 
 /// Times the instrumented build against the clean one on every workload, with its records on.
@@ -150,7 +204,18 @@ fn start(
     workload: usize,
     arena: &Arena,
 ) -> Result<Worker, Stop> {
-    let limits = limits(session.options.timeout, session.options.memory);
+    start_within(session, builds, build, workload, arena, session.options.timeout)
+}
+
+fn start_within(
+    session: &Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    workload: usize,
+    arena: &Arena,
+    timeout: Duration,
+) -> Result<Worker, Stop> {
+    let limits = limits(timeout, session.options.memory);
     Ok(start_worker(builds, build, &session.problem, workload, arena, limits)?)
 }
 
@@ -166,6 +231,7 @@ fn keep(
     let stem = match kind {
         RecordKind::Timing => "timing",
         RecordKind::Counting => "counting",
+        RecordKind::Observing => "observing",
     };
     let (record_file, site_file) = (format!("{stem}-{workload}.krec"), format!("{stem}.sites.json"));
     let dir = session.log.dir().to_owned();

@@ -1,4 +1,4 @@
-//! The row of stages: Load → Build → Check → Measure → Peaks → Counters → System → Probes. Synthesis and report are the fold.
+//! The row of stages: Load → Build → Check → Measure → Peaks → Counters → Observe → System → Probes. Synthesis and report are the fold.
 
 use super::{
     EvalError,
@@ -7,7 +7,7 @@ use super::{
     fit,
     measure::measure,
     peaks::peaks,
-    records::{counters, probes},
+    records::{counters, observe, probes},
     reference,
     session::{Done, Ended, Session},
     system,
@@ -61,6 +61,7 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     explain(session, Stage::Counters, "kernel-counters", |session| {
         counters(session, &builds, &mut reference)
     })?;
+    explain(session, Stage::Observe, "intra-kernel", |session| observe(session, &builds, &mut reference))?;
     explain(session, Stage::System, system::LAYER, |session| {
         system::system(session, &builds, &mut reference)
     })?;

@@ -27,6 +27,8 @@ pub enum Stage {
     Peaks,
     /// Records of the counting build, and the port model of the loops that they show to be hot.
     Counters,
+    /// Records of the observing build.
+    Observe,
     /// The clean build with events counted, with cold caches, with denormals flushed.
     System,
     /// Records of the timing build, and the certificate.
@@ -44,6 +46,7 @@ impl Stage {
             Self::Peaks => "peaks",
             Self::Counters => "counters",
             Self::System => "system",
+            Self::Observe => "observe",
             Self::Probes => "probes",
         }
     }
@@ -231,6 +234,8 @@ pub enum RecordKind {
     Timing,
     /// Counting build.
     Counting,
+    /// Observing build.
+    Observing,
 }
 
 /// One workload of a problem.

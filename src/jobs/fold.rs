@@ -3,10 +3,11 @@
 use super::event::{Event, Failure, LeftOut, RecordKind, Stage};
 use kinstr_trace::{
     decode::decode,
+    observed::{Accesses, Branches},
     regions::{ProbeCost, timed_sites},
     report::{
-        Attempt, Fault, HotBlockRow, HotLine, Layer, LayerStatus, LoopRow, ParallelRow, PrimaryBottleneck,
-        RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
+        Attempt, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus, LoopRow, ParallelRow,
+        PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
     },
     roofline::RooflinePoint,
     sites::SiteTable,
@@ -24,6 +25,10 @@ const HOT_LINES: usize = 12;
 const LOOPS: usize = 6;
 /// A loop with a smaller share than this is not listed.
 const LISTED_SHARE: f64 = 0.005;
+/// Accesses listed per workload.
+const HOT_ACCESSES: usize = 4;
+/// Branches listed per workload.
+const HOT_BRANCHES: usize = 2;
 
 /// Every layer there is, in the order of the stages.
 const LAYERS: [&str; 6] =
@@ -78,6 +83,8 @@ fn empty() -> Report {
         parallel: Vec::new(),
         hot_lines: Vec::new(),
         hot_blocks: Vec::new(),
+        hot_accesses: Vec::new(),
+        hot_branches: Vec::new(),
         system: None,
         layers: Vec::new(),
         peaks: None,
@@ -243,7 +250,7 @@ impl Fold<'_> {
 
     fn record(&mut self, workload: usize, kind: RecordKind, records: &str, sites: &str) {
         let layer = match kind {
-            RecordKind::Timing => "intra-kernel",
+            RecordKind::Timing | RecordKind::Observing => "intra-kernel",
             RecordKind::Counting => "kernel-counters",
         };
         let loaded = load_trace(self.dir, records, sites);
@@ -266,6 +273,10 @@ impl Fold<'_> {
         match kind {
             RecordKind::Counting => {
                 table.work = Some(Work::of(trace, sites).map_err(|error| error.to_string())?);
+            }
+            RecordKind::Observing => {
+                table.accesses = Accesses::of(trace, sites);
+                table.branches = Branches::of(trace, sites);
             }
             RecordKind::Timing => {
                 let certificate = table.certificate.as_ref();
@@ -329,6 +340,10 @@ impl Fold<'_> {
             report.hot_lines.extend(lines.take(HOT_LINES));
             let blocks = table.hot_blocks.iter().flatten().cloned();
             report.hot_blocks.extend(blocks.map(|block| HotBlockRow { workload: table.index, block }));
+            let accesses = HotAccess::of(table, self.tables.peaks.as_ref());
+            report.hot_accesses.extend(accesses.into_iter().take(HOT_ACCESSES));
+            let branches = table.branches.iter().flat_map(|branches| HotBranch::of(table.index, branches));
+            report.hot_branches.extend(branches.take(HOT_BRANCHES));
         }
         report.speedup = overall_speedup(&report.workloads);
         self.report

@@ -105,8 +105,7 @@ impl Device {
 fn cached(file: &Path, device: &str) -> Option<Peaks> {
     let peaks: Peaks = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     // An earlier version measured less.
-    let complete = peaks.page_fault_ns.is_some() && peaks.bypassing_copy_bytes_per_s.is_some();
-    (peaks.device == device && peaks.usable() && complete).then_some(peaks)
+    (peaks.device == device && peaks.complete()).then_some(peaks)
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.
@@ -145,6 +144,7 @@ mod tests {
             capacity_bytes: 1,
             read_bytes_per_s: 1.0,
             copy_bytes_per_s: 1.0,
+            latency_ns: 1.0,
         };
         let peaks = Peaks {
             device: "a".into(),
@@ -160,6 +160,7 @@ mod tests {
             call_ns: 1.0,
             page_fault_ns: Some(1.0),
             bypassing_copy_bytes_per_s: Some(1.0),
+            mispredict_ns: 1.0,
         };
         store(&file, &peaks).unwrap();
         assert_eq!(cached(&file, "a"), Some(peaks));

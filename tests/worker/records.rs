@@ -32,6 +32,7 @@ fn counting(threads: usize) -> Library {
 fn memory(unit_capacity: u32) -> RecordMemory {
     let spec = RecordSpec {
         site_count: 2,
+        word_count: 0,
         record_capacity: 0,
         keep: Keep::First,
         unit_capacity,
@@ -57,7 +58,7 @@ impl File {
         self.u32(40)
     }
     fn unit(&self, unit: u32) -> usize {
-        (STATE_BYTES + u64::from(unit) * offset::unit_stride(2, 0)) as usize
+        (STATE_BYTES + u64::from(unit) * offset::unit_stride(2, 0, 0)) as usize
     }
     fn counted(&self, unit: u32) -> u64 {
         self.u64(self.unit(unit) + offset::counter(1, 2) as usize)

@@ -104,7 +104,7 @@ fn sites() -> SiteTable {
 /// A record file of `bytes` of records; answers how many there are.
 fn write_file(path: &Path, bytes: u64) -> u64 {
     let capacity = bytes / 8 / u64::from(UNITS);
-    let stride = offset::unit_stride(SITES, capacity);
+    let stride = offset::unit_stride(SITES, 0, capacity);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
     let mut head = vec![0; STATE_BYTES as usize];
     head[..8].copy_from_slice(&MAGIC);
@@ -120,7 +120,7 @@ fn write_file(path: &Path, bytes: u64) -> u64 {
     out.write_all(&head).unwrap();
     let mut records = 0;
     for unit in 0..UNITS {
-        let mut fixed = vec![0; (offset::records(SITES)) as usize];
+        let mut fixed = vec![0; (offset::records(SITES, 0)) as usize];
         put(&mut fixed, 0, u64::from(unit));
         clocks.iter().for_each(|(at, value)| put(&mut fixed, 8 + at, *value));
         put(&mut fixed, offset::RECORD_CAPACITY as usize, capacity);
@@ -129,7 +129,7 @@ fn write_file(path: &Path, bytes: u64) -> u64 {
         out.write_all(&fixed).unwrap();
         let mut kernel = Kernel::new(u64::from(unit));
         (0..words).for_each(|_| out.write_all(&kernel.next().to_le_bytes()).unwrap());
-        let rest = stride - offset::records(SITES) - 8 * words;
+        let rest = stride - offset::records(SITES, 0) - 8 * words;
         out.write_all(&vec![0; rest as usize]).unwrap();
         records += words;
     }

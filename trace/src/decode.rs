@@ -34,7 +34,7 @@ pub enum DecodeError {
         found: [u8; 8],
     },
     /// A layout this build does not know.
-    #[error("record layout version \"{found}\", this build reads \"01\"")]
+    #[error("record layout version \"{found}\", this build reads \"02\"")]
     Version {
         /// Version in the file.
         found: String,
@@ -56,6 +56,14 @@ pub enum DecodeError {
         found: u32,
         /// Mode of the `SiteTable`.
         expected: Mode,
+    },
+    /// Records and sites belong to different modules.
+    #[error("the records have {found} words a unit, the sites own {expected}")]
+    WordCount {
+        /// Words in the file.
+        found: u64,
+        /// Words of the table.
+        expected: u64,
     },
     /// Records and sites belong to different modules.
     #[error("the records have {found} sites, the site table has {expected}")]
@@ -169,7 +177,7 @@ pub fn stream<C: Consumer>(
     consumer.begin_file(&head).map_err(StreamError::Consumer)?;
     let mut recorded = Recorded::default();
     for index in 0..head.units_used {
-        recorded |= units::read(&mut reader, &head, index, &mut losses, consumer)?;
+        recorded |= units::read(&mut reader, &head, sites, index, &mut losses, consumer)?;
     }
     reject_empty(&head, recorded)?;
     consumer.end_file(&losses).map_err(StreamError::Consumer)?;

@@ -7,6 +7,7 @@
 //! UnitHeader                       128 bytes
 //! aggregates  [Aggregate; sites]   32 bytes a site   (region timing, aggregate mode)
 //! counters    [u64; sites]          8 bytes a site   (counting)
+//! words       [u64; words]          8 bytes a word   (what a site owns besides, sites in order)
 //! records     [u64; capacity + 1]   8 bytes a record (trace mode; the last slot takes what is dropped,
 //!                                                    unless the buffer is a ring)
 //! ```
@@ -16,8 +17,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// First eight bytes of every record file: `KPROBE` and the layout version, `01`.
-pub const MAGIC: [u8; 8] = *b"KPROBE01";
+/// First eight bytes of every record file: `KPROBE` and the layout version, `02`.
+pub const MAGIC: [u8; 8] = *b"KPROBE02";
 /// Bytes of [`StateHeader`], fixed so that a reader of a newer minor layout still finds the units.
 pub const STATE_BYTES: u64 = 256;
 /// Bytes of [`UnitHeader`].
@@ -124,8 +125,10 @@ pub struct StateHeader {
     pub global_end: u64,
     /// First 32 bytes of the digest of the `SiteTable` these records belong to.
     pub site_digest: [u8; 32],
+    /// Words of all sites together, in each unit.
+    pub word_count: u64,
     /// Zero.
-    pub reserved: [u8; 128],
+    pub reserved: [u8; 120],
 }
 
 /// Head of one execution unit (a thread on the CPU, a warp on a GPU).
@@ -189,17 +192,18 @@ pub mod offset {
     pub const fn counter(site: u32, sites: u32) -> u64 {
         UNIT_HEADER_BYTES + AGGREGATE_BYTES * sites as u64 + 8 * site as u64
     }
-    /// First record of a unit in a module with `sites` sites.
-    pub const fn records(sites: u32) -> u64 {
+    /// First word of a unit in a module with `sites` sites.
+    pub const fn words(sites: u32) -> u64 {
         UNIT_HEADER_BYTES + (AGGREGATE_BYTES + 8) * sites as u64
     }
-    /// Bytes of a unit, a multiple of 128 so that two units never share a cache-line pair.
-    pub const fn unit_stride(sites: u32, record_capacity: u64) -> u64 {
-        let records = if record_capacity == 0 { 0 } else { 8 * (record_capacity + 1) };
-        (records_end(sites) + records).next_multiple_of(128)
+    /// First record of a unit in a module with `sites` sites that own `words` words together.
+    pub const fn records(sites: u32, words: u64) -> u64 {
+        self::words(sites) + 8 * words
     }
-    const fn records_end(sites: u32) -> u64 {
-        records(sites)
+    /// Bytes of a unit, a multiple of 128 so that two units never share a cache-line pair.
+    pub const fn unit_stride(sites: u32, words: u64, record_capacity: u64) -> u64 {
+        let slots = if record_capacity == 0 { 0 } else { record_capacity + 1 };
+        (records(sites, words) + 8 * slots).next_multiple_of(128)
     }
 }
 
@@ -266,6 +270,7 @@ impl ProbeRecord {
 const _: () = assert!(size_of::<StateHeader>() == STATE_BYTES as usize);
 const _: () = assert!(size_of::<UnitHeader>() == UNIT_HEADER_BYTES as usize);
 const _: () = assert!(size_of::<Aggregate>() == AGGREGATE_BYTES as usize);
+const _: () = assert!(std::mem::offset_of!(StateHeader, word_count) == 128);
 const _: () = assert!(std::mem::offset_of!(StateHeader, attach) == offset::STATE_ATTACH as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, cursor) == offset::CURSOR as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, record_capacity) == offset::RECORD_CAPACITY as usize);
@@ -287,7 +292,7 @@ mod tests {
 
     #[test]
     fn units_never_share_a_cache_line_pair() {
-        assert_eq!(offset::unit_stride(3, 0) % 128, 0);
-        assert!(offset::unit_stride(3, 10) >= offset::records(3) + 8 * 11);
+        assert_eq!(offset::unit_stride(3, 5, 0) % 128, 0);
+        assert!(offset::unit_stride(3, 5, 10) >= offset::records(3, 5) + 8 * 11);
     }
 }

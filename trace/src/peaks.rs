@@ -1,5 +1,6 @@
 //! What one device can do at best, as measured on it.
 
+use crate::observed::LINE_BYTES;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,10 @@ pub struct Peaks {
     /// absent in measurements of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bypassing_copy_bytes_per_s: Option<f64>,
+    /// What a branch that was predicted wrongly costs more than one predicted rightly, in ns; 0 where it was not
+    /// measured yet.
+    #[serde(default)]
+    pub mispredict_ns: f64,
 }
 
 /// Bandwidth of one memory level, seen from the measured threads.
@@ -53,6 +58,10 @@ pub struct BandwidthLevel {
     /// Bytes read plus bytes written per second by a loop that copies; what the hardware moves
     /// besides (write-allocate) is not counted, so the value already pays for it.
     pub copy_bytes_per_s: f64,
+    /// Time of one load that the next one waits for, over a random cycle of lines that fits here and not in the
+    /// level before, in ns; 0 where it was not measured yet.
+    #[serde(default)]
+    pub latency_ns: f64,
 }
 
 impl Peaks {
@@ -70,6 +79,13 @@ impl Peaks {
     /// Scalar FMA rate for `dtype` in flop/s.
     pub fn scalar_flops(&self, dtype: &str) -> f64 {
         if dtype == "f64" { self.fma_f64_scalar } else { self.fma_f32_scalar }
+    }
+
+    /// Whether all is known that this version measures.
+    pub fn complete(&self) -> bool {
+        let costs = self.levels.iter().map(|level| level.latency_ns).chain([self.mispredict_ns]);
+        let extras = self.page_fault_ns.is_some() && self.bypassing_copy_bytes_per_s.is_some();
+        self.usable() && extras && costs.into_iter().all(|cost| cost.is_finite() && cost > 0.0)
     }
 
     /// Whether every rate is a positive finite number, which all models here divide by.
@@ -93,7 +109,21 @@ impl Peaks {
     }
 }
 
+/// Misses that one core has under way at once: line fill buffers, of which x86-64 cores have ten to sixteen.
+pub const MISSES_AT_ONCE: f64 = 10.0;
+
 impl BandwidthLevel {
+    /// Seconds of one line from here, where misses overlap and their order is nothing a prefetcher foresees.
+    pub fn scattered_line_seconds(&self) -> f64 {
+        let streamed = LINE_BYTES as f64 / self.read_bytes_per_s;
+        streamed.max(self.latency_ns * 1e-9 / MISSES_AT_ONCE)
+    }
+
+    /// Seconds of one line from here in order.
+    pub fn streamed_line_seconds(&self) -> f64 {
+        LINE_BYTES as f64 / self.read_bytes_per_s
+    }
+
     /// Seconds to read `read` bytes and write `written` bytes once each, streaming.
     ///
     /// Bytes that can be paired into a copy go at the copy rate. What is left goes at the read

@@ -4,9 +4,11 @@
 //! A number that came out infinite or NaN is absent, because JSON cannot say it.
 
 mod bound;
+mod observed;
 mod workload;
 
 pub use bound::DEFAULT_LIMIT;
+pub use observed::{HotAccess, HotBranch, Misses};
 pub use workload::{Correctness, Estimate, Mismatch, Speedup, StopReason, Times, WorkloadReport};
 
 use crate::diagnosis::Diagnosis;
@@ -65,6 +67,12 @@ pub struct Report {
     /// Hottest loops of the machine code as the port model sees them, hottest first within a workload.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub hot_blocks: Vec<HotBlockRow>,
+    /// Loads and stores by source line, those that miss most first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hot_accesses: Vec<HotAccess>,
+    /// Branches, those guessed wrongly most often first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hot_branches: Vec<HotBranch>,
     /// What happened around the kernel.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<SystemSummary>,

@@ -1,6 +1,8 @@
 //! Where one workload sits under the roof of this device.
 
+use crate::observed::AccessRow;
 use crate::peaks::Peaks;
+use crate::sites::Buffer;
 use crate::synthesis::{ProblemBuffer, Role, WorkloadTable};
 use crate::work::FlopWork;
 use schemars::JsonSchema;
@@ -11,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct RooflinePoint {
     /// Floating-point operations one launch executes; 0 if they were not counted.
     pub flops: u64,
-    /// Compulsory bytes: every input read once, every output written once.
+    /// Compulsory bytes: every input read once, every output written once; of an input of which the kernel was seen to
+    /// touch a part, as a table that it looks up, that part.
     pub bytes: u64,
     /// Memory level whose bandwidth applies: the smallest one that holds the footprint.
     pub level: String,
@@ -52,7 +55,7 @@ impl RooflinePoint {
     /// share a level.
     pub fn of(workload: &WorkloadTable, peaks: &Peaks) -> Option<Self> {
         let seconds = workload.seconds()?;
-        let compulsory = Compulsory::of(&workload.buffers);
+        let compulsory = Compulsory::of(workload);
         let level = peaks.level_for(compulsory.bytes())?;
         if !peaks.usable() || compulsory.bytes() == 0 {
             return None;
@@ -85,14 +88,27 @@ struct Compulsory {
 }
 
 impl Compulsory {
-    fn of(buffers: &[ProblemBuffer]) -> Self {
-        let sum = |role| buffers.iter().filter(|b| b.role == role).map(|b| b.bytes).sum();
-        Self { read: sum(Role::Input), written: sum(Role::Output) }
+    fn of(workload: &WorkloadTable) -> Self {
+        let of_role = |role| workload.buffers.iter().filter(move |buffer| buffer.role == role);
+        let read = of_role(Role::Input).map(|buffer| touched_bytes(workload, buffer)).sum();
+        Self { read, written: of_role(Role::Output).map(|buffer| buffer.bytes).sum() }
     }
 
     fn bytes(&self) -> u64 {
         self.read.saturating_add(self.written)
     }
+}
+
+/// Part of a buffer below which it counts as looked up, and not as read: the sample of lines is good to some percent.
+const LOOKED_UP: f64 = 0.75;
+
+/// Bytes of an input that one launch touches, as far as single accesses were observed and each is known to be of it or not.
+fn touched_bytes(workload: &WorkloadTable, input: &ProblemBuffer) -> u64 {
+    let Some(accesses) = &workload.accesses else { return input.bytes };
+    let unknown = |row: &AccessRow| row.buffer == Buffer::Unknown && row.executions > 0;
+    let touched = accesses.per_launch(accesses.footprint(&Buffer::Argument(input.index)) as f64);
+    let is_part = touched > 0.0 && touched < LOOKED_UP * input.bytes as f64;
+    if is_part && !accesses.rows.iter().any(unknown) { touched as u64 } else { input.bytes }
 }
 
 /// Seconds that the executed floating-point operations take one thread at the vector FMA peak.

@@ -45,6 +45,21 @@ impl SiteTable {
         serde_json::to_writer(&mut hasher, self)?;
         Ok(*hasher.finalize().as_bytes())
     }
+
+    /// Words of all sites together, in each unit.
+    pub fn word_count(&self) -> u64 {
+        self.sites.iter().map(|site| u64::from(site.words)).sum()
+    }
+
+    /// Number of the first word of each site in a unit's words, in site order.
+    pub fn first_words(&self) -> Vec<u64> {
+        let after = |next: &mut u64, site: &ProbeSite| {
+            let first = *next;
+            *next += u64::from(site.words);
+            Some(first)
+        };
+        self.sites.iter().scan(0, after).collect()
+    }
 }
 
 /// One place where a probe records.
@@ -72,6 +87,9 @@ pub struct ProbeSite {
     /// Timed site around it in the same function.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent: Option<u32>,
+    /// 64-bit words that it owns in each unit, besides its aggregate and its counter; zero when recording begins.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub words: u32,
     /// What one execution does, per source line; empty where the probe knows nothing of it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub lines: Vec<LineFacts>,
@@ -104,6 +122,10 @@ impl SiteKeys {
     }
 }
 
+fn is_zero(words: &u32) -> bool {
+    *words == 0
+}
+
 /// What a site covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -118,6 +140,14 @@ pub enum SiteKind {
     Wait,
     /// A basic block of the optimised code.
     Block,
+    /// A load or store of the optimised code.
+    Access,
+    /// The sample of cache lines that the accesses of a module share.
+    Lines,
+    /// A branch with two ways to go.
+    Branch,
+    /// A branch with more ways to go.
+    Switch,
 }
 
 /// What one execution of a block does on behalf of one source line.
@@ -179,6 +209,21 @@ pub struct AccessFact {
     /// True for a store or load that is marked to bypass the caches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nontemporal: bool,
+    /// What the address is computed from, where a probe of single accesses asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<AddressSource>,
+}
+
+/// What the address of an access in a loop is computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AddressSource {
+    /// Arithmetic alone, so that any number of accesses can be under way at once.
+    Computed,
+    /// A value that is itself loaded in the loop, such as an index of a gather.
+    Loaded,
+    /// What this very access loaded before: each must wait for the last, as in a linked list.
+    Chased,
 }
 
 /// Direction of an access.

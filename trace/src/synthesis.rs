@@ -1,6 +1,7 @@
 //! From tables to ranked diagnoses. One file in `synthesis/` is one rule; the folder is the registry.
 
 use crate::diagnosis::Diagnosis;
+use crate::observed::{Accesses, Branches};
 use crate::peaks::Peaks;
 use crate::port_model::HotBlock;
 use crate::report::Estimate;
@@ -48,6 +49,12 @@ pub struct WorkloadTable {
     pub loops: Option<Vec<LoopTime>>,
     /// What each thread did in each parallel region, if the timing build ran.
     pub parallel: Option<Vec<ParallelRegion>>,
+    /// Single accesses, if the observing build ran.
+    #[serde(default)]
+    pub accesses: Option<Accesses>,
+    /// Single branches, if the observing build ran.
+    #[serde(default)]
+    pub branches: Option<Branches>,
     /// How far the instrumented builds were from the clean one.
     pub certificate: Option<Certificate>,
     /// What the system did around the timed calls.
@@ -210,6 +217,10 @@ pub enum Need {
     System,
     /// [`WorkloadTable::flushed`] of at least one workload.
     Flushed,
+    /// [`WorkloadTable::accesses`] of at least one workload.
+    Accesses,
+    /// [`WorkloadTable::branches`] of at least one workload.
+    Branches,
 }
 
 impl Rule {
@@ -237,6 +248,12 @@ impl Rule {
             Need::System if tables.workloads.iter().all(|w| w.system.is_none()) => Some("system counts"),
             Need::Flushed if tables.workloads.iter().all(|w| w.flushed.is_none()) => {
                 Some("time with denormals flushed")
+            }
+            Need::Accesses if tables.workloads.iter().all(|w| w.accesses.is_none()) => {
+                Some("observed accesses")
+            }
+            Need::Branches if tables.workloads.iter().all(|w| w.branches.is_none()) => {
+                Some("observed branches")
             }
             _ => None,
         };

@@ -19,6 +19,8 @@ pub struct Trace {
     pub aggregates: Vec<AggregateRow>,
     /// Non-zero execution counts by unit and site.
     pub counts: Vec<CountRow>,
+    /// Words of the sites that own some, by unit and site, where not all of them are zero.
+    pub words: Vec<WordsRow>,
     /// One track a unit, in unit order.
     pub tracks: Vec<Track>,
     /// Timed intervals, by track, in order of their beginning; an outer one before its inner ones.
@@ -85,6 +87,17 @@ pub struct CountRow {
     pub site: u32,
     /// Executions.
     pub count: u64,
+}
+
+/// The words of one site in one unit. What they mean is the probe's matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WordsRow {
+    /// Index into [`Trace::units`].
+    pub unit: u32,
+    /// Site id.
+    pub site: u32,
+    /// As many as the site owns.
+    pub words: Vec<u64>,
 }
 
 /// A line of time.

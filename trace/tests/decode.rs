@@ -31,6 +31,7 @@ fn aggregate() -> RecordFile {
     let unit = UnitData {
         aggregates: vec![(0, [4, 1200, 250, 400]), (1, [8, 480, 30, 90])],
         counters: vec![(2, 1), (3, 1024)],
+        words: vec![(1, 77)],
         ..UnitData::default()
     };
     RecordFile::new(Mode::Aggregate, 0, vec![unit.clone(), unit])
@@ -41,6 +42,8 @@ fn aggregates_and_counts_come_back() {
     let file = aggregate();
     let trace = decode(&file.bytes(), &file.sites).unwrap();
     insta::assert_snapshot!(trace.summary());
+    assert_eq!(trace.words.len(), 2, "one row a unit: {:?}", trace.words);
+    assert_eq!((trace.words[0].site, &trace.words[0].words[..]), (3, &[0, 77][..]));
     let cost = ProbeCost { inside: 30.0, around: 50.0 };
     let regions = timed_sites(&trace, &file.sites, cost, 1000.0).regions;
     assert_eq!(regions[0].name, "outer");

@@ -4,8 +4,11 @@ use crate::{
     ffi::parse_module,
     ir::{nested, operations, symbol},
 };
-use kinstr_dialects::ops::{Op, kind_of, site_of, step_of};
-use kinstr_trace::layout::{ProbeRecord, offset};
+use kinstr_dialects::ops::{Op, kind_of, site_of, step_of, width_of};
+use kinstr_trace::{
+    layout::{ProbeRecord, offset},
+    sites::{ProbeSite, SiteKind, SiteTable},
+};
 use melior::{
     Context, IrRewriter,
     ir::{
@@ -38,12 +41,12 @@ pub enum ConversionError {
 }
 
 /// Turns every mechanism op under `module` into a call of `library`'s function of the same name, with the byte
-/// offsets of `sites` sites. Does nothing, and adds nothing, where there is no probe.
+/// offsets of `sites`. Does nothing, and adds nothing, where there is no probe.
 pub fn convert_to_calls<'c>(
     context: &'c Context,
     module: &Module<'c>,
     library: &str,
-    sites: u32,
+    sites: &SiteTable,
 ) -> Result<(), ConversionError> {
     let probes: Vec<_> = nested(module.as_operation())
         .into_iter()
@@ -54,9 +57,10 @@ pub fn convert_to_calls<'c>(
     }
     add_library(context, module, library)?;
     let rewriter = IrRewriter::new(context);
+    let offsets = Offsets::of(sites);
     for (op, operation) in &probes {
         check_function(*operation)?;
-        convert_one(context, &rewriter, *op, *operation, sites)?;
+        convert_one(context, &rewriter, *op, *operation, &offsets)?;
     }
     for (_, operation) in probes.into_iter().rev() {
         rewriter.as_rewriter_base().erase_op(operation);
@@ -87,12 +91,41 @@ fn check_function(operation: OperationRef<'_, '_>) -> Result<(), ConversionError
     Ok(())
 }
 
+/// Where things lie in a unit of one site table.
+struct Offsets {
+    sites: u32,
+    records: u64,
+    /// Of each site's first word.
+    words: Vec<u64>,
+    /// Of the first word of the table of lines, 0 if there is none.
+    lines: u64,
+}
+
+impl Offsets {
+    fn of(table: &SiteTable) -> Self {
+        let sites = u32::try_from(table.sites.len()).unwrap_or(u32::MAX);
+        let first = table.first_words().into_iter();
+        let words: Vec<u64> = first.map(|word| offset::words(sites) + 8 * word).collect();
+        let is_table = |site: &ProbeSite| site.kind == SiteKind::Lines;
+        let lines = table.sites.iter().position(is_table).map_or(0, |site| words[site]);
+        Self { sites, records: offset::records(sites, table.word_count()), words, lines }
+    }
+
+    fn counter(&self, site: u32) -> u64 {
+        offset::counter(site, self.sites)
+    }
+
+    fn words(&self, site: u32) -> u64 {
+        self.words.get(site as usize).copied().unwrap_or(self.records)
+    }
+}
+
 fn convert_one<'c>(
     context: &'c Context,
     rewriter: &IrRewriter<'c>,
     op: Op,
     operation: OperationRef<'c, '_>,
-    sites: u32,
+    offsets: &Offsets,
 ) -> Result<(), ConversionError> {
     let calls = Calls { context, at: operation };
     let site = site_of(&operation).unwrap_or(0);
@@ -105,27 +138,41 @@ fn convert_one<'c>(
             calls.call("record_interval", &[operands[0], at, operands[1], operands[2]], None)?
         }
         Op::RecordEvent => {
-            let records = calls.constant(offset::records(sites))?;
+            let records = calls.constant(offsets.records)?;
             let kind = u64::from(kind_of(&operation).unwrap_or(0));
             let word = u64::from(site) << ProbeRecord::SITE_SHIFT | kind << ProbeRecord::KIND_SHIFT;
             let word = calls.constant(word)?;
             calls.call("record_event", &[operands[0], records, word, operands[1]], None)?
         }
         Op::AddCount => {
-            let at = calls.constant(offset::counter(site, sites))?;
+            let at = calls.constant(offsets.counter(site))?;
             calls.call("add_count", &[operands[0], at], None)?
         }
         Op::AddTrips => {
-            let at = calls.constant(offset::counter(site, sites))?;
+            let at = calls.constant(offsets.counter(site))?;
             let step = step_of(&operation).unwrap_or(1);
             let (from, to) = if step > 0 { (operands[1], operands[2]) } else { (operands[2], operands[1]) };
             let distance = calls.distance(from, to)?;
             let step = calls.constant(step.unsigned_abs())?;
             calls.call("add_trips", &[operands[0], at, distance, step], None)?
         }
-        Op::Init | Op::Flush | Op::RegionBegin | Op::RegionEnd | Op::Count | Op::Sample | Op::CountTrips => {
-            return Err(ConversionError::Intent(op.name()));
+        Op::RecordAccess | Op::RecordTouch => {
+            let (function, first) = match op {
+                Op::RecordAccess => ("record_access", offsets.counter(site)),
+                _ => ("record_touch", offsets.lines),
+            };
+            let width = u64::from(width_of(&operation).unwrap_or(0));
+            let (first, words) = (calls.constant(first)?, calls.constant(offsets.words(site))?);
+            let width = calls.constant(width)?;
+            calls.call(function, &[operands[0], first, words, width, operands[1], operands[2]], None)?
         }
+        Op::RecordBranch | Op::RecordSwitch => {
+            let function = if op == Op::RecordBranch { "record_branch" } else { "record_switch" };
+            let (counter, words) =
+                (calls.constant(offsets.counter(site))?, calls.constant(offsets.words(site))?);
+            calls.call(function, &[operands[0], counter, words, operands[1]], None)?
+        }
+        intent => return Err(ConversionError::Intent(intent.name())),
     };
     // melior prints the whole op into the error of a result that is not there: ask for the count first.
     if operation.result_count() == 1

@@ -1,10 +1,15 @@
 //! Static facts of optimised LLVM-dialect code: what one execution of a block does, by source line.
 
+mod access;
+mod address;
 mod pointer;
-mod types;
+pub(crate) mod types;
+
+pub use access::{Access, access_of};
+pub use address::AddressSources;
 
 use crate::ir::{name, operations, place_of};
-use kinstr_trace::sites::{AccessFact, AccessKind, CallFact, FlopFact, LineFacts, Place};
+use kinstr_trace::sites::{AccessFact, CallFact, FlopFact, LineFacts, Place};
 use melior::ir::{
     BlockRef, OperationRef, ValueLike, attribute::FlatSymbolRefAttribute, operation::OperationLike,
 };
@@ -66,7 +71,7 @@ impl<'d> FunctionFacts<'d> {
             }
         } else if is_integer_work(short) {
             line.int_ops += 1;
-        } else if let Some(access) = self.access(operation, short) {
+        } else if let Some(access) = self.access(operation) {
             line.memory.push(access);
         } else if matches!(short, "br" | "cond_br" | "switch" | "indirectbr" | "return" | "unreachable") {
             line.branches += 1;
@@ -78,24 +83,14 @@ impl<'d> FunctionFacts<'d> {
         }
     }
 
-    fn access(&mut self, operation: OperationRef<'_, '_>, short: &str) -> Option<AccessFact> {
-        // (operand that holds the data or None for the result, pointer operand, kind, indexed)
-        let (data, pointer, kind, indexed) = match short {
-            "load" => (None, 0, AccessKind::Load, false),
-            "store" => (Some(0), 1, AccessKind::Store, false),
-            "intr.masked.load" => (None, 0, AccessKind::Load, false),
-            "intr.masked.store" => (Some(0), 1, AccessKind::Store, false),
-            "intr.masked.gather" | "intr.masked.expandload" => (None, 0, AccessKind::Load, true),
-            "intr.masked.scatter" | "intr.masked.compressstore" => (Some(0), 1, AccessKind::Store, true),
-            _ => return None,
-        };
-        let shape = match data {
-            Some(index) => Shape::of_value(operation.operand(index).ok()),
-            None => Shape::of_type(operation.result(0).ok()?.r#type()),
-        };
-        let buffer = self.roots.of(operation.operand(pointer).ok()?);
+    /// The access that `operation` is, if it is one.
+    pub fn access(&mut self, operation: OperationRef<'_, '_>) -> Option<AccessFact> {
+        let access = access_of(operation)?;
+        let buffer = self.roots.of(access.pointer);
         let nontemporal = operation.attribute("nontemporal").is_ok();
-        Some(AccessFact { buffer, kind, bytes: shape.bytes(), lanes: shape.lanes, indexed, nontemporal })
+        let Access { kind, shape, indexed, .. } = access;
+        let (bytes, lanes) = (shape.bytes(), shape.lanes);
+        Some(AccessFact { buffer, kind, bytes, lanes, indexed, nontemporal, address: None })
     }
 
     /// Calls, and intrinsics that code generation turns into calls.

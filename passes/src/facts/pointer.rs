@@ -90,7 +90,7 @@ impl<'d> PointerRoots<'d> {
 }
 
 /// Values that `block`'s predecessors pass as its argument number `index`.
-fn incoming_values<'c, 'a>(block: BlockRef<'c, 'a>, index: usize) -> Vec<Value<'c, 'a>> {
+pub(super) fn incoming_values<'c, 'a>(block: BlockRef<'c, 'a>, index: usize) -> Vec<Value<'c, 'a>> {
     let mut values = Vec::new();
     for number in 0..block.predecessor_count() {
         let Ok(predecessor) = block.predecessor(number) else { continue };

@@ -67,6 +67,7 @@ impl Probe for BlockCount {
                     place,
                     loop_depth: depths[index],
                     counts_trips: false,
+                    words: 0,
                     lines,
                 });
                 if let Some(first) = operations(block).next() {

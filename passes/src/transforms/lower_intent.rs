@@ -1,6 +1,9 @@
 //! `lower-probe-intent`: what to measure becomes how: unit handle, clock reads, stores.
 
-use super::TransformError;
+use super::{
+    TransformError,
+    lower_observing::{record_lanes, record_outcome},
+};
 use crate::ir::{body, nested, operations};
 use crate::llvm;
 use kinstr_dialects::ops::{Builder, Op, site_of, step_of};
@@ -142,8 +145,11 @@ impl<'c, 'a> Lowering<'c, 'a> {
             }
             // The unit handle is fetched above; on a target whose records live in memory nothing is left to flush.
             (Op::Init | Op::Flush, _) => {}
-            (Op::GetUnit | Op::ReadClock | Op::RecordInterval | Op::RecordEvent | Op::AddCount, _) => {}
-            (Op::AddTrips, _) => {}
+            (Op::Access, _) => record_lanes(self.context, Op::RecordAccess, operation, self.unit)?,
+            (Op::Touch, _) => record_lanes(self.context, Op::RecordTouch, operation, self.unit)?,
+            (Op::Branch, _) => record_outcome(self.context, operation, self.unit)?,
+            // Mechanism ops are no intents.
+            _ => {}
         }
         Ok(())
     }

@@ -2,8 +2,10 @@
 
 pub mod adapt_entry;
 pub mod carry_regions;
+mod emit;
 pub mod expand_copies;
 pub mod lower_intent;
+mod lower_observing;
 pub mod strip_probes;
 pub mod wrap_entry;
 pub mod wrap_pointers;

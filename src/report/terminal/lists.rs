@@ -160,13 +160,13 @@ pub fn parallel(page: &mut Page, report: &Report) {
 }
 
 /// The workload to show: that of the first diagnosis if there are rows of it, else of the first row.
-fn subject(report: &Report, mut present: impl Iterator<Item = usize> + Clone) -> Option<usize> {
+pub(super) fn subject(report: &Report, mut present: impl Iterator<Item = usize> + Clone) -> Option<usize> {
     let first = present.clone().next()?;
     let diagnosed = report.diagnoses.first().map(|diagnosis| diagnosis.workload);
     diagnosed.filter(|workload| present.any(|row| row == *workload)).or(Some(first))
 }
 
-fn more(page: &mut Page, total: usize) {
+pub(super) fn more(page: &mut Page, total: usize) {
     if total > SHOWN {
         let more = page.ink(Ink::Faint, &format!("  … and {} more in the JSON report", total - SHOWN));
         page.line(&more);

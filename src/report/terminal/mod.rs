@@ -3,6 +3,7 @@
 mod cause;
 mod diff;
 mod lists;
+mod observed;
 mod paint;
 mod quantity;
 mod surroundings;
@@ -31,6 +32,8 @@ pub fn render(report: &Report, style: Style) -> String {
     times::rooflines(&mut page, report);
     lists::hot_lines(&mut page, report);
     lists::hot_blocks(&mut page, report);
+    observed::accesses(&mut page, report);
+    observed::branches(&mut page, report);
     lists::regions(&mut page, report);
     lists::loops(&mut page, report);
     lists::parallel(&mut page, report);

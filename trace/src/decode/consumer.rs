@@ -1,7 +1,7 @@
 //! What takes the contents of a record file, one after the other.
 
 use super::Head;
-use crate::tables::{AggregateRow, CountRow, Counter, Losses, Slice, Unit};
+use crate::tables::{AggregateRow, CountRow, Counter, Losses, Slice, Unit, WordsRow};
 
 /// Takes what a record file holds, in its order. A unit begins, says its aggregates and counts, then its
 /// records, then the counts made of records, and ends. What a consumer has no use for it leaves to the
@@ -27,6 +27,10 @@ pub trait Consumer {
     }
     /// Executions of a site that ran. A site comes twice if it has both a counter and records.
     fn count(&mut self, _row: CountRow) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    /// Words of a site that owns some, where not all of them are zero.
+    fn words(&mut self, _row: WordsRow) -> Result<(), Self::Error> {
         Ok(())
     }
     /// A region begins; `depth` regions are open around it.

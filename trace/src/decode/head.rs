@@ -26,6 +26,8 @@ pub struct Head {
     pub site_count: u32,
     /// Records a unit has room for; 0 in aggregate mode.
     pub record_capacity: u64,
+    /// Words of all sites together, in each unit.
+    pub word_count: u64,
     pub(super) unit_stride: u64,
 }
 
@@ -57,8 +59,13 @@ impl Head {
             units_refused: fields.u32(40),
             site_count: fields.u32(44),
             record_capacity: fields.u64(48),
+            word_count: fields.u64(128),
             unit_stride: fields.u64(24),
         };
+        if head.word_count != sites.word_count() {
+            let (found, expected) = (head.word_count, sites.word_count());
+            return Err(DecodeError::WordCount { found, expected });
+        }
         head.check_size(fields.u32(32), present)?;
         check_digest(fields.bytes(96), sites)?;
         Ok(head)
@@ -79,7 +86,7 @@ impl Head {
             let needed = self.record_capacity.saturating_mul(8);
             return Err(truncated("the records of one unit", needed, present));
         }
-        let expected = offset::unit_stride(self.site_count, self.record_capacity);
+        let expected = offset::unit_stride(self.site_count, self.word_count, self.record_capacity);
         if self.unit_stride != expected {
             return Err(DecodeError::Stride { found: self.unit_stride, expected });
         }

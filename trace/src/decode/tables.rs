@@ -1,7 +1,7 @@
 //! The consumer that keeps everything, as tables.
 
 use super::{Consumer, DecodeError, Head};
-use crate::tables::{AggregateRow, CountRow, Counter, Losses, Slice, Trace, Track, Unit};
+use crate::tables::{AggregateRow, CountRow, Counter, Losses, Slice, Trace, Track, Unit, WordsRow};
 
 /// Makes a [`Trace`].
 #[derive(Default)]
@@ -50,6 +50,11 @@ impl Consumer for TableBuilder {
 
     fn count(&mut self, row: CountRow) -> Result<(), DecodeError> {
         self.trace.counts.push(row);
+        Ok(())
+    }
+
+    fn words(&mut self, row: WordsRow) -> Result<(), DecodeError> {
+        self.trace.words.push(row);
         Ok(())
     }
 

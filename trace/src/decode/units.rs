@@ -1,11 +1,12 @@
-//! One execution unit: header, aggregates, counters, then its records.
+//! One execution unit: header, aggregates, counters, words, then its records.
 
 use super::fields::Fields;
 use super::records::Timeline;
 use super::ring::{anchor, kept};
 use super::{Consumer, DecodeError, Head, StreamError};
 use crate::layout::{AGGREGATE_BYTES, Keep, STATE_BYTES, UNIT_HEADER_BYTES, offset};
-use crate::tables::{AggregateRow, Clock, CountRow, Losses, Unit};
+use crate::sites::SiteTable;
+use crate::tables::{AggregateRow, Clock, CountRow, Losses, Unit, WordsRow};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::{BitOrAssign, Range};
 
@@ -79,12 +80,13 @@ impl BitOrAssign for Recorded {
 pub(super) fn read<C: Consumer>(
     reader: &mut Reader<impl Read + Seek>,
     head: &Head,
+    sites: &SiteTable,
     index: u32,
     losses: &mut Losses,
     consumer: &mut C,
 ) -> Result<Recorded, StreamError<C::Error>> {
     let start = STATE_BYTES + u64::from(index) * head.unit_stride;
-    let mut fixed = vec![0; offset::records(head.site_count) as usize];
+    let mut fixed = vec![0; offset::records(head.site_count, head.word_count) as usize];
     reader.read_at(start, &mut fixed)?;
     let fields = Fields(&fixed);
     let unit = header(&fields, head, index)?;
@@ -92,6 +94,7 @@ pub(super) fn read<C: Consumer>(
     let mut recorded = if unit.produced > 0 { Recorded::Something } else { Recorded::Nothing };
     recorded |= aggregates(&fields, head.site_count, index, consumer)?;
     recorded |= counts(&fields, head.site_count, index, consumer)?;
+    recorded |= words(&fields, sites, index, consumer)?;
     drop(fixed);
     if head.record_capacity > 0 {
         records(reader, head, start, &unit, losses, consumer)?;
@@ -171,6 +174,25 @@ fn counts<C: Consumer>(
     Ok(recorded)
 }
 
+fn words<C: Consumer>(
+    fields: &Fields,
+    sites: &SiteTable,
+    unit: u32,
+    consumer: &mut C,
+) -> Result<Recorded, StreamError<C::Error>> {
+    let mut recorded = Recorded::Nothing;
+    let begin = offset::words(sites.sites.len() as u32);
+    for (site, first) in sites.sites.iter().zip(sites.first_words()) {
+        let numbers = first..first + u64::from(site.words);
+        let words: Vec<_> = numbers.map(|number| fields.u64(begin + 8 * number)).collect();
+        if words.iter().any(|word| *word != 0) {
+            recorded = Recorded::Something;
+            consumer.words(WordsRow { unit, site: site.id, words }).map_err(StreamError::Consumer)?;
+        }
+    }
+    Ok(recorded)
+}
+
 /// The records of the unit at `start`, oldest first.
 fn records<C: Consumer>(
     reader: &mut Reader<impl Read + Seek>,
@@ -180,7 +202,7 @@ fn records<C: Consumer>(
     losses: &mut Losses,
     consumer: &mut C,
 ) -> Result<(), StreamError<C::Error>> {
-    let first = start + offset::records(head.site_count);
+    let first = start + offset::records(head.site_count, head.word_count);
     let ranges = kept(head, unit).map(|slots| first + 8 * slots.start..first + 8 * slots.end);
     let number = if head.keep == Keep::Last { unit.dropped } else { 0 };
     let begin = anchor(reader, &ranges, unit)?;

@@ -52,6 +52,8 @@ impl Report {
         let list = |name, least, items| List { name, least, items };
         let mut lists = vec![
             list("hot lines", 3, &mut self.hot_lines as &mut dyn Items),
+            list("accesses", 2, &mut self.hot_accesses),
+            list("branches", 1, &mut self.hot_branches),
             list("regions", 3, &mut self.regions),
             list("loops", 3, &mut self.loops),
             list("parallel regions", 3, &mut self.parallel),

@@ -45,7 +45,7 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
     tables.judge_each(judge)
 }
 
-fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
+pub(super) fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let work = workload.work.as_ref()?;
     let point = RooflinePoint::of(workload, peaks)?;
     let called = work.element_callees(workload.output_elements());

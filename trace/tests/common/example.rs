@@ -21,6 +21,7 @@ fn peaks() -> Peaks {
         capacity_bytes,
         read_bytes_per_s: gigabytes * 1e9,
         copy_bytes_per_s: gigabytes * 0.8e9,
+        latency_ns: 128.0 / gigabytes,
     };
     Peaks {
         device: "x86-64 AMD EPYC".to_owned(),
@@ -36,6 +37,7 @@ fn peaks() -> Peaks {
         call_ns: 1.3,
         page_fault_ns: Some(500.0),
         bypassing_copy_bytes_per_s: Some(15e9),
+        mispredict_ns: 5.0,
     }
 }
 
@@ -207,6 +209,8 @@ pub fn report() -> Report {
         parallel: vec![],
         hot_lines: vec![hot(18, 0.512, 1.0), hot(12, 0.301, 1.0), hot(25, 0.187, 0.5)],
         hot_blocks: vec![hot_block(18, 0.512, 4.0), hot_block(12, 0.301, 12.0)],
+        hot_accesses: vec![],
+        hot_branches: vec![],
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
             cores: Some(2),
@@ -301,6 +305,8 @@ pub fn incorrect() -> Report {
         parallel: vec![],
         hot_lines: vec![],
         hot_blocks: vec![],
+        hot_accesses: vec![],
+        hot_branches: vec![],
         system: None,
         layers: right.layers[..1].to_vec(),
         losses: Losses { dropped_records: 17, units_with_drops: 1, ..Losses::default() },

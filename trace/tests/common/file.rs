@@ -19,6 +19,7 @@ pub fn sites(mode: Mode) -> SiteTable {
         loop_depth: 0,
         parent: None,
         counts_trips: false,
+        words: if id == 3 { 2 } else { 0 },
         lines: vec![],
     };
     let sites = vec![
@@ -44,6 +45,7 @@ pub struct RecordFile {
 pub struct UnitData {
     pub aggregates: Vec<(u32, [u64; 4])>,
     pub counters: Vec<(u32, u64)>,
+    pub words: Vec<(u64, u64)>,
     pub records: Vec<ProbeRecord>,
 }
 
@@ -59,7 +61,7 @@ impl RecordFile {
 
     pub fn bytes(&self) -> Vec<u8> {
         let count = self.sites.sites.len() as u32;
-        let stride = offset::unit_stride(count, self.capacity);
+        let stride = offset::unit_stride(count, self.sites.word_count(), self.capacity);
         let mut bytes = vec![0; (STATE_BYTES + stride * self.units.len() as u64) as usize];
         let used = self.units.len() as u32;
         bytes[..8].copy_from_slice(&MAGIC);
@@ -72,6 +74,7 @@ impl RecordFile {
         put32(&mut bytes, 56, mode_number(self.sites.mode, self.keep));
         put32(&mut bytes, 60, self.launches);
         clocks(&mut bytes, 64);
+        put(&mut bytes, 128, self.sites.word_count());
         bytes[96..128].copy_from_slice(&self.sites.digest().unwrap());
         for (index, unit) in self.units.iter().enumerate() {
             let start = (STATE_BYTES + stride * index as u64) as usize;
@@ -100,10 +103,13 @@ impl UnitData {
         for (site, count) in &self.counters {
             put(bytes, offset::counter(*site, sites) as usize, *count);
         }
+        for (number, word) in &self.words {
+            put(bytes, (offset::words(sites) + 8 * number) as usize, *word);
+        }
         // As the generated code stores it, the spare slot included.
         for (number, record) in (0_u64..).zip(&self.records).filter(|_| capacity > 0) {
             let slot = (number & mask).min(capacity);
-            put(bytes, (offset::records(sites) + 8 * slot) as usize, record.0);
+            put(bytes, (offset::records(sites, file.sites.word_count()) + 8 * slot) as usize, record.0);
         }
     }
 }

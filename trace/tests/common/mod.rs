@@ -11,11 +11,12 @@ pub const FILE: &str = "kernel.mlir";
 pub const MIB: u64 = 1 << 20;
 
 pub fn peaks() -> Peaks {
-    let level = |name: &str, capacity_bytes, read: f64, copy: f64| BandwidthLevel {
+    let level = |name: &str, capacity_bytes, read: f64, copy: f64, latency_ns| BandwidthLevel {
         name: name.to_owned(),
         capacity_bytes,
         read_bytes_per_s: read * 1e9,
         copy_bytes_per_s: copy * 1e9,
+        latency_ns,
     };
     Peaks {
         device: "test".to_owned(),
@@ -24,10 +25,10 @@ pub fn peaks() -> Peaks {
         clock_hz: 3e9,
         simd_lanes_f32: 16,
         levels: vec![
-            level("L1", 32 << 10, 300.0, 200.0),
-            level("L2", MIB, 100.0, 80.0),
-            level("L3", 32 * MIB, 30.0, 25.0),
-            level("DRAM", 1 << 36, 14.0, 12.0),
+            level("L1", 32 << 10, 300.0, 200.0, 1.3),
+            level("L2", MIB, 100.0, 80.0, 4.5),
+            level("L3", 32 * MIB, 30.0, 25.0, 25.0),
+            level("DRAM", 1 << 36, 14.0, 12.0, 100.0),
         ],
         fma_f32_scalar: 12e9,
         fma_f32_vector: 190e9,
@@ -36,6 +37,7 @@ pub fn peaks() -> Peaks {
         call_ns: 1.3,
         page_fault_ns: Some(500.0),
         bypassing_copy_bytes_per_s: Some(12.5e9),
+        mispredict_ns: 5.0,
     }
 }
 
@@ -76,6 +78,7 @@ impl Does for LineFacts {
             lanes,
             indexed: false,
             nontemporal: false,
+            address: None,
         });
         self
     }
@@ -99,6 +102,7 @@ pub fn work(blocks: Vec<Block>) -> Work {
         loop_depth,
         parent: None,
         counts_trips: false,
+        words: 0,
         lines: vec![facts],
     });
     let sites = SiteTable { sites: sites.collect(), ..SiteTable::default() };

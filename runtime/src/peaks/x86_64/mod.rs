@@ -1,6 +1,8 @@
 //! One thread, about a second. Every value is the best of several short runs, because whatever
 //! disturbs a run can only slow it down.
 
+mod branches;
+mod chase;
 mod kernels;
 mod loops;
 
@@ -49,6 +51,7 @@ pub fn measure(device: String, date: String) -> io::Result<Peaks> {
         page_fault_ns: Some(1e9 / pages / per_second(touch_pages)),
         bypassing_copy_bytes_per_s: Some(bypassing),
         simd_lanes_f32: kernels.lanes_f32(),
+        mispredict_ns: branches::mispredict_ns(),
         levels,
     })
 }
@@ -73,8 +76,13 @@ fn bandwidths(kernels: Kernels) -> io::Result<(Vec<BandwidthLevel>, f64)> {
         let bytes = usize::try_from(working_set(level)).unwrap_or(usize::MAX).min(dram as usize);
         bandwidth(kernels, level, &mut memory.bytes_mut()[..bytes])
     };
-    let measured = levels.iter().map(&mut measure).collect();
-    Ok((measured, bypassing_copy(kernels, memory.bytes_mut())))
+    let mut measured: Vec<_> = levels.iter().map(&mut measure).collect();
+    let bypassing = bypassing_copy(kernels, memory.bytes_mut());
+    for (level, found) in levels.iter().zip(&mut measured) {
+        let bytes = usize::try_from(working_set(level)).unwrap_or(usize::MAX).min(dram as usize);
+        found.latency_ns = chase::latency_ns(&mut memory.bytes_mut()[..bytes]);
+    }
+    Ok((measured, bypassing))
 }
 
 /// Bandwidth of a loop over `memory`, which fits in `level` and not in the level before it.
@@ -90,6 +98,8 @@ fn bandwidth(kernels: Kernels, level: &Level, memory: &mut [u8]) -> BandwidthLev
         capacity_bytes: level.capacity_bytes,
         read_bytes_per_s: read * bytes,
         copy_bytes_per_s: copy * copied,
+        // Chased after all bandwidths, because it overwrites the memory.
+        latency_ns: 0.0,
     }
 }
 
@@ -126,7 +136,7 @@ mod tests {
     #[test]
     fn every_peak_is_a_positive_number() {
         let Ok(peaks) = measure("here".into(), "2026-01-01".into()) else { return };
-        assert!(peaks.usable(), "{peaks:?}");
+        assert!(peaks.complete(), "{peaks:?}");
         assert_eq!(peaks.levels.last().unwrap().name, "DRAM");
     }
 

@@ -1,0 +1,49 @@
+//! Loads and stores of the LLVM dialect, masked and indexed ones included.
+
+use super::types::Shape;
+use crate::ir::name;
+use kinstr_trace::sites::AccessKind;
+use melior::ir::{OperationRef, Value, ValueLike, operation::OperationLike};
+
+/// One load or store.
+pub struct Access<'c, 'a> {
+    /// Direction.
+    pub kind: AccessKind,
+    /// The address, or a vector of addresses if `indexed`.
+    pub pointer: Value<'c, 'a>,
+    /// Which lanes take part, if not all.
+    pub mask: Option<Value<'c, 'a>>,
+    /// What is moved.
+    pub shape: Shape,
+    /// Whether each element has an address of its own.
+    pub indexed: bool,
+}
+
+impl Access<'_, '_> {
+    /// Bytes moved at one address.
+    pub fn width(&self) -> u32 {
+        if self.indexed { self.shape.bytes() / self.shape.lanes.max(1) } else { self.shape.bytes() }
+    }
+}
+
+/// The access that `operation` is, if it is one. Atomic read-modify-writes and block copies are none.
+pub fn access_of<'c: 'a, 'a>(operation: OperationRef<'c, 'a>) -> Option<Access<'c, 'a>> {
+    use AccessKind::{Load, Store};
+    // (kind, a vector of pointers, masked); a store's operands begin with its value.
+    let (kind, indexed, masked) = match name(operation).as_str() {
+        "llvm.load" => (Load, false, false),
+        "llvm.store" => (Store, false, false),
+        "llvm.intr.masked.load" | "llvm.intr.masked.expandload" => (Load, false, true),
+        "llvm.intr.masked.store" | "llvm.intr.masked.compressstore" => (Store, false, true),
+        "llvm.intr.masked.gather" => (Load, true, true),
+        "llvm.intr.masked.scatter" => (Store, true, true),
+        _ => return None,
+    };
+    let first = usize::from(kind == Store);
+    let shape = match kind {
+        Load => Shape::of_type(operation.result(0).ok()?.r#type()),
+        Store => Shape::of_value(operation.operand(0).ok()),
+    };
+    let mask = if masked { Some(operation.operand(first + 1).ok()?) } else { None };
+    Some(Access { kind, pointer: operation.operand(first).ok()?, mask, shape, indexed })
+}

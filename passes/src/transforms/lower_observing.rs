@@ -1,0 +1,58 @@
+//! The part of `lower-probe-intent` that is about single accesses and branches.
+
+use super::{TransformError, emit::Emitter};
+use crate::facts::types::Shape;
+use kinstr_dialects::ops::{Builder, Op, site_of, width_of};
+use melior::{
+    Context,
+    ir::{OperationRef, Value, ValueLike, operation::OperationLike},
+};
+
+/// `kprobe.access` or `kprobe.touch` to `op`, one a lane; of a masked access of consecutive elements, one if any lane
+/// takes part.
+pub(super) fn record_lanes<'c, 'a>(
+    context: &'c Context,
+    op: Op,
+    operation: OperationRef<'c, 'a>,
+    unit: Value<'c, 'a>,
+) -> Result<(), TransformError> {
+    let (builder, emitter) = (Builder::new(context, operation.location()), Emitter::new(context, operation));
+    let (site, width) = (site_of(&operation).unwrap_or(0), width_of(&operation).unwrap_or(0));
+    let operands: Vec<_> = operation.operands().collect();
+    let (pointer, mask) = match operands[..] {
+        [pointer] => (pointer, None),
+        [pointer, mask] => (pointer, Some(mask)),
+        _ => return Err(TransformError::Refused { what: op.name(), detail: "it has no pointer".into() }),
+    };
+    let is_vector = pointer.r#type().to_string().contains('<');
+    let lanes = if is_vector { Shape::of_value(Some(pointer)).lanes } else { 1 };
+    for lane in 0..lanes {
+        let one = if is_vector { emitter.lane(pointer, lane, "!llvm.ptr")? } else { pointer };
+        let active = match mask {
+            None => emitter.constant("true")?,
+            Some(mask) if is_vector => emitter.lane(mask, lane, "i1")?,
+            Some(mask) => emitter.value("llvm.intr.vector.reduce.or", &[], &[mask], "i1")?,
+        };
+        emitter.insert(builder.record_lane(op, site, width, unit, one, active)?)?;
+    }
+    Ok(())
+}
+
+/// `kprobe.branch` of a condition or of what a switch looks at.
+pub(super) fn record_outcome<'c, 'a>(
+    context: &'c Context,
+    operation: OperationRef<'c, 'a>,
+    unit: Value<'c, 'a>,
+) -> Result<(), TransformError> {
+    let (builder, emitter) = (Builder::new(context, operation.location()), Emitter::new(context, operation));
+    let site = site_of(&operation).unwrap_or(0);
+    let nothing =
+        |error: melior::Error| TransformError::Refused { what: "kprobe.branch", detail: error.to_string() };
+    let outcome = operation.operand(0).map_err(nothing)?;
+    let recorded = match outcome.r#type().to_string().as_str() {
+        "i1" => builder.record_branch(site, unit, outcome)?,
+        "i64" => builder.record_switch(site, unit, outcome)?,
+        _ => builder.record_switch(site, unit, emitter.value("llvm.zext", &[], &[outcome], "i64")?)?,
+    };
+    emitter.insert(recorded).map(|_| ())
+}
