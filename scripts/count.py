@@ -273,7 +273,8 @@ def count(kinstr: str, kernel: str) -> tuple[Counts, Counts]:
         buffers = next(event for event in events if event["event"] == "loaded")["workloads"][0]["buffers"]
         shapes = [shape_of(text, buffer["name"], sizes) for buffer in buffers]
         tensors = [memoryview(mmap.mmap(-1, max(buffer["bytes"], 1)))[: buffer["bytes"]] for buffer in buffers]
-        return by_kinstr(out), by_steps(library, memrefs(tensors, shapes))
+        words = pointers(tensors, sizes) if candidate.suffix == ".c" else memrefs(tensors, shapes)
+        return by_kinstr(out), by_steps(library, arguments(words))
 
 
 def cache() -> pathlib.Path:
@@ -286,18 +287,28 @@ def shape_of(problem: str, tensor: str, sizes: dict[str, int]) -> list[int]:
     return [sizes[axis.strip('" ')] if '"' in axis else int(axis) for axis in extents.split(",") if axis.strip()]
 
 
-def memrefs(tensors: list[memoryview], shapes: list[list[int]]) -> ctypes.Array:
-    """What the entry of an MLIR candidate takes: the addresses of one descriptor a tensor."""
+def pointers(tensors: list[memoryview], sizes: dict[str, int]) -> list[list[int]]:
+    """What the entry of a C candidate takes: addresses, then the sizes of the axes that vary."""
+    return [[address(tensor)] for tensor in tensors] + [[size] for size in sizes.values()]
+
+
+def memrefs(tensors: list[memoryview], shapes: list[list[int]]) -> list[list[int]]:
+    """What the entry of an MLIR candidate takes: one descriptor a tensor."""
     descriptors = []
     for tensor, shape in zip(tensors, shapes, strict=True):
         strides = [1]
         for extent in reversed(shape[1:]):
             strides.insert(0, strides[0] * extent)
-        words = [address(tensor), address(tensor), 0, *shape, *strides[: len(shape)]]
-        descriptors.append((ctypes.c_int64 * len(words))(*words))
-    found = (ctypes.c_void_p * len(descriptors))(*(ctypes.addressof(one) for one in descriptors))
-    # The descriptors live as long as the array of their addresses.
-    found.descriptors = descriptors
+        descriptors.append([address(tensor), address(tensor), 0, *shape, *strides[: len(shape)]])
+    return descriptors
+
+
+def arguments(words: list[list[int]]) -> ctypes.Array:
+    """The array of addresses that an entry is called with; behind each are the words of one argument."""
+    storage = [(ctypes.c_int64 * len(one))(*one) for one in words]
+    found = (ctypes.c_void_p * len(storage))(*(ctypes.addressof(one) for one in storage))
+    # What is pointed to has to live as long as the pointers.
+    found.storage = storage
     return found
 
 
