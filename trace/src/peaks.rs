@@ -70,6 +70,16 @@ impl Peaks {
         self.levels.iter().find(|level| level.capacity_bytes >= footprint_bytes).or(self.levels.last())
     }
 
+    /// Seconds to read `read` bytes of `level` and write `written` bytes once each, streaming, by the better of the ways
+    /// that were measured: to main memory, stores that bypass the caches need not read the lines that they fill.
+    pub fn best_stream_seconds(&self, level: &BandwidthLevel, read: u64, written: u64) -> f64 {
+        let is_memory = self.levels.last().is_some_and(|last| last.name == level.name);
+        let bypassing = self.bypassing_copy_bytes_per_s.filter(|_| is_memory).unwrap_or(0.0);
+        let best =
+            BandwidthLevel { copy_bytes_per_s: level.copy_bytes_per_s.max(bypassing), ..level.clone() };
+        best.stream_seconds(read, written)
+    }
+
     /// Vector FMA rate for `dtype` in flop/s. Types narrower than `f32` are computed in `f32` on
     /// the CPUs this measures, so they get its rate.
     pub fn vector_flops(&self, dtype: &str) -> f64 {

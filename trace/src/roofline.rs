@@ -30,7 +30,7 @@ pub struct RooflinePoint {
     pub fraction: f64,
     /// Side of the ridge the point is on.
     pub bound: Bound,
-    /// Least time the roof allows, in ns.
+    /// Least time the roof allows, in ns; main memory at the better of its two measured ways of copying.
     pub floor_ns: f64,
     /// Least time that bandwidth alone allows, in ns.
     #[serde(default)]
@@ -61,7 +61,7 @@ impl RooflinePoint {
             return None;
         }
         let threads = workload.threads() / f64::from(peaks.threads.max(1));
-        let memory = level.stream_seconds(compulsory.read, compulsory.written) / threads;
+        let memory = peaks.best_stream_seconds(level, compulsory.read, compulsory.written) / threads;
         let compute = arithmetic_seconds(workload, peaks) / threads;
         let floor = memory.max(compute);
         let flops = workload.work.as_ref().map_or(0, |work| work.per_launch(work.total.flops()));

@@ -63,8 +63,11 @@ fn hot_block(block: &HotBlock) -> Vec<table::Cell> {
         format!("{} {part}", resource.name)
     });
     let limit = match block.limit() {
-        Limit::Dependencies => block.critical.first().map_or("dependencies", |text| text),
-        limit => limit.name(),
+        Limit::Dependencies => match block.critical.first().and_then(|text| text.split(' ').next()) {
+            Some(mnemonic) => format!("chain of {mnemonic}"),
+            None => Limit::Dependencies.name().to_owned(),
+        },
+        limit => limit.name().to_owned(),
     };
     vec![
         right(percent(block.share)),

@@ -36,7 +36,7 @@ pub fn peaks() -> Peaks {
         fma_f64_vector: 95e9,
         call_ns: 1.3,
         page_fault_ns: Some(500.0),
-        bypassing_copy_bytes_per_s: Some(12.5e9),
+        bypassing_copy_bytes_per_s: Some(12.1e9),
         mispredict_ns: 5.0,
     }
 }
