@@ -12,8 +12,9 @@ use std::{
 const NAMES: [&str; 3] = ["llvm-mca-22", "/usr/lib/llvm-22/bin/llvm-mca", "llvm-mca"];
 /// Iterations that are simulated: what the first ones take to fill the pipeline is below a per cent of them.
 const ITERATIONS: u32 = 200;
-/// Far more than the longest loop takes; without it a hang of llvm-mca would be one of kinstr.
-const TIME_OUT: Duration = Duration::from_secs(10);
+/// Far more than the longest loop takes, and than LLVM takes to load on a busy machine, which was seen to be above 10 s;
+/// without it a hang of llvm-mca would be one of kinstr.
+const TIME_OUT: Duration = Duration::from_secs(60);
 /// CPU whose model stands in where LLVM has none of the machine's own.
 const STAND_IN: &str = "x86-64-v4";
 
