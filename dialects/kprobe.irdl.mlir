@@ -47,18 +47,22 @@ irdl.dialect @kprobe {
   irdl.operation @access {
     %site = irdl.base "#builtin.integer"
     %width = irdl.base "#builtin.integer"
-    %any = irdl.any
+    // A constraint of its own each: one that is used twice asks for one type.
+    %pointer = irdl.any
+    %mask = irdl.any
     irdl.attributes { "site" = %site, "width" = %width }
-    irdl.operands(pointer: %any, mask: optional %any)
+    irdl.operands(pointer: %pointer, mask: optional %mask)
   }
 
   // The same, for the cache lines it touches.
   irdl.operation @touch {
     %site = irdl.base "#builtin.integer"
     %width = irdl.base "#builtin.integer"
-    %any = irdl.any
+    // A constraint of its own each: one that is used twice asks for one type.
+    %pointer = irdl.any
+    %mask = irdl.any
     irdl.attributes { "site" = %site, "width" = %width }
-    irdl.operands(pointer: %any, mask: optional %any)
+    irdl.operands(pointer: %pointer, mask: optional %mask)
   }
 
   irdl.operation @branch {
