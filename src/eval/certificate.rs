@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     builds::{self, Build, Probes},
+    codegen::assembly::compare_loops,
     frontend::{Language, Source},
     jobs::event::Event,
     measure::{Measurement, Plan, interleave},
@@ -15,7 +16,11 @@ use crate::{
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::{
-    decode::decode, regions::ProbeCost, sites::SiteTable, synthesis::Certificate, tables::Trace,
+    decode::decode,
+    regions::ProbeCost,
+    sites::SiteTable,
+    synthesis::{Certificate, LISTED_LOOPS},
+    tables::Trace,
 };
 use std::time::Duration;
 
@@ -89,6 +94,9 @@ pub fn certificate(
     probe_cost: Option<ProbeCost>,
     outputs_identical: bool,
 ) -> Certificate {
+    let (mut changed_loops, unchanged) = compare_loops(&clean.assembly, &timing.assembly);
+    let changed = u32::try_from(changed_loops.len()).unwrap_or(u32::MAX);
+    changed_loops.truncate(LISTED_LOOPS);
     let median = |index: usize| measured.contenders[index].estimate().median_ns;
     Certificate {
         clean_ns: median(0),
@@ -103,5 +111,8 @@ pub fn certificate(
         probe_cost_ticks: probe_cost.map(|cost| cost.inside),
         probe_around_ticks: probe_cost.map(|cost| cost.around),
         outputs_identical: Some(outputs_identical),
+        changed_loops,
+        changed_loop_lines: changed,
+        unchanged_loop_lines: Some(unchanged),
     }
 }

@@ -18,7 +18,7 @@ use kinstr_passes::{
         adapt_entry::{Signature, adapt_entry, find_entry},
         expand_copies::expand_strided_copies,
         lower_intent::lower_intent,
-        wrap_entry::wrap_entry,
+        wrap_entry::{SYMBOL, wrap_entry},
     },
 };
 use kinstr_trace::{
@@ -188,6 +188,11 @@ pub fn to_llvm_dialect<'c>(
     run(mlir, &mut structured.module, pipelines::CPU_LOWERING)?;
     check_lowered(&structured.module)?;
     wrap_entry(&mlir.context, &structured.module, &structured.signature)?;
+    // Text from standard input has no file, and so no lines to keep.
+    let wrapper = ir::functions(&structured.module, "llvm").into_iter().find(|f| ir::symbol(*f) == SYMBOL);
+    if wrapper.is_some_and(|wrapper| ir::place_of(wrapper.location()).is_some()) {
+        run(mlir, &mut structured.module, pipelines::WRAPPER_SCOPE)?;
+    }
     if let Some(sites) = sites {
         convert_probes(mlir, &structured.module, sites)?;
     }

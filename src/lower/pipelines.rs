@@ -22,6 +22,9 @@ convert-vector-to-llvm{vector-contract-lowering=outerproduct vector-transpose-lo
 convert-math-to-llvm,convert-math-to-libm,convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse,\
 ensure-debug-info-scope-on-llvm-func";
 
+/// The entry's wrapper, into which the entry is inlined, gets a debug scope as well: without one its lines are lost.
+pub const WRAPPER_SCOPE: &str = "ensure-debug-info-scope-on-llvm-func";
+
 /// NVIDIA device code: every `gpu.module` to NVVM.
 pub const NVVM_LOWERING: &str = "gpu-kernel-outlining,lower-affine,convert-scf-to-cf,expand-strided-metadata,\
 lower-affine,gpu.module(convert-gpu-to-nvvm,convert-math-to-llvm,convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse)";

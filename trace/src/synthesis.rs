@@ -186,6 +186,48 @@ pub struct Certificate {
     pub probe_around_ticks: Option<f64>,
     /// Whether all outputs were bit-identical to the clean build's.
     pub outputs_identical: Option<bool>,
+    /// Lines whose innermost loops are other code than in the clean build, the first [`LISTED_LOOPS`] of them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changed_loops: Vec<LoopChange>,
+    /// How many such lines there are.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub changed_loop_lines: u32,
+    /// Lines whose innermost loops are the same in instructions, registers and vector width.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unchanged_loop_lines: Option<u32>,
+}
+
+/// Lines with changed loops that a certificate lists.
+pub const LISTED_LOOPS: usize = 8;
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// The innermost loops of one source line in both builds, in the order of the code: a vectorised loop and its
+/// remainder are two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LoopChange {
+    /// The line; absent for code without one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
+    /// In the clean build.
+    pub clean: Vec<LoopCode>,
+    /// In the instrumented build.
+    pub instrumented: Vec<LoopCode>,
+}
+
+/// What the machine code of an innermost loop is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LoopCode {
+    /// Instructions.
+    pub instructions: u64,
+    /// Bits of the widest vector register that is used as a vector; 0 for scalar code.
+    pub vector_bits: u32,
+    /// General registers.
+    pub general_registers: u32,
+    /// Vector registers.
+    pub vector_registers: u32,
 }
 
 /// One rule: a file in `synthesis/`, listed by the build script.

@@ -162,8 +162,12 @@ fn constant_offset<'c: 'a, 'a>(pointer: Value<'c, 'a>) -> Option<(Value<'c, 'a>,
     if name(operation) != "llvm.getelementptr" {
         return Some((pointer, 0));
     }
-    let index = constant_index(operation)?;
     let element = operation.attribute("elem_type").ok()?.to_string();
+    if let Some(field) = field_of_pointers(operation, &element) {
+        let (base, offset) = constant_offset(operation.operand(0).ok()?)?;
+        return Some((base, offset + 8 * field));
+    }
+    let index = constant_index(operation)?;
     let size = match element.as_str() {
         "i8" => 1,
         "!llvm.ptr" | "i64" => 8,
@@ -171,6 +175,19 @@ fn constant_offset<'c: 'a, 'a>(pointer: Value<'c, 'a>) -> Option<(Value<'c, 'a>,
     };
     let (base, offset) = constant_offset(operation.operand(0).ok()?)?;
     Some((base, offset + size * index))
+}
+
+/// Which field of a struct of pointers is meant: how `wrap-pointers` finds the slots of arguments.
+fn field_of_pointers(operation: OperationRef<'_, '_>, element: &str) -> Option<i64> {
+    let fields = element.strip_prefix("!llvm.struct<(")?.strip_suffix(")>")?;
+    let indices = DenseI32ArrayAttribute::try_from(operation.attribute("rawConstantIndices").ok()?).ok()?;
+    let first = match operation.operand_count() {
+        1 => i64::from(indices.element(0).ok()?),
+        _ => constant_operand(operation)?,
+    };
+    let is_field = indices.len() == 2 && first == 0;
+    let plain = fields.split(", ").all(|field| field == "ptr");
+    if is_field && plain { indices.element(1).ok().map(i64::from) } else { None }
 }
 
 /// The only index of a `getelementptr`, if it is constant: in the attribute, or an operand that is a constant.
@@ -182,7 +199,13 @@ fn constant_index(operation: OperationRef<'_, '_>) -> Option<i64> {
     if operation.operand_count() == 1 {
         return indices.element(0).ok().map(i64::from);
     }
-    let constant = OperationResult::try_from(operation.operand(1).ok()?).ok()?.owner();
+    constant_operand(operation)
+}
+
+/// The second operand of an op, if it is a constant.
+fn constant_operand(operation: OperationRef<'_, '_>) -> Option<i64> {
+    let operand = operation.operand(1).ok().filter(|operand| operand.is_operation_result())?;
+    let constant = OperationResult::try_from(operand).ok()?.owner();
     let value = IntegerAttribute::try_from(constant.attribute("value").ok()?).ok()?;
     (name(constant) == "llvm.mlir.constant").then(|| value.value())
 }

@@ -4,12 +4,12 @@ use super::TransformError;
 use super::adapt_entry::{Kind, Signature};
 use crate::{
     ffi::{make_mut, parse_module},
-    ir::{functions, operations, symbol},
+    ir::{functions, is, nested, operations, place_of, symbol},
 };
 use melior::{
     Context,
     ir::{
-        Attribute, BlockLike, Module, OperationRef,
+        Attribute, BlockLike, Location, Module, OperationRef,
         attribute::{ArrayAttribute, TypeAttribute},
         operation::{OperationLike, OperationMutLike},
     },
@@ -53,10 +53,29 @@ pub fn wrap_entry<'c>(
     let text = wrapper(&interface, signature);
     let parsed = parse_module(context, &text, SYMBOL)
         .ok_or_else(|| TransformError::Refused { what: "the entry wrapper", detail: text.clone() })?;
+    let place = functions(module, "llvm").into_iter().find(|f| symbol(*f) == signature.name);
+    // A plain location: the entry's own belongs to it as a subprogram.
+    let place = place
+        .and_then(|function| place_of(function.location()))
+        .map_or(Location::unknown(context), |place| {
+            Location::new(context, &place.file, place.line as usize, place.column as usize)
+        });
     for operation in operations(parsed.body()).filter(|operation| symbol(*operation) == SYMBOL) {
-        module.body().append_operation((*operation).clone());
+        let wrapper = module.body().append_operation((*operation).clone());
+        stand_at(context, wrapper, place);
     }
     Ok(())
+}
+
+/// The wrapper and its call stand where the entry does, so that lines of the entry survive in it; what it loads
+/// stands nowhere.
+fn stand_at<'c>(context: &'c Context, wrapper: OperationRef<'c, '_>, place: Location<'c>) {
+    let nowhere = Location::unknown(context);
+    for operation in nested(wrapper) {
+        let location = if is(operation, "llvm.call") { place } else { nowhere };
+        make_mut(operation).set_location(location);
+    }
+    make_mut(wrapper).set_location(place);
 }
 
 fn parse_attribute<'c>(context: &'c Context, text: &str) -> Result<Attribute<'c>, TransformError> {

@@ -128,7 +128,9 @@ impl<'a> Register<'a> {
                 return Some(Self::Vector { number, bits });
             }
         }
-        if let Some(rest) = name.strip_prefix('r').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+        if let Some(rest) =
+            name.strip_prefix('r').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        {
             return Some(Self::General(rest.trim_end_matches(['d', 'w', 'b'])));
         }
         // rax, eax, ax, al and ah are one; so are rsi, esi, si and sil.
@@ -150,7 +152,10 @@ impl<'a> Register<'a> {
 /// True for instructions that use one lane of a vector register.
 fn is_scalar(mnemonic: &str) -> bool {
     let moves = ["vmovd", "vmovq", "movd", "movq"];
-    moves.contains(&mnemonic) || mnemonic.ends_with("ss") || mnemonic.ends_with("sd") || mnemonic.contains("si2s")
+    // vpminsd, vpabsd and their like end in the same letters and are packed.
+    let packed = mnemonic.starts_with("vp") || mnemonic.starts_with('p');
+    let one_lane = mnemonic.ends_with("ss") || mnemonic.ends_with("sd") || mnemonic.contains("si2s");
+    moves.contains(&mnemonic) || (one_lane && !packed)
 }
 
 #[cfg(test)]
@@ -177,14 +182,13 @@ f:
     fn a_loop_has_its_line_width_and_registers() {
         let found = innermost(TEXT);
         let place = Some(Place { file: "k.c".into(), line: 4, column: 0 });
-        let code = LoopCode {
-            instructions: 6,
-            vector_bits: 256,
-            general_registers: 4,
-            vector_registers: 3,
-        };
+        let code = LoopCode { instructions: 6, vector_bits: 256, general_registers: 4, vector_registers: 3 };
         assert_eq!(found, [InnermostLoop { place, code }]);
-        let scalar = innermost(&TEXT.replace("vaddps\t%ymm0, %ymm1, %ymm0", "vaddss\t%xmm0, %xmm1, %xmm0").replace("vmovups\t(%rdi,%rax,4), %ymm0", "vmovss\t(%rdi,%rax,4), %xmm0"));
+        let scalar = innermost(
+            &TEXT
+                .replace("vaddps\t%ymm0, %ymm1, %ymm0", "vaddss\t%xmm0, %xmm1, %xmm0")
+                .replace("vmovups\t(%rdi,%rax,4), %ymm0", "vmovss\t(%rdi,%rax,4), %xmm0"),
+        );
         assert_eq!(scalar[0].code.vector_bits, 0);
     }
 

@@ -3,6 +3,7 @@
 mod cause;
 mod diff;
 mod lists;
+mod loops;
 mod observed;
 mod paint;
 mod quantity;

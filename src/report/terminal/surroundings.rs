@@ -1,5 +1,6 @@
 //! How the report came about and how far it can be trusted.
 
+use super::loops::changed_loops;
 use super::paint::{Ink, Page};
 use super::quantity::{bytes, count, percent};
 use super::table::{self, left, right};
@@ -89,6 +90,7 @@ pub fn certificates(page: &mut Page, report: &Report) {
     let names = ["#", "time", "outputs", "instructions", "spills", "stack", "probe"];
     let header = table::header(&names.map(|name| (name, false)));
     table::write(page, std::iter::once(header).chain(rows).collect());
+    changed_loops(page, report);
 }
 
 fn certificate_row(index: usize, certificate: &Certificate) -> Vec<table::Cell> {

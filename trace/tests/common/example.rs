@@ -95,6 +95,9 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             probe_cost_ticks: Some(41.5),
             probe_around_ticks: None,
             outputs_identical: Some(true),
+            changed_loops: vec![],
+            changed_loop_lines: 0,
+            unchanged_loop_lines: None,
         }),
         system: Some(SystemCounts {
             calls: 120,
