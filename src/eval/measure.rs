@@ -18,7 +18,7 @@ use kinstr_trace::{
     report::{LayerStatus, Speedup, Times, Verdict},
     surroundings::SystemCounts,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Part of the budget that clean timing may spend; the rest is for the certificate.
 const SHARE: f64 = 0.7;
@@ -79,7 +79,7 @@ fn time(
     })?;
     let system = watched.counts();
     let peak_resident = peak_resident(worker.id());
-    let audit = audit(&mut worker, &mut arena, &mut verifier, &measured)?;
+    let audit = audit(&mut worker, &mut arena, &mut verifier, &measured, builds.manifest.threads)?;
     session.arenas[workload] = Some(arena);
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
@@ -101,13 +101,14 @@ fn audit(
     arena: &mut Arena,
     verifier: &mut Verifier,
     measured: &Measurement,
+    threads: u32,
 ) -> Result<Option<&'static str>, Stop> {
     let timed = &measured.contenders[0];
     let in_a_row = timed.estimate().median_ns;
     if in_a_row <= 0.0 {
         return Err(Fault::from(InfrastructureFault::NotTimed).into());
     }
-    let skips = renewed_ns(worker, verifier, in_a_row)? > COLD * in_a_row + COLD_NS;
+    let skips = is_slower_renewed(worker, verifier, in_a_row, threads)?;
     put_inputs(arena, &verifier.inputs());
     arena.poison_outputs_with(OTHER_POISON);
     worker.run(1)?;
@@ -123,30 +124,39 @@ fn audit(
 const COLD: f64 = 5.0;
 /// And this much longer on top, in ns: changing the protection of inputs flushes their address translations.
 const COLD_NS: f64 = 3_000.0;
+/// The same for each further thread, which may have to be woken.
+const COLD_THREAD_NS: f64 = 200_000.0;
 /// Time for a batch of renewed calls: short enough that some are not disturbed.
 const RENEWED_BATCH_NS: f64 = 1e6;
 /// What renewing costs at least, in ns: system calls, and 5 GB/s of memory.
 const RENEWING_NS: f64 = 5_000.0;
 const RENEWING_NS_PER_BYTE: f64 = 0.2;
-/// Batches, of which the fastest counts, since disturbance only adds; and the time after which two are enough.
-const RENEWED_BATCHES: usize = 10;
-const RENEWED_TIME: Duration = Duration::from_millis(40);
+/// Batches before anything is believed, and before a kernel is accused: disturbance only adds, so that the fastest
+/// counts, and a busy machine disturbs most of them.
+const LEAST_BATCHES: usize = 3;
+const MOST_BATCHES: usize = 60;
 
-/// Nanoseconds of a call that finds its inputs changed and its outputs overwritten.
-fn renewed_ns(worker: &mut Worker, verifier: &Verifier, in_a_row: f64) -> Result<f64, Stop> {
+/// Whether calls that find their inputs changed and their outputs overwritten take far longer than calls in a row.
+fn is_slower_renewed(
+    worker: &mut Worker,
+    verifier: &Verifier,
+    in_a_row: f64,
+    threads: u32,
+) -> Result<bool, Stop> {
     let rotate = verifier.float_inputs();
     let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
     let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
+    let woken = COLD_THREAD_NS * f64::from(threads.saturating_sub(1));
+    let most = COLD * in_a_row + COLD_NS + woken;
     let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
-    let begin = Instant::now();
-    for batch in 0..RENEWED_BATCHES {
-        if batch >= 2 && begin.elapsed() > RENEWED_TIME {
-            break;
-        }
+    for batch in 1..=MOST_BATCHES {
         with = with.min(worker.run_renewed(calls, true, &rotate)?.as_nanos() as f64);
         without = without.min(worker.run_renewed(calls, false, &rotate)?.as_nanos() as f64);
+        if batch >= LEAST_BATCHES && (with - without) / f64::from(calls) <= most {
+            return Ok(false);
+        }
     }
-    Ok((with - without) / f64::from(calls))
+    Ok(true)
 }
 
 /// A measurement, and what the system did meanwhile.

@@ -97,6 +97,7 @@ fn sites() -> SiteTable {
         parent: None,
         counts_trips: false,
         lines: vec![],
+        words: 0,
     };
     SiteTable { mode: Mode::Trace, sites: (0..SITES).map(site).collect(), left_out: vec![] }
 }

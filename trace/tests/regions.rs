@@ -1,6 +1,6 @@
 //! Own time, probe cost and shares of nested regions and loops.
 
-#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::expect_used, missing_docs, reason = "tests")]
 
 use kinstr_trace::regions::{ProbeCost, TimedSites, timed_sites};
 use kinstr_trace::sites::{ProbeSite, SiteKind, SiteTable};
@@ -20,6 +20,7 @@ fn sites() -> SiteTable {
         parent: id.checked_sub(1),
         counts_trips: false,
         lines: vec![],
+        words: 0,
     };
     SiteTable { sites: (0..4).map(site).collect(), ..SiteTable::default() }
 }
