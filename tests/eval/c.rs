@@ -159,8 +159,9 @@ void twice(const float *x, float *y, int64_t n) {
 fn cpp_exceptions_are_caught_and_uncaught_ones_told() {
     let case = |text: &str| Case::of("candidate.cpp", &named(text));
     let run = case(THROWING).accepted();
-    assert_eq!(run.field("/layers/3/name"), "kernel-counters");
-    assert_eq!(run.field("/layers/3/status"), "ran");
+    let layers = run.field("/layers");
+    let counted = |layer: &&serde_json::Value| layer["name"] == "kernel-counters" && layer["status"] == "ran";
+    assert!(layers.as_array().is_some_and(|layers| layers.iter().any(|layer| counted(&layer))), "{layers}");
     case(&THROWING.replace("catch (const std::exception &)", "catch (int)")).refused(&["every hundredth"]);
 }
 
@@ -205,5 +206,5 @@ fn openmp_runs_on_the_threads_that_are_asked_for() {
         Case::of("candidate.c", &named(&format!("// kinstr: flags=-fopenmp\n// kinstr: threads=2\n{text}")));
     let run = run.accepted();
     assert!(run.notes().contains("the candidate may run on 2 threads"), "{}", run.notes());
-    assert_eq!(run.field("/system/threads"), 3);
+    assert_eq!(run.field("/system/threads"), 2);
 }

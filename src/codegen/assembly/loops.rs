@@ -21,8 +21,7 @@ pub fn innermost(assembly: &str) -> Vec<InnermostLoop> {
     let headers = lines.iter().enumerate().filter_map(|(index, line)| {
         // The label stands on the comment's line or on one shortly before it.
         let of_header = line.comment.contains("Inner Loop Header");
-        let label = of_header.then(|| (0..=index).rev().find_map(|at| Some((at, lines[at].label()?))))?;
-        label
+        of_header.then(|| (0..=index).rev().find_map(|at| Some((at, lines[at].label()?))))?
     });
     headers
         .filter_map(|(begin, label)| {
