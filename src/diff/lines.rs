@@ -91,13 +91,16 @@ fn region((before, after): (Option<&RegionRow>, Option<&RegionRow>)) -> Option<R
     })
 }
 
+/// Rows of two lists side by side.
+type Matched<'r, T> = Vec<(Option<&'r T>, Option<&'r T>)>;
+
 /// Rows of both lists, paired by `same`, what is left by `similar`; the rest stands alone.
 fn matched<'r, T>(
     before: &'r [T],
     after: &'r [T],
     same: impl Fn(&T, &T) -> bool,
     similar: impl Fn(&T, &T) -> bool,
-) -> Vec<(Option<&'r T>, Option<&'r T>)> {
+) -> Matched<'r, T> {
     let mut old: Vec<&T> = before.iter().collect();
     let mut new: Vec<&T> = after.iter().collect();
     let mut rows = vec![];

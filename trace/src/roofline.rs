@@ -1,6 +1,5 @@
 //! Where one workload sits under the roof of this device.
 
-use crate::observed::AccessRow;
 use crate::peaks::Peaks;
 use crate::sites::Buffer;
 use crate::synthesis::{ProblemBuffer, Role, WorkloadTable};
@@ -102,13 +101,17 @@ impl Compulsory {
 /// Part of a buffer below which it counts as looked up, and not as read: the sample of lines is good to some percent.
 const LOOKED_UP: f64 = 0.75;
 
+/// Part of what was touched of an input that accesses of unknown buffers may not reach.
+const HIDDEN: f64 = 0.05;
+
 /// Bytes of an input that one launch touches, as far as single accesses were observed and each is known to be of it or not.
 fn touched_bytes(workload: &WorkloadTable, input: &ProblemBuffer) -> u64 {
     let Some(accesses) = &workload.accesses else { return input.bytes };
-    let unknown = |row: &AccessRow| row.buffer == Buffer::Unknown && row.executions > 0;
+    // The entry's descriptors are of no known buffer either, and hide no part of one.
+    let unknown = accesses.per_launch(accesses.footprint(&Buffer::Unknown) as f64);
     let touched = accesses.per_launch(accesses.footprint(&Buffer::Argument(input.index)) as f64);
     let is_part = touched > 0.0 && touched < LOOKED_UP * input.bytes as f64;
-    if is_part && !accesses.rows.iter().any(unknown) { touched as u64 } else { input.bytes }
+    if is_part && unknown < HIDDEN * touched { touched as u64 } else { input.bytes }
 }
 
 /// Seconds that the executed floating-point operations take one thread at the vector FMA peak.

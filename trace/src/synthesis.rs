@@ -338,6 +338,7 @@ pub fn synthesize(tables: &Tables) -> Synthesis {
         }
     }
     drop_roof_with_gains(&mut synthesis.diagnoses);
+    drop_consequences(&mut synthesis.diagnoses);
     synthesis.diagnoses.sort_by(|a, b| {
         let score = b.score().total_cmp(&a.score());
         score.then(a.workload.cmp(&b.workload)).then_with(|| a.code.cmp(&b.code))
@@ -354,6 +355,31 @@ fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
     };
     let gains: Vec<usize> = diagnoses.iter().filter(|d| gain(d)).map(|d| d.workload).collect();
     diagnoses.retain(|d| d.code != at_roofline::CODE || !gains.contains(&d.workload));
+}
+
+/// Rules whose finding is what the first of each pair only follows from, and the gain from which on it does: lines that are
+/// read because they are written take bandwidth; loads that jump keep a loop from being vectorised.
+const CONSEQUENCES: [(&str, &str, f64); 4] = [
+    (memory_bandwidth_bound::CODE, write_allocate_bound::CODE, WORTH),
+    (memory_bandwidth_bound::CODE, cache_latency_bound::CODE, WORTH),
+    (unvectorised::CODE, poor_locality::CODE, 1.5),
+    (unvectorised::CODE, cache_latency_bound::CODE, 1.5),
+];
+
+/// Leaves out what follows from another finding on the same workload.
+fn drop_consequences(diagnoses: &mut Vec<Diagnosis>) {
+    let sure: Vec<(usize, String, f64)> = diagnoses
+        .iter()
+        .filter(|d| d.confidence.value >= SURE)
+        .map(|d| (d.workload, d.code.clone(), d.potential.speedup))
+        .collect();
+    let follows = |d: &Diagnosis, (code, from, gain): &(&str, &str, f64)| {
+        let is_cause = |(workload, found, speedup): &(usize, String, f64)| {
+            *workload == d.workload && found == from && speedup >= gain
+        };
+        d.code == *code && sure.iter().any(is_cause)
+    };
+    diagnoses.retain(|d| !CONSEQUENCES.iter().any(|pair| follows(d, pair)));
 }
 
 fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {

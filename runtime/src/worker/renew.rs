@@ -32,20 +32,18 @@ impl<'a> Renewal<'a> {
             self.arena.protect(buffer.pages_start, buffer.pages_end, Access::Write)?;
             // SAFETY: the layout lies inside the mapping, which is writable here as of the line above, and no
             // reference to it exists in this process.
-            unsafe { self.data(buffer) }.rotate_left(buffer.element_bytes);
+            unsafe { &mut *self.data(buffer) }.rotate_left(buffer.element_bytes);
             self.arena.protect(buffer.pages_start, buffer.pages_end, Access::Read)?;
         }
         for buffer in &self.outputs {
             // SAFETY: as above; outputs are always writable.
-            unsafe { self.data(buffer) }.fill(POISON);
+            unsafe { &mut *self.data(buffer) }.fill(POISON);
         }
         Ok(())
     }
 
-    /// # Safety
-    /// The buffer must be mapped writable, and not be borrowed otherwise.
-    unsafe fn data(&self, buffer: &Buffer) -> &mut [u8] {
-        // SAFETY: the caller's promise; `map_inherited` has mapped the whole layout.
-        unsafe { std::slice::from_raw_parts_mut(self.arena.address().add(buffer.offset), buffer.bytes) }
+    fn data(&self, buffer: &Buffer) -> *mut [u8] {
+        let start = self.arena.address().wrapping_add(buffer.offset);
+        std::ptr::slice_from_raw_parts_mut(start, buffer.bytes)
     }
 }

@@ -28,7 +28,7 @@ pub const CODE: &str = "KI0033";
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Flushed];
 const NAME: &str = "denormal-slowdown";
 /// Least ratio of the times: above what two short runs of one kernel differ by.
-const RATIO: f64 = 1.2;
+const RATIO: f64 = 1.4;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {

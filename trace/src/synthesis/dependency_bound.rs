@@ -12,11 +12,13 @@
 //! ## When it fires
 //! Loops that the model finds held back by dependencies rather than by resources, and at least 1.25 times as slow
 //! as their throughput allows, take 40 % of the time by the model; and breaking their chains would gain 10 %.
-//! Loops with calls are left out: the model does not know what happens inside.
+//! Loops with calls are left out: the model does not know what happens inside. Or: values in a table that the nearest
+//! cache holds are loaded, changed and stored where loaded indices say (a histogram), and the model, which takes every store
+//! and load to be of different addresses, explains less than 60 % of the time.
 //!
 //! ## Potential
 //! With s the part of the time that these loops take by the model, and t their throughput cycles over their simulated
-//! cycles: 1 / (1 - s + s · t), at most time over roofline floor.
+//! cycles: 1 / (1 - s + s · t), at most time over roofline floor. Through memory, time over modelled time.
 //!
 //! ## What to try
 //! Several independent accumulators that are joined at the end (unroll and jam, a tree, `fastmath<reassoc>`);
@@ -25,8 +27,10 @@
 use super::{Need, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
+use crate::observed::AccessRow;
 use crate::port_model::{HotBlock, Limit};
 use crate::roofline::RooflinePoint;
+use crate::sites::{AccessKind, AddressSource};
 
 /// Stable code.
 pub const CODE: &str = "KI0030";
@@ -42,7 +46,62 @@ const BEYOND: f64 = 1.3;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
-    tables.judge_each(judge)
+    tables.judge_each(|workload, peaks| judge(workload, peaks).or_else(|| through_memory(workload, peaks)))
+}
+
+/// Above this part of the time, the model without waits through memory explains enough.
+const EXPLAINED: f64 = 0.6;
+
+/// The chain that a table makes whose entries are updated in place.
+fn through_memory(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
+    let point = RooflinePoint::of(workload, peaks)?;
+    let time = workload.seconds()?;
+    let update = updated_table(workload, peaks)?;
+    let modelled: f64 =
+        workload.hot_blocks.iter().flatten().map(|block| workload.model_share(block, peaks)).sum();
+    let speedup = (1.0 / modelled.max(f64::MIN_POSITIVE)).min(1.0 / point.fraction);
+    if modelled <= 0.0 || modelled > EXPLAINED {
+        return None;
+    }
+    let updates = workload.accesses.as_ref()?.per_launch(update.executions as f64);
+    let cycles = time * peaks.clock_hz * workload.threads() / updates;
+    let place = update.place.clone();
+    Some(Diagnosis {
+        code: CODE.to_owned(),
+        name: NAME.to_owned(),
+        class: Class::Compute,
+        severity: Severity::of(speedup),
+        confidence: workload.confidence(0.65, "by exclusion: which updates meet the same entry is not modelled"),
+        message: format!(
+            "entries of a table are loaded, changed and stored where loaded indices say: {cycles:.1} cycles an update, \
+             of which the core's units explain {:.0} %; an update of an entry waits for the last one of it",
+            modelled * 100.0,
+        ),
+        evidence: vec![
+            Evidence::new("modelled-time-share", modelled, "1", "intra-kernel").against(EXPLAINED),
+            Evidence::new("updates", updates, "updates", "intra-kernel"),
+            Evidence::new("cycles-an-update", cycles, "cycles", "performance"),
+        ],
+        region: place.as_ref().and_then(|place| workload.region_at(place)).map(|region| region.name.clone()),
+        place,
+        potential: Potential { speedup, model: "time / modelled time, at most time / roofline floor".to_owned() },
+        workload: workload.index,
+    })
+}
+
+/// The most executed store to a table that is updated in place: it is read as often, both where loaded indices say, and
+/// the nearest cache holds it.
+fn updated_table<'t>(workload: &'t WorkloadTable, peaks: &Peaks) -> Option<&'t AccessRow> {
+    let accesses = workload.accesses.as_ref()?;
+    let nearest = peaks.levels.first()?.capacity_bytes;
+    let indexed = |row: &&AccessRow| row.address == AddressSource::Loaded && row.executions > 0;
+    let of_kind = |kind| accesses.rows.iter().filter(indexed).filter(move |row| row.kind == kind);
+    let is_updated = |store: &&AccessRow| {
+        let loads = of_kind(AccessKind::Load).filter(|load| load.buffer == store.buffer);
+        loads.map(|load| load.executions).sum::<u64>() >= store.executions
+            && accesses.footprint(&store.buffer) <= nearest
+    };
+    of_kind(AccessKind::Store).filter(is_updated).max_by_key(|row| row.executions)
 }
 
 fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {

@@ -12,6 +12,8 @@
 //! ## When it fires
 //! Scalar blocks execute at least 30 % of the instructions (a library call counts as the instructions
 //! a call's measured cost has room for), remainders of vectorised loops not among them, and doing them in vectors would gain 10 %.
+//! Not for a loop that waits for its own last result and stores it on every trip (a prefix sum): that is
+//! `dependency-bound`.
 //!
 //! ## Potential
 //! With s the scalar blocks' part of the instructions, taken as their part of the time, and r the
@@ -26,7 +28,9 @@ use super::partially_vectorised::remainders;
 use super::{Need, Tables, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
+use crate::port_model::Limit;
 use crate::roofline::RooflinePoint;
+use crate::sites::AccessKind;
 use crate::work::{Amounts, BlockWork, CallWork, Work};
 use std::collections::BTreeSet;
 
@@ -57,7 +61,7 @@ pub(super) fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis
     let share = instructions(&scalar) / all_instructions(work, peaks);
     let ratio = rate_ratio(&hottest.amounts(), peaks);
     let speedup = (1.0 / (1.0 - share + share / ratio)).min(1.0 / point.fraction);
-    if share < SHARE || speedup < GAIN {
+    if share < SHARE || speedup < GAIN || is_scan(workload, hottest) {
         return None;
     }
     // Without scalar arithmetic there is no telling what vectors would gain: a strided copy is scalar for a reason.
@@ -101,6 +105,14 @@ pub(super) fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis
         },
         workload: workload.index,
     })
+}
+
+/// Whether each trip of the loop waits for the one before and stores what it passes on, as a prefix sum does: no
+/// order of the same operations makes vectors of that.
+fn is_scan(workload: &WorkloadTable, block: &BlockWork) -> bool {
+    let model = workload.hot_blocks.iter().flatten().find(|model| model.name == block.name);
+    let waits = model.is_some_and(|model| model.limit() == Limit::Dependencies);
+    waits && block.amounts().memory.iter().any(|row| row.kind == AccessKind::Store && row.bytes > 0)
 }
 
 /// Whether a block does its data work one element at a time, and not because of a call for one element.

@@ -57,7 +57,8 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let moved = (read + written) as f64;
     let gained = peaks.bypassing_copy_bytes_per_s? / memory.copy_bytes_per_s;
     let speedup = ((moved + written as f64) / moved).min(gained);
-    let share = streaming_seconds(workload, peaks, &point) / workload.seconds()?;
+    // What the floor takes to be one transfer is two where lines are read first.
+    let share = streaming_seconds(workload, peaks, &point) / workload.seconds()? * speedup.max(1.0);
     let streams = point.bound == Bound::Memory && point.level == memory.name && share >= SHARE;
     if written == 0 || !streams || speedup < GAIN {
         return None;
@@ -68,7 +69,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         name: NAME.to_owned(),
         class: Class::Memory,
         severity: Severity::of(speedup),
-        confidence: workload.confidence(0.7, "bytes are exact, and both ways of copying are measured"),
+        confidence: workload.confidence(0.85, "bytes are exact, and both ways of copying are measured"),
         message: format!(
             "ordinary stores fill {:.1} MiB of outputs, more than {} holds, and so read them first; a copy past the \
              caches is {gained:.2} times as fast on this machine",
