@@ -91,6 +91,8 @@ fn region((before, after): (Option<&RegionRow>, Option<&RegionRow>)) -> Option<R
     })
 }
 
+/// Whether two rows are of the same thing.
+type Rule<'f, T> = &'f dyn Fn(&T, &T) -> bool;
 /// Rows of two lists side by side.
 type Matched<'r, T> = Vec<(Option<&'r T>, Option<&'r T>)>;
 
@@ -104,7 +106,7 @@ fn matched<'r, T>(
     let mut old: Vec<&T> = before.iter().collect();
     let mut new: Vec<&T> = after.iter().collect();
     let mut rows = vec![];
-    let rules: [&dyn Fn(&T, &T) -> bool; 2] = [&same, &similar];
+    let rules: [Rule<'_, T>; 2] = [&same, &similar];
     for rule in rules {
         new.retain(|is| {
             let Some(position) = old.iter().position(|was| rule(was, is)) else { return true };

@@ -2,8 +2,7 @@
 
 use super::*;
 
-#[path = "../../trace/tests/common/example.rs"]
-mod example;
+use crate::report::example;
 
 fn slower(report: &Report, factor: f64) -> Report {
     let mut report = report.clone();

@@ -1,3 +1,8 @@
 //! Reports for people.
 
 pub mod terminal;
+
+/// The report that tests of what people read show.
+#[cfg(test)]
+#[path = "../../trace/tests/common/example.rs"]
+pub(crate) mod example;

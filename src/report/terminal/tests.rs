@@ -1,7 +1,6 @@
 use super::*;
 
-#[path = "../../../trace/tests/common/example.rs"]
-mod example;
+use crate::report::example;
 
 const PLAIN: Style = Style { color: false, width: 100 };
 
