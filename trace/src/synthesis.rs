@@ -363,7 +363,7 @@ const CONSEQUENCES: [(&str, &str, f64); 4] = [
     (memory_bandwidth_bound::CODE, write_allocate_bound::CODE, WORTH),
     (memory_bandwidth_bound::CODE, cache_latency_bound::CODE, WORTH),
     (unvectorised::CODE, poor_locality::CODE, 1.5),
-    (unvectorised::CODE, cache_latency_bound::CODE, 1.5),
+    (unvectorised::CODE, cache_latency_bound::CODE, 1.2),
 ];
 
 /// Leaves out what follows from another finding on the same workload.
