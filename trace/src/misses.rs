@@ -87,6 +87,7 @@ mod tests {
             address: AddressSource::Computed,
             executions: 0,
             strides: Default::default(),
+            line_sharers: 0,
             lines: Some(LineTouches { first, again }),
         };
         Accesses { launches: 1, rows: vec![row], sample: None }

@@ -59,6 +59,9 @@ pub struct AccessRow {
     pub executions: u64,
     /// How far it moves from one execution to the next.
     pub strides: Strides,
+    /// Threads whose last address was on the line of another thread's last one, but not the same address.
+    #[serde(default)]
+    pub line_sharers: u32,
     /// Lines it touched, estimated from the sample.
     pub lines: Option<LineTouches>,
 }

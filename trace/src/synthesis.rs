@@ -358,12 +358,16 @@ fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
 }
 
 /// Rules whose finding is what the first of each pair only follows from, and the gain from which on it does: lines that are
-/// read because they are written take bandwidth; loads that jump keep a loop from being vectorised.
-const CONSEQUENCES: [(&str, &str, f64); 4] = [
+/// read because they are written take bandwidth; loads that jump keep a loop from being vectorised; a line that threads take from each
+/// other is slow whatever width its elements are written in.
+const CONSEQUENCES: [(&str, &str, f64); 7] = [
     (memory_bandwidth_bound::CODE, write_allocate_bound::CODE, WORTH),
     (memory_bandwidth_bound::CODE, cache_latency_bound::CODE, WORTH),
     (unvectorised::CODE, poor_locality::CODE, 1.5),
     (unvectorised::CODE, cache_latency_bound::CODE, 1.2),
+    (unvectorised::CODE, false_sharing::CODE, 1.2),
+    (call_overhead::CODE, false_sharing::CODE, 1.2),
+    (dependency_bound::CODE, false_sharing::CODE, 1.2),
 ];
 
 /// Leaves out what follows from another finding on the same workload.

@@ -26,6 +26,7 @@ fn access(argument: u32, kind: AccessKind, address: AddressSource) -> AccessRow 
         address,
         executions: N * N,
         strides: Strides { unit: N * N - 1, regular: N * N - 2, ..Strides::default() },
+        line_sharers: 0,
         lines: Some(touches(LINES, &[(0, 15 * LINES)])),
     }
 }

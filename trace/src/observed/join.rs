@@ -44,6 +44,7 @@ fn row_of(site: &ProbeSite, fact: &AccessFact) -> AccessRow {
         address: fact.address.unwrap_or(AddressSource::Computed),
         executions: 0,
         strides: Strides::default(),
+        line_sharers: 0,
         lines: None,
     }
 }
@@ -54,11 +55,19 @@ fn add_site(row: &mut AccessRow, site: &ProbeSite, trace: &Trace) {
     let words = trace.words.iter().filter(|words| words.site == site.id);
     if site.words == STRIDE_WORDS {
         row.executions = row.executions.saturating_add(count);
+        let last: Vec<u64> = words.clone().filter_map(|words| words.words.first().copied()).collect();
+        row.line_sharers = line_sharers(&last);
         words.for_each(|words| row.strides.add(&words.words));
     } else {
         let lines = row.lines.get_or_insert_with(|| LineTouches { first: 0, again: vec![0; AGES] });
         words.for_each(|words| lines.add(&words.words));
     }
+}
+
+/// How many of the threads' `last` addresses are on the line of another one, and not the same.
+fn line_sharers(last: &[u64]) -> u32 {
+    let shares = |a: &&u64| last.iter().any(|b| **a != *b && **a / LINE_BYTES == b / LINE_BYTES);
+    last.iter().filter(|address| **address != 0).filter(shares).count() as u32
 }
 
 impl Strides {
