@@ -99,6 +99,7 @@ fn from_mlir<'l>(
     early: Option<&Early<'_>>,
 ) -> Result<(Optimized<'l>, SiteTable), BuildError> {
     let module = mlir::parse(source, &mlir.context, &mlir.messages)?;
+    lower::refuse::check(&module, &source.directives)?;
     let (mut structured, rest) = lower::structure(mlir, module, &source.directives)?;
     let sites = early.map(|early| insert(early, mlir, &structured)).transpose()?.unwrap_or_default();
     lower::to_llvm_dialect(mlir, &mut structured, &rest, None)?;

@@ -27,6 +27,13 @@ impl From<&LowerError> for Complaint {
                     None => complaint,
                 }
             }
+            LowerError::Refused { place, .. } => {
+                let complaint = Self::new("candidate::refused", text);
+                match place {
+                    Some(place) => complaint.at(place, "here"),
+                    None => complaint,
+                }
+            }
             LowerError::Translate { messages } => Self::new("translate", text).messages(messages),
             LowerError::Import { messages } => Self::new("import", text).messages(messages),
         }

@@ -2,6 +2,7 @@
 
 mod complain;
 pub mod pipelines;
+pub mod refuse;
 mod schedule;
 mod timing;
 
@@ -45,6 +46,9 @@ pub enum LowerError {
     Probe(#[from] ProbeError),
     #[error(transparent)]
     Conversion(#[from] ConversionError),
+    /// It holds what no candidate may hold.
+    #[error("{what} is not for candidates: {why}")]
+    Refused { what: String, why: &'static str, place: Option<kinstr_trace::sites::Place> },
     /// Ops are left that the pipeline does not lower.
     #[error("not lowered to the LLVM dialect: {}", names.join(", "))]
     Left { names: Vec<String>, place: Option<kinstr_trace::sites::Place> },

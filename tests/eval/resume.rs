@@ -75,7 +75,10 @@ fn a_killed_evaluation_goes_on_to_one_verdict() {
     let stages = run.field("/stages");
     let names: Vec<&str> =
         stages.as_array().unwrap().iter().filter_map(|stage| stage["name"].as_str()).collect();
-    assert_eq!(names, ["load", "build", "check", "measure", "peaks", "counters", "observe", "system", "probes"]);
+    assert_eq!(
+        names,
+        ["load", "build", "check", "measure", "peaks", "counters", "observe", "system", "probes"]
+    );
     let notes = run.notes();
     let mut lines: Vec<&str> = notes.lines().collect();
     lines.sort_unstable();

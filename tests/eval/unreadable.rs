@@ -104,3 +104,15 @@ fn a_pipeline_that_does_not_lower_or_parse_is_the_candidate_s_fault() {
     with("canonicalise").refused(&["canonicalise"]);
     with("canonicalize,cse").accepted();
 }
+
+/// Passes run in kinstr's own process: what they print or write is not the candidate's to ask for.
+#[test]
+fn what_is_kinstr_s_own_is_refused() {
+    let writing =
+        "// kinstr: pipeline=snapshot-op-locations{filename=/tmp/owned}\n".to_owned() + &kernel(DOUBLE);
+    Case::new(&writing).refused(&["pass `snapshot-op-locations` is not for candidates"]);
+    let forged = kernel("  \"kprobe.flush\"() : () -> ()");
+    Case::new(&forged).refused(&["op `kprobe.flush` is not for candidates", "candidate.mlir:"]);
+    let named = "func.func private @__kinstr_entry()\n".to_owned() + &kernel(DOUBLE);
+    Case::new(&named).refused(&["symbol `__kinstr_entry` is not for candidates"]);
+}

@@ -114,7 +114,7 @@ pub fn line_use(all: &[RowTraffic<'_>], row: &AccessRow) -> f64 {
 const BEYOND_MODEL: f64 = 4.0;
 
 /// Part of a workload's time that goes into misses which cost `seconds` by the model, where all its misses cost `all` and its
-/// arithmetic `issue`: time is shared out in proportion, to at most [`BEYOND_MODEL`] times the modelled cost.
+/// arithmetic `issue`: time is shared out in proportion, to at most `BEYOND_MODEL` times the modelled cost.
 pub fn time_share(seconds: f64, all: f64, issue: f64, time: f64) -> f64 {
     if seconds <= 0.0 || time <= 0.0 {
         return 0.0;
