@@ -125,8 +125,9 @@ fn counts(id: u32) -> Counts {
     let stat = read(id, "stat");
     let stat = |number| stat_field(&stat, number);
     // Faults are the process's; switches are each thread's own, and a candidate runs on its own thread.
-    let threads: Vec<String> =
-        threads(id).iter().map(|thread| read(id, &format!("task/{thread}/status"))).collect();
+    let statuses = threads(id).into_iter().map(|thread| read(id, &format!("task/{thread}/status")));
+    // A thread may end between the listing and the reading.
+    let threads: Vec<String> = statuses.filter(|status| !status.is_empty()).collect();
     let sum = |name| threads.iter().map(|status| field(status, name)).sum::<Option<u64>>();
     Counts {
         minor_faults: stat(10),
