@@ -1,7 +1,7 @@
 //! The port model of the loops that the counters show to be hot.
 
 use super::{EvalError, session::Session};
-use crate::{builds::Builds, codegen::machine::Machine, jobs::event::Event, port_model::PortModel};
+use crate::{builds::Builds, codegen::machine::Machine, jobs::event::Event, port_model::PortModel, store::Store};
 use kinstr_trace::{decode::decode, report::LayerStatus, sites::SiteTable, work::Work};
 
 /// Name of the part of a layer that the port model is.
@@ -9,7 +9,7 @@ const LAYER: &str = "intra-kernel/port-model";
 
 /// The model of the clean build's code, or a layer that says why there is none.
 pub fn open(session: &mut Session<'_>, builds: &Builds) -> Result<Option<PortModel>, EvalError> {
-    let model = read(builds);
+    let model = read(builds, &session.options.store);
     let status = match &model {
         Ok(_) => LayerStatus::Ran,
         Err(reason) => LayerStatus::Unavailable(reason.clone()),
@@ -18,12 +18,12 @@ pub fn open(session: &mut Session<'_>, builds: &Builds) -> Result<Option<PortMod
     Ok(model.ok())
 }
 
-fn read(builds: &Builds) -> Result<PortModel, String> {
+fn read(builds: &Builds, store: &Store) -> Result<PortModel, String> {
     let cpu = Machine::native().map_err(|error| error.to_string())?.cpu();
     let path = builds.assembly(&builds.manifest.clean);
     let assembly =
         std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    PortModel::new(&assembly, &cpu).map_err(|error| error.to_string())
+    PortModel::new(&assembly, &cpu, store).map_err(|error| error.to_string())
 }
 
 /// Models the hottest loops of one workload, by the record file that its counting build left.

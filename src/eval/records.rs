@@ -22,7 +22,7 @@ use kinstr_trace::{regions::ProbeCost, report::LayerStatus, sites::SiteTable};
 use std::time::Duration;
 
 /// Part of the budget for timing the instrumented build against the clean one.
-const SHARE: f64 = 0.3;
+const SHARE: f64 = 0.25;
 /// Time an observed launch may take, of a kernel that takes a few ms when it is not observed.
 const OBSERVING: Duration = Duration::from_secs(10);
 

@@ -21,7 +21,7 @@ use std::{io, time::Duration};
 /// Name of the part of a layer that hardware events are.
 pub const LAYER: &str = "kernel-counters/hardware-events";
 /// Part of the budget for calls with cold caches, and the most a workload gets.
-const COLD_SHARE: f64 = 0.2;
+const COLD_SHARE: f64 = 0.15;
 const MOST_COLD: Duration = Duration::from_millis(150);
 /// Calls are counted for about this long, in ns, so that what a request does is small beside them.
 const COUNTED_NS: f64 = 5e6;

@@ -1,10 +1,11 @@
-//! llvm-mca as a child process.
+//! llvm-mca as a child process, and its answers in the store: starting it takes longer than anything else about a loop.
 
+use crate::store::{Store, StoreError, digest};
 use serde::Deserialize;
 use std::{
     fs::File,
     io::{self, Seek, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -30,6 +31,9 @@ pub enum McaError {
     /// It did not end.
     #[error("llvm-mca did not end within {} s", TIME_OUT.as_secs())]
     TimedOut,
+    /// Its answer could not be kept or read again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// It refused the code.
     #[error("llvm-mca: {0}")]
     Refused(String),
@@ -42,6 +46,9 @@ pub enum McaError {
 #[derive(Debug)]
 pub struct Mca {
     program: PathBuf,
+    /// Tells this llvm-mca from another one.
+    identity: String,
+    store: Store,
     /// LLVM's name of the CPU whose model is used.
     pub cpu: String,
 }
@@ -51,9 +58,10 @@ impl Mca {
     ///
     /// # Errors
     /// [`McaError::Absent`], or whatever running it on one instruction gives.
-    pub fn find(cpu: &str) -> Result<Self, McaError> {
+    pub fn find(cpu: &str, store: &Store) -> Result<Self, McaError> {
         let program = crate::program::find(&NAMES).ok_or(McaError::Absent)?;
-        let own = Self { program, cpu: cpu.to_owned() };
+        let identity = identity(&program)?;
+        let own = Self { program, identity, store: store.clone(), cpu: cpu.to_owned() };
         match own.simulate(&["nop".into()]) {
             Err(McaError::Refused(_)) => {
                 let stand_in = Self { cpu: STAND_IN.into(), ..own };
@@ -68,6 +76,21 @@ impl Mca {
     /// # Errors
     /// [`McaError`]; `Refused` for an instruction that the model does not know.
     pub fn simulate(&self, body: &[String]) -> Result<Region, McaError> {
+        let iterations = ITERATIONS.to_string();
+        let parts = [&self.identity, &self.cpu, &iterations].into_iter().chain(body);
+        let digest = digest(parts.map(|part| part.as_bytes()));
+        let (kept, _) = self.store.get_or_make(&digest, |dir| -> Result<(), McaError> {
+            let answer = dir.join(ANSWER);
+            let written = std::fs::write(&answer, self.ask(body)?);
+            Ok(written.map_err(|error| StoreError::new("write", &answer, error))?)
+        })?;
+        let path = kept.join(ANSWER);
+        let text = std::fs::read_to_string(&path).map_err(|error| StoreError::new("read", &path, error))?;
+        region(&text)
+    }
+
+    /// llvm-mca's answer as it is.
+    fn ask(&self, body: &[String]) -> Result<String, McaError> {
         let mut source = tempfile::tempfile()?;
         body.iter().try_for_each(|instruction| writeln!(source, "\t{instruction}"))?;
         source.rewind()?;
@@ -83,13 +106,27 @@ impl Mca {
         if !succeeds(child)? {
             return Err(McaError::Refused(first_complaint(&whole(complaint)?)));
         }
-        let answer: Answer = serde_json::from_str(&whole(answer)?)?;
-        let names = answer.target.resources;
-        let region = answer.regions.into_iter().next();
-        let mut region = region.ok_or_else(|| McaError::Refused("no instruction was simulated".into()))?;
-        region.resources = names;
-        Ok(region)
+        Ok(whole(answer)?)
     }
+}
+
+/// Name of an answer in the store.
+const ANSWER: &str = "llvm-mca.json";
+
+/// Path, size and age: another version has others.
+fn identity(program: &Path) -> io::Result<String> {
+    let file = program.metadata()?;
+    Ok(format!("{} {} {:?}", program.display(), file.len(), file.modified()?))
+}
+
+/// The loop in an answer.
+fn region(answer: &str) -> Result<Region, McaError> {
+    let answer: Answer = serde_json::from_str(answer)?;
+    let names = answer.target.resources;
+    let region = answer.regions.into_iter().next();
+    let mut region = region.ok_or_else(|| McaError::Refused("no instruction was simulated".into()))?;
+    region.resources = names;
+    Ok(region)
 }
 
 /// Waits for the end, and says whether it was a good one.

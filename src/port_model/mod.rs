@@ -7,6 +7,7 @@ mod mca;
 
 pub use mca::{McaError, program};
 
+use crate::store::Store;
 use assembly::{Loop, innermost_loops};
 use kinstr_trace::{
     port_model::{HotBlock, Resource},
@@ -41,12 +42,12 @@ pub struct PortModel {
 }
 
 impl PortModel {
-    /// For code in `assembly` on `cpu`.
+    /// For code in `assembly` on `cpu`; answers are kept in `store`.
     ///
     /// # Errors
     /// [`McaError`] if llvm-mca is absent or has no model to offer.
-    pub fn new(assembly: &str, cpu: &str) -> Result<Self, McaError> {
-        Ok(Self { mca: Mca::find(cpu)?, loops: innermost_loops(assembly), known: HashMap::new() })
+    pub fn new(assembly: &str, cpu: &str, store: &Store) -> Result<Self, McaError> {
+        Ok(Self { mca: Mca::find(cpu, store)?, loops: innermost_loops(assembly), known: HashMap::new() })
     }
 
     /// LLVM's name of the CPU that is modelled.
