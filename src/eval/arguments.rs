@@ -19,8 +19,10 @@ use std::time::Duration;
 /// Records a unit has room for in trace mode: half a MiB, because the candidate's memory limit counts them too. A
 /// power of two, as rings need.
 pub const TRACE_RECORDS: u64 = 1 << 16;
-/// Threads that may record; more are counted as refused.
-const UNITS: u32 = 64;
+/// Units for each thread that a candidate says it uses, and for any candidate at least; what records beyond them is
+/// counted as refused.
+const UNITS_A_THREAD: u32 = 4;
+const LEAST_UNITS: u32 = 8;
 
 /// Starts a worker on `build` with the tensors of `arena`; an instrumented build gets record memory.
 ///
@@ -51,7 +53,7 @@ pub fn start_recorder(
     keep: Keep,
 ) -> Result<Worker, Fault> {
     let records = match &build.sites {
-        Some(sites) => Some(record_memory(sites, keep)?),
+        Some(sites) => Some(record_memory(sites, keep, builds.manifest.threads)?),
         None => None,
     };
     // Records are kinstr's, and no part of what the candidate may allocate.
@@ -73,7 +75,7 @@ pub fn limits(timeout: Duration, memory: u64) -> Limits {
     Limits { request: timeout, memory: Some(memory), cpu: whole, wall: whole, ..standard }
 }
 
-fn record_memory(sites: &SiteTable, keep: Keep) -> Result<RecordMemory, Fault> {
+fn record_memory(sites: &SiteTable, keep: Keep, threads: u32) -> Result<RecordMemory, Fault> {
     use crate::worker::fault::{InfrastructureFault, InternalFault};
     let digest = sites.digest().map_err(|error| InternalFault::Refused(error.to_string()))?;
     let spec = RecordSpec {
@@ -81,7 +83,7 @@ fn record_memory(sites: &SiteTable, keep: Keep) -> Result<RecordMemory, Fault> {
         word_count: sites.word_count(),
         record_capacity: if sites.mode == Mode::Trace { TRACE_RECORDS } else { 0 },
         keep: if sites.mode == Mode::Trace { keep } else { Keep::First },
-        unit_capacity: UNITS,
+        unit_capacity: threads.saturating_mul(UNITS_A_THREAD).max(LEAST_UNITS),
         mode: sites.mode,
         site_digest: digest,
     };

@@ -1,7 +1,9 @@
 //! The port model of the loops that the counters show to be hot.
 
 use super::{EvalError, session::Session};
-use crate::{builds::Builds, codegen::machine::Machine, jobs::event::Event, port_model::PortModel, store::Store};
+use crate::{
+    builds::Builds, codegen::machine::Machine, jobs::event::Event, port_model::PortModel, store::Store,
+};
 use kinstr_trace::{decode::decode, report::LayerStatus, sites::SiteTable, work::Work};
 
 /// Name of the part of a layer that the port model is.

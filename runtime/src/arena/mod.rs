@@ -64,6 +64,7 @@ impl Arena {
         let layout = Layout::new(specs, page_bytes()).ok_or(ArenaError::TooLarge)?;
         let memory =
             Memory::new(layout.bytes).map_err(|source| ArenaError::Memory { bytes: layout.bytes, source })?;
+        memory.populate();
         let mut arena = Self { memory, layout };
         for zone in arena.canary_zones().collect::<Vec<_>>() {
             for offset in zone {
