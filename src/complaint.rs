@@ -3,9 +3,11 @@
 use kinstr_passes::context::Message;
 use kinstr_trace::sites::Place;
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
+use serde::{Deserialize, Serialize};
 
 /// One error, ready to be rendered at the edge.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(into = "Plain", from = "Plain")]
 pub struct Complaint {
     code: String,
     message: String,
@@ -82,6 +84,45 @@ impl Complaint {
     }
 }
 
+/// A complaint as it goes from one process to another.
+#[derive(Serialize, Deserialize)]
+struct Plain {
+    code: String,
+    message: String,
+    help: Option<String>,
+    /// Byte offsets, and what is said of them.
+    labels: Vec<(usize, String)>,
+    /// Name and text.
+    source: Option<(String, String)>,
+}
+
+impl From<Complaint> for Plain {
+    fn from(complaint: Complaint) -> Self {
+        let Complaint { code, message, help, labels, source } = complaint;
+        let label = |label: LabeledSpan| (label.offset(), label.label().unwrap_or_default().to_owned());
+        Self {
+            code,
+            message,
+            help,
+            labels: labels.into_iter().map(label).collect(),
+            source: source.map(|source| (source.name().to_owned(), source.inner().clone())),
+        }
+    }
+}
+
+impl From<Plain> for Complaint {
+    fn from(plain: Plain) -> Self {
+        let Plain { code, message, help, labels, source } = plain;
+        Self {
+            code,
+            message,
+            help,
+            labels: labels.into_iter().map(|(offset, text)| LabeledSpan::at_offset(offset, text)).collect(),
+            source: source.map(|(name, text)| NamedSource::new(name, text)),
+        }
+    }
+}
+
 /// Byte offset of a position; past the end of the text it is the text's end.
 fn offset_of(text: &str, place: &Place) -> usize {
     let line = (place.line as usize).saturating_sub(1);
@@ -124,6 +165,22 @@ mod tests {
         let place = |line, column| Place { file: "f".into(), line, column };
         assert_eq!(offset_of("ab\ncd\n", &place(2, 2)), 4);
         assert_eq!(offset_of("ab\n", &place(9, 9)), 3);
+    }
+
+    #[test]
+    fn a_complaint_crosses_processes_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.mlir").display().to_string();
+        std::fs::write(&file, "ab\ncd\n").unwrap();
+        let place = Place { file, line: 2, column: 2 };
+        let sent = Complaint::new("mlir", "not valid").help("mend it").at(&place, "expected ','");
+        let json = serde_json::to_string(&sent).unwrap();
+        let received: Complaint = serde_json::from_str(&json).unwrap();
+        assert_eq!(received.summary(), sent.summary());
+        assert_eq!(
+            format!("{:?}", miette::Report::new(received)),
+            format!("{:?}", miette::Report::new(sent))
+        );
     }
 
     #[test]

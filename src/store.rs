@@ -53,6 +53,17 @@ pub fn build_identity() -> String {
     format!("kinstr {version} {stamp}")
 }
 
+/// What was read of an artifact.
+#[derive(Debug)]
+pub struct Stored<T> {
+    /// It.
+    pub value: T,
+    /// The artifact's directory.
+    pub dir: PathBuf,
+    /// Whether it was there.
+    pub reused: bool,
+}
+
 /// Directories of artifacts.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -68,6 +79,29 @@ impl Store {
     /// A store under `root`, for tests.
     pub fn at(root: PathBuf) -> Self {
         Self { root }
+    }
+
+    /// What `read` finds in the artifact of `digest`, which `make` makes as in [`Store::get_or_make`]. An artifact that
+    /// was there and cannot be read is removed and made again.
+    ///
+    /// # Errors
+    /// Whatever `make` or `read` returns, or [`StoreError`].
+    pub fn read_or_make<T, E: From<StoreError>>(
+        &self,
+        digest: &str,
+        make: impl Fn(&Path) -> Result<(), E>,
+        read: impl Fn(&Path) -> Result<T, E>,
+    ) -> Result<Stored<T>, E> {
+        let (dir, reused) = self.get_or_make(digest, &make)?;
+        match read(&dir) {
+            Ok(value) => Ok(Stored { value, dir, reused }),
+            Err(_) if reused => {
+                std::fs::remove_dir_all(&dir).map_err(|error| StoreError::new("remove", &dir, error))?;
+                let (dir, reused) = self.get_or_make(digest, &make)?;
+                Ok(Stored { value: read(&dir)?, dir, reused })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The artifact of `digest`, made by `make` in an empty directory if it is not there, and whether it was.
@@ -183,6 +217,19 @@ mod tests {
         assert!(!store.get_or_make("abcd", make).unwrap().1);
         let (path, reused) = store.get_or_make("abcd", make).unwrap();
         assert!(reused && path.join("a").is_file());
+    }
+
+    #[test]
+    fn a_damaged_artifact_is_made_again() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path().into());
+        let make =
+            |dir: &Path| std::fs::write(dir.join("a"), "1").map_err(|e| StoreError::new("write", dir, e));
+        let read = |dir: &Path| std::fs::read(dir.join("a")).map_err(|e| StoreError::new("read", dir, e));
+        let made = store.read_or_make("abcd", make, read).unwrap();
+        std::fs::remove_file(made.dir.join("a")).unwrap();
+        assert_eq!(store.read_or_make("abcd", make, read).unwrap().value, b"1");
+        assert!(store.read_or_make("abcd", make, read).unwrap().reused);
     }
 
     #[test]

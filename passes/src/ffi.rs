@@ -92,7 +92,7 @@ pub fn clone_module<'c>(module: &Module<'c>) -> Module<'c> {
 }
 
 /// One parameter or result of a function, from its debug information, or from its LLVM type where there is none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Described {
     /// The type as it was written, e.g. `const float *restrict`; in LLVM's words without debug information.
     pub text: String,

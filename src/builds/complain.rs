@@ -10,6 +10,7 @@ impl From<&BuildError> for Complaint {
             BuildError::Lower(error) => error.into(),
             BuildError::Codegen(error) => error.into(),
             BuildError::Dialect(error) => Self::new("internal::dialect", error.to_string()),
+            BuildError::Refused(refusal) => refusal.complaint.clone(),
             BuildError::Store(error) => Self::new("store", error.to_string())
                 .help("is the disk full? XDG_CACHE_HOME moves the cache elsewhere"),
             BuildError::Damaged { dir, .. } => {
@@ -25,6 +26,7 @@ impl BuildError {
         use crate::{codegen::CodegenError, frontend::FrontendError, lower::LowerError};
         use kinstr_trace::report::Fault;
         match self {
+            Self::Refused(refusal) => refusal.fault,
             Self::Store(_) | Self::Damaged { .. } => Fault::Infrastructure,
             Self::Frontend(FrontendError::NoCompiler { .. } | FrontendError::System(_)) => {
                 Fault::Infrastructure

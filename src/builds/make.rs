@@ -1,12 +1,13 @@
 //! Making the builds, in an empty directory.
 
 use super::{
-    Build, BuildError, Builds, Convention, Instrumented, Manifest, Probes,
+    Build, BuildError, Convention, Instrumented, MANIFEST, Manifest, Probes,
+    job::{self, STACK},
     optimize::{Early, Optimized, optimized, optimized_with},
 };
 use crate::{
     codegen::{self, assembly, link::Libraries, machine::Machine},
-    frontend::Source,
+    frontend::{FrontendError, Source},
     lower::{self, LowerError, Mlir},
     store::StoreError,
 };
@@ -22,7 +23,9 @@ use std::path::Path;
 /// by side, each in MLIR and LLVM contexts of its own.
 pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildError> {
     let (timed, late) = std::thread::scope(|scope| {
-        let timed = scope.spawn(|| make_timed(source, &find(&probes.timing), None, dir));
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        let timed = thread.spawn_scoped(scope, || make_timed(source, &find(&probes.timing), None, dir));
+        let timed = timed.map_err(FrontendError::System)?;
         let late = make_late(source, probes, dir)?;
         // A panic of the other thread goes on in this one.
         let timed = timed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -32,25 +35,19 @@ pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildErr
     let Late { entry, convention, clean, counting, observing } = late;
     let threads = source.directives.threads.unwrap_or(1);
     let manifest = Manifest { entry, convention, threads, clean, timing, timeline, counting, observing };
-    write_manifest(&manifest, dir)
+    job::write(dir, MANIFEST, &manifest)
 }
 
-/// Writes timing builds with the sites of `choice` alone, and a manifest that says the rest as `builds` does.
+/// Writes timing builds with the sites of `choice` alone, and a manifest that says the rest as `manifest` does.
 pub fn make_chosen(
     source: &Source,
     probes: &Probes,
     choice: &Choice,
-    builds: &Builds,
+    manifest: Manifest,
     dir: &Path,
 ) -> Result<(), BuildError> {
     let (timing, timeline) = make_timed(source, &find(&probes.timing), Some(choice), dir)?;
-    write_manifest(&Manifest { timing, timeline, ..builds.manifest.clone() }, dir)
-}
-
-fn write_manifest(manifest: &Manifest, dir: &Path) -> Result<(), BuildError> {
-    let json = serde_json::to_vec_pretty(manifest)
-        .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })?;
-    write(dir, "manifest.json", &json)
+    job::write(dir, MANIFEST, &Manifest { timing, timeline, ..manifest })
 }
 
 /// The clean build, and what is made of its code.

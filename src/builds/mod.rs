@@ -2,18 +2,21 @@
 //! comes from the clean one.
 
 mod complain;
+mod confined;
+mod job;
 mod make;
 pub mod optimize;
 
+pub use confined::SUBCOMMAND;
+pub use job::{Refusal, perform};
+
 use crate::{
     codegen::{CodegenError, assembly::AssemblyFacts, machine::Machine},
-    frontend::{
-        FrontendError, Source,
-        signature::{Written, written},
-    },
+    frontend::{self, FrontendError, Source, signature::Written},
     lower::LowerError,
-    store::{Store, StoreError, build_identity, digest},
+    store::{Store, StoreError, Stored, build_identity, digest},
 };
+use job::Work;
 use kinstr_trace::sites::{Choice, SiteTable};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -32,13 +35,16 @@ pub enum BuildError {
     Codegen(#[from] CodegenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The compiling process refused the candidate.
+    #[error("{}", .0.complaint)]
+    Refused(Box<Refusal>),
     /// The cached manifest is damaged.
     #[error("the cached build in {} is damaged: {reason}", dir.display())]
     Damaged { dir: PathBuf, reason: String },
 }
 
 /// Which probes go into a candidate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Probes {
     /// Timing probes by name; those of the structured level go in early, the others late.
     pub timing: Vec<String>,
@@ -140,6 +146,20 @@ pub struct Manifest {
     pub observing: Instrumented,
 }
 
+/// Name of the manifest's file.
+const MANIFEST: &str = "manifest.json";
+
+impl Manifest {
+    fn builds(&self) -> Vec<&Build> {
+        let late = [&self.counting, &self.observing].into_iter().filter_map(|late| late.build());
+        std::iter::once(&self.clean).chain(late).chain(self.timing_builds()).collect()
+    }
+
+    fn timing_builds(&self) -> Vec<&Build> {
+        [&self.timing, &self.timeline].into_iter().filter_map(|timing| timing.build()).collect()
+    }
+}
+
 /// All builds of one candidate.
 #[derive(Debug, Clone)]
 pub struct Builds {
@@ -165,12 +185,26 @@ impl Builds {
     }
 }
 
-/// The entry as written, from parsing alone: what is checked against the problem before anything is built.
+/// The entry as written, from parsing or compiling alone: what is checked against the problem before anything is built.
 ///
 /// # Errors
-/// [`BuildError::Frontend`].
-pub fn written_signature(source: &Source) -> Result<Written, BuildError> {
-    Ok(written(source, &crate::lower::Mlir::new()?, &Machine::native()?)?)
+/// [`BuildError`].
+pub fn written_signature(source: &Source, store: &Store) -> Result<Written, BuildError> {
+    examined(source, store).map(|examined| examined.value)
+}
+
+/// The entry as written, and beside it what another compiler made of the candidate.
+fn examined(source: &Source, store: &Store) -> Result<Stored<Written>, BuildError> {
+    let digest = digest_of(source, "examined")?;
+    store.read_or_make(&digest, |dir| examine(source, dir), |dir| job::read(dir, job::EXAMINED))
+}
+
+fn examine(source: &Source, dir: &Path) -> Result<(), BuildError> {
+    if source.language.has_compiler() {
+        let (bitcode, path) = (frontend::c::bitcode(source)?, dir.join(job::BITCODE));
+        std::fs::write(&path, bitcode).map_err(|error| StoreError::new("write", &path, error))?;
+    }
+    confined::compile(source, Work::Examine, dir)
 }
 
 /// Builds `source`, or takes the builds from `store`.
@@ -178,11 +212,10 @@ pub fn written_signature(source: &Source) -> Result<Written, BuildError> {
 /// # Errors
 /// [`BuildError`].
 pub fn build(source: &Source, probes: &Probes, store: &Store) -> Result<Builds, BuildError> {
-    let machine = Machine::native()?;
-    let digest = digest_of(source, probes, &machine);
-    let (dir, reused) = store.get_or_make(&digest, |dir| make::make(source, probes, dir))?;
-    let manifest = read_manifest(&dir)?;
-    Ok(Builds { dir, digest, reused, manifest })
+    let digest = digest_of(source, &format!("{probes:?}"))?;
+    let examined = examined(source, store)?.dir;
+    let work = || Work::Build { probes: probes.clone(), examined: examined.clone() };
+    take(source, digest, work, Manifest::builds, store)
 }
 
 /// `builds` with other timing builds, which hold the sites of `choice` alone; from `store` if they are there. Only the
@@ -199,24 +232,46 @@ pub fn with_choice(
 ) -> Result<Builds, BuildError> {
     let keys = choice.0.iter().map(String::as_bytes);
     let digest = digest([builds.digest.as_bytes()].into_iter().chain(keys));
-    let (dir, reused) =
-        store.get_or_make(&digest, |dir| make::make_chosen(source, probes, choice, builds, dir))?;
-    let manifest = read_manifest(&dir)?;
+    let examined = examined(source, store)?.dir;
+    let work = || Work::Choose {
+        probes: probes.clone(),
+        choice: choice.clone(),
+        manifest: Box::new(builds.manifest.clone()),
+        examined: examined.clone(),
+    };
+    take(source, digest, work, Manifest::timing_builds, store)
+}
+
+fn take(
+    source: &Source,
+    digest: String,
+    work: impl Fn() -> Work,
+    wanted: fn(&Manifest) -> Vec<&Build>,
+    store: &Store,
+) -> Result<Builds, BuildError> {
+    let make = |dir: &Path| confined::compile(source, work(), dir);
+    let Stored { value: manifest, dir, reused } =
+        store.read_or_make(&digest, make, |dir| read_manifest(dir, wanted))?;
     Ok(Builds { dir, digest, reused, manifest })
 }
 
-fn digest_of(source: &Source, probes: &Probes, machine: &Machine) -> String {
+fn digest_of(source: &Source, of: &str) -> Result<String, BuildError> {
     let identity = build_identity();
-    let machine = machine.describe();
+    let machine = Machine::native()?.describe();
     let path = source.path.to_string_lossy();
-    let probes = format!("{probes:?}");
     let entry = source.directives.entry.as_deref().unwrap_or_default();
-    let parts: [&str; 6] = [&identity, &machine, &path, &source.text, entry, &probes];
-    digest(parts.map(str::as_bytes))
+    let parts: [&str; 6] = [&identity, &machine, &path, &source.text, entry, of];
+    Ok(digest(parts.map(str::as_bytes)))
 }
 
-fn read_manifest(dir: &Path) -> Result<Manifest, BuildError> {
-    let damaged = |reason: String| BuildError::Damaged { dir: dir.into(), reason };
-    let text = std::fs::read(dir.join("manifest.json")).map_err(|error| damaged(error.to_string()))?;
-    serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))
+/// The manifest, if the libraries of the `wanted` builds are there.
+fn read_manifest(dir: &Path, wanted: fn(&Manifest) -> Vec<&Build>) -> Result<Manifest, BuildError> {
+    let manifest: Manifest = job::read(dir, MANIFEST)?;
+    let missing = |build: &&&Build| !dir.join(&build.library).is_file();
+    match wanted(&manifest).iter().find(missing) {
+        None => Ok(manifest),
+        Some(build) => {
+            Err(BuildError::Damaged { dir: dir.into(), reason: format!("{} is missing", build.library) })
+        }
+    }
 }

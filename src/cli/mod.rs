@@ -1,5 +1,6 @@
 //! The command line: the only place that prints. One file a subcommand.
 
+mod compile;
 mod diff;
 mod doctor;
 mod eval;
@@ -56,6 +57,9 @@ enum Command {
     Doctor(doctor::Options),
     /// Print the JSON schema of a report
     Schema(schema::Options),
+    /// Do one job of the compiler for another kinstr
+    #[command(hide = true)]
+    Compile(compile::Options),
 }
 
 /// What ends a command early.
@@ -78,8 +82,9 @@ impl Failure {
 
 /// Parses the arguments, runs the command and renders what went wrong.
 pub fn main() -> ExitCode {
-    kinstr_passes::ffi::on_fatal_llvm_error(end_of_llvm);
     let arguments = Arguments::parse();
+    let is_compiler = matches!(arguments.command, Command::Compile(_));
+    kinstr_passes::ffi::on_fatal_llvm_error(if is_compiler { compile::end_of_llvm } else { end_of_llvm });
     let result = match arguments.command {
         Command::Eval(options) => eval::run(&options),
         Command::Show(options) => show::run(&options),
@@ -90,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::List(options) => list::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Schema(options) => schema::run(&options),
+        Command::Compile(options) => compile::run(&options),
     };
     match result {
         Ok(code) => ExitCode::from(code),

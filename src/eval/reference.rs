@@ -50,8 +50,8 @@ impl NativeReference {
         let failed = |text: String| EvalError::NativeReference(format!("{}: {text}", path.display()));
         let mut source = Source::read(&path)?;
         source.directives.entry = entry.or(source.directives.entry);
-        let signature =
-            builds::written_signature(&source).map_err(|error| failed(Complaint::from(&error).summary()))?;
+        let signature = builds::written_signature(&source, store)
+            .map_err(|error| failed(Complaint::from(&error).summary()))?;
         fit::check(problem, &signature).map_err(|complaint| failed(complaint.summary()))?;
         let builds = builds::build(&source, &Probes::none(), store)
             .map_err(|error| failed(Complaint::from(&error).summary()))?;

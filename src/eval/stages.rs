@@ -124,7 +124,7 @@ fn load(session: &mut Session<'_>) -> Result<Done, Stop> {
     let problem = session.problem.name.clone();
     let workloads = (0..session.problem.workloads.len()).map(|index| loaded(session, index)).collect();
     session.push(Event::Loaded { problem, workloads })?;
-    let written = builds::written_signature(&session.source)?;
+    let written = builds::written_signature(&session.source, &session.options.store)?;
     fit::check(&session.problem, &written).map_err(|complaint| {
         let hint = complaint.help_text().map(str::to_owned);
         Stop::failed(Fault::Candidate, "signature", *complaint, hint.as_deref())

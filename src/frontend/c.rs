@@ -74,6 +74,13 @@ pub fn check_flag(flag: &str) -> Result<(), DirectiveError> {
 #[derive(Debug, Clone, Default)]
 pub struct Compiled(Arc<OnceLock<Vec<u8>>>);
 
+impl Compiled {
+    /// What was made earlier.
+    pub fn of(bitcode: Vec<u8>) -> Self {
+        Self(Arc::new(OnceLock::from(bitcode)))
+    }
+}
+
 /// The optimised module of `source` with full debug information, from which its signature can be read.
 ///
 /// # Errors
@@ -82,7 +89,7 @@ pub fn compile<'l>(source: &Source, llvm: &'l Context) -> Result<Module<'l>, Fro
     let bitcode = match source.compiled.0.get() {
         Some(bitcode) => bitcode,
         None => {
-            let bitcode = run_compiler(source)?;
+            let bitcode = bitcode(source)?;
             source.compiled.0.get_or_init(|| bitcode)
         }
     };
@@ -93,7 +100,11 @@ pub fn compile<'l>(source: &Source, llvm: &'l Context) -> Result<Module<'l>, Fro
     })
 }
 
-fn run_compiler(source: &Source) -> Result<Vec<u8>, FrontendError> {
+/// LLVM bitcode of `source`, by the compiler in a process of its own.
+///
+/// # Errors
+/// As [`compile`].
+pub fn bitcode(source: &Source) -> Result<Vec<u8>, FrontendError> {
     let looked_for = || COMPILERS.map(str::to_owned).to_vec();
     let compiler = clang::find().ok_or_else(|| FrontendError::NoCompiler { looked_for: looked_for() })?;
     let scratch = tempfile::Builder::new().prefix("kinstr-cc-").tempdir().map_err(FrontendError::System)?;

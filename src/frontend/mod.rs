@@ -13,10 +13,11 @@ pub mod signature;
 
 use directives::{DirectiveError, Directives};
 use kinstr_passes::{context::Message, transforms::TransformError};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// What a candidate is written in, by its file's suffix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Language {
     /// `.mlir`, and standard input.
     Mlir,
@@ -36,6 +37,11 @@ impl Language {
     fn of(path: &Path) -> Option<Self> {
         let suffix = path.extension()?.to_str()?;
         Self::SUFFIXES.iter().find(|(known, _)| *known == suffix).map(|(_, language)| *language)
+    }
+
+    /// Whether a compiler of its own turns it into LLVM IR.
+    pub fn has_compiler(self) -> bool {
+        matches!(self, Self::C | Self::Cpp)
     }
 
     /// Name for people.
@@ -99,7 +105,7 @@ pub enum FrontendError {
     #[error("there is no clang-22: looked for {}", looked_for.join(", "))]
     NoCompiler { looked_for: Vec<String> },
     /// The machine refused what running the compiler takes.
-    #[error("cannot run the C compiler: {0}")]
+    #[error("cannot run the compiler: {0}")]
     System(std::io::Error),
 }
 
@@ -143,6 +149,11 @@ impl Source {
             name.insert(0, '_');
         }
         self.directives.entry = Some(name);
+    }
+
+    /// What the compiler made of it earlier, so that it is not run again.
+    pub fn is_compiled_to(&mut self, bitcode: Vec<u8>) {
+        self.compiled = c::Compiled::of(bitcode);
     }
 
     /// The file's name without its folder.

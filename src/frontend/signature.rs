@@ -9,9 +9,10 @@ use kinstr_passes::{
         wrap_pointers,
     },
 };
+use serde::{Deserialize, Serialize};
 
 /// An entry as written: types of MLIR, or of C.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Written {
     /// `func.func`.
     Mlir(adapt_entry::Signature),
@@ -20,7 +21,7 @@ pub enum Written {
 }
 
 /// A C function.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CSignature {
     /// Its name; in C++ as its author wrote it.
     pub name: String,

@@ -79,14 +79,17 @@ impl Mca {
         let iterations = ITERATIONS.to_string();
         let parts = [&self.identity, &self.cpu, &iterations].into_iter().chain(body);
         let digest = digest(parts.map(|part| part.as_bytes()));
-        let (kept, _) = self.store.get_or_make(&digest, |dir| -> Result<(), McaError> {
-            let answer = dir.join(ANSWER);
-            let written = std::fs::write(&answer, self.ask(body)?);
-            Ok(written.map_err(|error| StoreError::new("write", &answer, error))?)
-        })?;
-        let path = kept.join(ANSWER);
-        let text = std::fs::read_to_string(&path).map_err(|error| StoreError::new("read", &path, error))?;
-        region(&text)
+        let make = |dir: &Path| {
+            let path = dir.join(ANSWER);
+            let written = std::fs::write(&path, self.ask(body)?);
+            Ok(written.map_err(|error| StoreError::new("write", &path, error))?)
+        };
+        let read = |dir: &Path| {
+            let path = dir.join(ANSWER);
+            let text = std::fs::read_to_string(&path);
+            region(&text.map_err(|error| StoreError::new("read", &path, error))?)
+        };
+        Ok(self.store.read_or_make(&digest, make, read)?.value)
     }
 
     /// llvm-mca's answer as it is.

@@ -19,7 +19,7 @@ pub use capture::Printed;
 pub use death::{Death, WorkerError};
 pub use fault::Fault;
 pub use limits::Limits;
-pub use native::{Setup, Worker};
+pub use native::{Setup, THIS_PROGRAM, Worker};
 pub use process::Process;
 pub use reply::{Refusal, Reply};
 

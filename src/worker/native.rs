@@ -30,7 +30,7 @@ const _: () = assert!(CONTROL_FD == FIRST_EXTRA_FD);
 /// Name of the measure that keeps a worker from running other programs, which it takes itself.
 const OWN_PROGRAM_ONLY: &str = "own-program-only";
 /// What a started worker runs: the program we are.
-const THIS_PROGRAM: &str = "/proc/self/exe";
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// What a worker is given.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ const FILE_BYTES: u64 = 256 << 20;
 /// Bytes of its messages that are read.
 const READ_BYTES: u64 = 64 << 10;
 /// What it says, in its scratch directory.
-const SAID: &str = "said.txt";
+pub const SAID: &str = "said.txt";
 
 /// One run of a program.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub enum Ended {
 }
 
 impl Tool<'_> {
-    /// Runs it to its end, with an empty environment and no network. Answers how it ended and what it said on either
+    /// Runs it to its end, with no environment but `PATH` and no network. Answers how it ended and what it said on either
     /// stream.
     ///
     /// # Errors
@@ -62,6 +62,7 @@ impl Tool<'_> {
             .current_dir(self.scratch)
             .env_clear()
             .env("TMPDIR", self.scratch)
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);

@@ -140,3 +140,19 @@ fn printing_is_noted_and_kept_from_the_output() {
         run.notes()
     );
 }
+
+#[test]
+fn what_kills_the_compiler_is_no_end_of_kinstr() {
+    let large = "vector<67108864xf32>";
+    let body = format!(
+        "
+  %c = arith.constant dense<1.0> : {large}
+  %v = arith.addf %c, %c : {large}
+  vector.transfer_write %v, %y[%c0] : {large}, memref<?xf32>"
+    );
+    Case::new(&kernel(&body)).refused(&[
+        "ended the compiler with signal 6",
+        "out of memory",
+        "make it smaller",
+    ]);
+}

@@ -17,9 +17,10 @@ use melior::{
         r#type::FunctionType,
     },
 };
+use serde::{Deserialize, Serialize};
 
 /// What an entry argument or result is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A tensor.
     Tensor,
@@ -30,7 +31,7 @@ pub enum Kind {
 }
 
 /// Type of one argument or result of the entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
     /// The type as MLIR prints it.
     pub text: String,
@@ -45,7 +46,7 @@ pub struct Parameter {
 }
 
 /// The entry as its author wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// Symbol.
     pub name: String,

@@ -1,0 +1,25 @@
+//! `kinstr compile`: the compiling process. kinstr starts it for itself; it is confined from its first instruction on.
+
+use super::{Failure, exit};
+use crate::{builds, complaint::Complaint};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub struct Options {
+    /// Directory of the job
+    directory: PathBuf,
+}
+
+pub fn run(options: &Options) -> Result<u8, Failure> {
+    builds::perform(&options.directory)
+        .map_err(|error| Failure::new(exit::INTERNAL, Complaint::from(&error)))?;
+    Ok(exit::CORRECT)
+}
+
+/// LLVM's last words, for kinstr to repeat.
+#[allow(clippy::print_stderr, reason = "this is the edge")]
+pub fn end_of_llvm(reason: &str) -> ! {
+    eprintln!("LLVM cannot go on: {reason}");
+    std::process::exit(i32::from(exit::INTERNAL))
+}
