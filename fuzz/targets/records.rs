@@ -41,6 +41,7 @@ fn site(id: u32) -> ProbeSite {
         loop_depth: 0,
         parent: None,
         counts_trips: false,
+        words: 0,
         lines: vec![],
     }
 }
