@@ -49,7 +49,8 @@ impl ParallelRegion {
 
     /// Waiting of all threads inside the region, per launch, in ns.
     pub fn wait_ns(&self) -> f64 {
-        self.threads.iter().map(|thread| thread.wait_ns).sum::<f64>() / self.per_launch()
+        // An empty sum is negative zero.
+        self.threads.iter().map(|thread| thread.wait_ns).fold(0.0, |sum, ns| sum + ns) / self.per_launch()
     }
 
     fn per_launch(&self) -> f64 {
