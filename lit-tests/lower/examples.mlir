@@ -37,6 +37,10 @@
 // RUN: %kinstr opt --emit llvm-dialect %examples/14-convolution/im2col.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/15-decay/denormal.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/15-decay/flushed.mlir | FileCheck %s
+// RUN: %kinstr opt --emit llvm-dialect %examples/16-grouped-sum/own-lines.mlir | FileCheck %s
+// RUN: %kinstr opt --emit llvm-dialect %examples/16-grouped-sum/shared-line.mlir | FileCheck %s
+// RUN: %kinstr opt --emit llvm-dialect %examples/17-pair-energy/equal-rows.mlir | FileCheck %s
+// RUN: %kinstr opt --emit llvm-dialect %examples/17-pair-energy/equal-work.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/18-outer-sum/plain-stores.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/18-outer-sum/streaming-stores.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/19-short-rows/masked-rest.mlir | FileCheck %s
