@@ -8,6 +8,7 @@ use kinstr_trace::sites::Place;
 use melior::ir::{
     BlockLike, BlockRef, OperationRef, RegionRef, Value, ValueLike,
     attribute::IntegerAttribute,
+    block::BlockArgument,
     operation::{OperationLike, OperationResult},
     r#type::IntegerType,
 };
@@ -30,7 +31,7 @@ pub struct Loop<'c, 'a> {
     pub induction: Option<Induction<'c, 'a>>,
 }
 
-/// A variable that every trip moves by `step`: once the loop is left, trips are `(last - first) / step`.
+/// A variable that every trip moves by `step`: trips are `(last - first) / step`.
 pub struct Induction<'c, 'a> {
     /// Its value when the loop is entered.
     pub first: Value<'c, 'a>,
@@ -38,6 +39,8 @@ pub struct Induction<'c, 'a> {
     pub last: Value<'c, 'a>,
     /// What a trip adds; not 0.
     pub step: i64,
+    /// True if `last` is a bound that is known in the preheader already.
+    pub known_at_entry: bool,
 }
 
 /// The loops of one function.
@@ -71,7 +74,9 @@ impl<'c, 'a> Loops<'c, 'a> {
             let exiting: Vec<usize> = natural.blocks.iter().copied().filter(|b| !stays(b)).collect();
             let induction = match (&natural.latches[..], &exiting[..]) {
                 ([latch], [exit]) if latch == exit => {
-                    induction(list[preheader], list[natural.header], list[*latch])
+                    let is_inside =
+                        |block: BlockRef<'c, '_>| inside.iter().any(|one| is_same(list[*one], block));
+                    induction(list[preheader], list[natural.header], list[*latch], &is_inside)
                 }
                 _ => None,
             };
@@ -109,20 +114,58 @@ fn borders(graph: &Graph, header: usize, inside: &HashSet<usize>) -> Option<(usi
     exits.iter().all(dedicated).then_some((preheader, exits))
 }
 
-/// The first argument of the header that the latch passes on with a constant added.
+/// An argument of the header that the latch passes on with a constant added. The one whose bound is known before the
+/// loop comes first: where no use of the variable is added, the loop's code stays what it is.
 fn induction<'c, 'a>(
     preheader: BlockRef<'c, 'a>,
     header: BlockRef<'c, 'a>,
     latch: BlockRef<'c, 'a>,
+    is_inside: &dyn Fn(BlockRef<'c, '_>) -> bool,
 ) -> Option<Induction<'c, 'a>> {
-    (0..header.argument_count()).find_map(|index| {
+    let variables = (0..header.argument_count()).filter_map(|index| {
         let argument: Value<'c, 'a> = header.argument(index).ok()?.into();
         let width = IntegerType::try_from(argument.r#type()).ok()?.width();
         // The distance must fit 64 bits.
         let last = passed(latch, header, index).filter(|_| width <= 64)?;
         let step = step(argument, last).filter(|step| *step != 0)?;
-        Some(Induction { first: passed(preheader, header, index)?, last, step })
-    })
+        let first = passed(preheader, header, index)?;
+        let bound = bound(latch, header, last, is_inside);
+        Some(Induction { first, last: bound.unwrap_or(last), step, known_at_entry: bound.is_some() })
+    });
+    // The first of those that are most.
+    variables.rev().max_by_key(|variable| variable.known_at_entry)
+}
+
+/// What the latch compares `last` with, if the loop is left as soon as they are equal, and not before, and no trip
+/// changes it.
+fn bound<'c, 'a>(
+    latch: BlockRef<'c, 'a>,
+    header: BlockRef<'c, 'a>,
+    last: Value<'c, 'a>,
+    is_inside: &dyn Fn(BlockRef<'c, '_>) -> bool,
+) -> Option<Value<'c, 'a>> {
+    let branch: OperationRef<'c, 'a> = operations(latch).last().filter(|op| is(*op, "llvm.cond_br"))?;
+    let compare = OperationResult::try_from(branch.operand(0).ok()?).ok()?.owner();
+    if !is(compare, "llvm.icmp") {
+        return None;
+    }
+    let predicate = IntegerAttribute::try_from(compare.attribute("predicate").ok()?).ok()?.value();
+    // Of LLVM's predicates `eq` is 0 and `ne` is 1; the loop goes on while the variable is not at its bound.
+    let goes_on = usize::from(predicate == 0);
+    if !matches!(predicate, 0 | 1) || !is_same(branch.successor(goes_on).ok()?, header) {
+        return None;
+    }
+    let [left, right] = [compare.operand(0).ok()?, compare.operand(1).ok()?];
+    let bound = if left == last { right } else { Some(left).filter(|_| right == last)? };
+    let moves = match OperationResult::try_from(bound) {
+        Ok(result) => is_inside(result.owner().block()?),
+        Err(_) => is_inside(BlockArgument::try_from(bound).ok()?.owner()),
+    };
+    (!moves).then_some(bound)
+}
+
+fn is_same(one: BlockRef<'_, '_>, other: BlockRef<'_, '_>) -> bool {
+    one.to_raw().ptr == other.to_raw().ptr
 }
 
 /// What `last` adds to `argument`, if that is a constant.
@@ -143,7 +186,7 @@ fn passed<'c, 'a>(from: BlockRef<'c, 'a>, to: BlockRef<'c, 'a>, index: usize) ->
     let terminator: OperationRef<'c, 'a> = operations(from).last()?;
     let arguments = to.argument_count();
     let successors: Vec<_> = (0..from.successor_count()).filter_map(|n| from.successor(n).ok()).collect();
-    let is_to = |block: &BlockRef<'c, '_>| block.to_raw().ptr == to.to_raw().ptr;
+    let is_to = |block: &BlockRef<'c, '_>| is_same(*block, to);
     match &successors[..] {
         [only] if is(terminator, "llvm.br") && is_to(only) => terminator.operand(index).ok(),
         [first, second] if is(terminator, "llvm.cond_br") && is_to(first) != is_to(second) => {

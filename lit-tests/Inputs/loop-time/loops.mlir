@@ -1,5 +1,5 @@
-// A loop whose inner one moves by 4 to a bound, a search that may end early, a narrow variable that counts down, and a
-// cycle that is entered in two places.
+// A loop whose inner one moves by 4 to a bound, a search that may end early, a narrow variable that counts down and
+// may pass its bound, and a cycle that is entered in two places.
 llvm.func @nest(%n: i64, %p: !llvm.ptr) {
   %zero = llvm.mlir.constant(0 : i64) : i64
   %one = llvm.mlir.constant(1 : i64) : i64
@@ -46,7 +46,7 @@ llvm.func @down(%n: i32, %p: !llvm.ptr) {
 ^head(%i: i32):
   llvm.store %i, %p : i32, !llvm.ptr
   %next = llvm.add %i, %minus_two : i32
-  %done = llvm.icmp "eq" %next, %zero : i32
+  %done = llvm.icmp "sle" %next, %zero : i32
   llvm.cond_br %done, ^exit, ^head(%next : i32)
 ^exit:
   llvm.return

@@ -151,7 +151,8 @@ fn convert_one<'c>(
         Op::AddTrips => {
             let at = calls.constant(offsets.counter(site))?;
             let step = step_of(&operation).unwrap_or(1);
-            let (from, to) = if step > 0 { (operands[1], operands[2]) } else { (operands[2], operands[1]) };
+            let (first, last) = (operands[1], calls.opaque(operands[2])?);
+            let (from, to) = if step > 0 { (first, last) } else { (last, first) };
             let distance = calls.distance(from, to)?;
             let step = calls.constant(step.unsigned_abs())?;
             calls.call("add_trips", &[operands[0], at, distance, step], None)?
@@ -231,6 +232,16 @@ impl<'c, 'a> Calls<'c, 'a> {
             .map_err(|_| ConversionError::Build("llvm.mlir.constant".into()))?;
         let inserted = self.insert(constant)?;
         Ok(inserted.result(0).map_err(|_| ConversionError::Build("llvm.mlir.constant".into()))?.into())
+    }
+
+    /// The same value, which code generation cannot follow into the loop it came from; narrow ones are left as they are.
+    fn opaque(&self, value: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
+        let name = value.r#type().to_string();
+        if !matches!(name.as_str(), "i32" | "i64") {
+            return Ok(value);
+        }
+        let call = self.call(&format!("opaque_{name}"), &[value], Some(&name))?;
+        Ok(call.result(0).map_err(|_| ConversionError::Build("llvm.call".into()))?.into())
     }
 
     /// `to - from` as 64 bits; a narrower variable wraps in its own width.

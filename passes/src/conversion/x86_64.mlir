@@ -91,6 +91,18 @@ llvm.func internal @__kinstr_add_count(%unit: !llvm.ptr, %offset: i64) attribute
   llvm.return
 }
 
+// What an induction variable came to, its past forgotten: else code generation counts trips in the loop instead of
+// dividing after it.
+llvm.func internal @__kinstr_opaque_i64(%value: i64) -> i64 attributes {always_inline} {
+  %same = llvm.inline_asm "", "=r,0" %value : (i64) -> i64
+  llvm.return %same : i64
+}
+
+llvm.func internal @__kinstr_opaque_i32(%value: i32) -> i32 attributes {always_inline} {
+  %same = llvm.inline_asm "", "=r,0" %value : (i32) -> i32
+  llvm.return %same : i32
+}
+
 // The step is a constant at every call, so that no division is left of most.
 llvm.func internal @__kinstr_add_trips(%unit: !llvm.ptr, %offset: i64, %distance: i64, %step: i64) attributes {always_inline} {
   %trips = llvm.udiv %distance, %step : i64
