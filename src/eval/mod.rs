@@ -7,6 +7,7 @@ mod arguments;
 mod budget;
 mod certificate;
 mod check;
+mod choice;
 mod failure;
 mod fit;
 mod measure;

@@ -13,12 +13,13 @@ use crate::{
     builds::{Build, Builds, Instrumented},
     correctness::OTHER_POISON,
     jobs::event::{Event, RecordKind},
+    measure::Interval,
     reference::{Reference, buffer_specs},
     store::write_atomically,
     worker::{Fault, Worker},
 };
 use kinstr_runtime::arena::Arena;
-use kinstr_trace::{regions::ProbeCost, report::LayerStatus, sites::SiteTable};
+use kinstr_trace::{regions::ProbeCost, report::LayerStatus, sites::SiteTable, synthesis::Certificate};
 use std::time::Duration;
 
 /// Part of the budget for timing the instrumented build against the clean one.
@@ -120,23 +121,60 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
         return Ok(Done);
     }
     let cost = certificate::probe_cost(session)?;
-    let Some(timed) = budget::fit(session, builds, reference, cost)? else {
-        let status = LayerStatus::Unavailable("no timing site fits the overhead budget".into());
-        session.push(Event::Layer { name: "intra-kernel".into(), status })?;
-        return Ok(Done);
+    let mut fit = budget::fit(session, builds, reference, cost)?;
+    let (timed, certified) = loop {
+        let Some(timed) = &fit.builds else {
+            let status = LayerStatus::Unavailable("no timing site fits the overhead budget".into());
+            session.push(Event::Layer { name: "intra-kernel".into(), status })?;
+            return Ok(Done);
+        };
+        let Some(build) = available(session, &timed.manifest.timing, "intra-kernel")? else {
+            return Ok(Done);
+        };
+        let certified = certify_all(session, builds, (timed, build), reference, cost)?;
+        let ratios: Vec<Interval> = certified.iter().map(|certified| certified.ratio).collect();
+        match budget::fit_again(session, builds, &fit, &ratios)? {
+            Some(again) => fit = again,
+            None => break (timed, certified),
+        }
     };
-    let Some(build) = available(session, &timed.manifest.timing, "intra-kernel")? else { return Ok(Done) };
-    let count = session.problem.workloads.len();
-    let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
-    for workload in 0..count {
-        session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
-        certify(session, builds, (&timed, build), reference, workload, cost, share)?;
+    let Some(build) = timed.manifest.timing.build() else { return Ok(Done) };
+    for (workload, Certified { certificate, records, .. }) in certified.into_iter().enumerate() {
+        budget::check(session, workload, certificate.ratio)?;
+        session.push(Event::Certified { workload, certificate })?;
+        keep(session, workload, RecordKind::Timing, build, &records)?;
     }
     if let Some(timeline) = timed.manifest.timeline.build() {
-        timeline::record(session, &timed, timeline, reference)?;
+        timeline::record(session, timed, timeline, reference)?;
     }
     session.push(Event::Layer { name: "intra-kernel".into(), status: LayerStatus::Ran })?;
     Ok(Done)
+}
+
+/// What a workload says of a timing build.
+struct Certified {
+    certificate: Certificate,
+    /// Instrumented over clean time.
+    ratio: Interval,
+    /// The record file.
+    records: Vec<u8>,
+}
+
+fn certify_all(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    timed: (&Builds, &Build),
+    reference: &mut Reference,
+    probe_cost: Option<ProbeCost>,
+) -> Result<Vec<Certified>, Stop> {
+    let count = session.problem.workloads.len();
+    let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
+    let mut all = Vec::new();
+    for workload in 0..count {
+        session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
+        all.push(certify(session, builds, timed, reference, workload, probe_cost, share)?);
+    }
+    Ok(all)
 }
 
 fn certify(
@@ -147,7 +185,7 @@ fn certify(
     workload: usize,
     probe_cost: Option<ProbeCost>,
     budget: Duration,
-) -> Result<(), Stop> {
+) -> Result<Certified, Stop> {
     let mut clean_arena = session.take_arena(reference, workload)?;
     let mut timing_arena = twin(session, workload, &clean_arena)?;
     let mut clean = start(session, builds, &builds.manifest.clean, workload, &clean_arena)?;
@@ -163,10 +201,8 @@ fn certify(
     let identical = certificate::same_outputs(&session.problem, &clean_arena, &timing_arena);
     let certificate =
         certificate::certificate(&measured, &builds.manifest.clean, build, probe_cost, identical);
-    budget::check(session, workload, certificate.ratio)?;
-    session.push(Event::Certified { workload, certificate })?;
     session.arenas[workload] = Some(clean_arena);
-    Ok(keep(session, workload, RecordKind::Timing, build, &records)?)
+    Ok(Certified { certificate, ratio: measured.ratio(1, 0), records })
 }
 
 /// The build, or a layer that says why there is none.
