@@ -11,7 +11,9 @@ pub use address::AddressSources;
 use crate::ir::{name, operations, place_of};
 use kinstr_trace::sites::{AccessFact, CallFact, FlopFact, LineFacts, Place};
 use melior::ir::{
-    BlockRef, OperationRef, ValueLike, attribute::FlatSymbolRefAttribute, operation::OperationLike,
+    BlockRef, OperationRef, ValueLike,
+    attribute::{FlatSymbolRefAttribute, IntegerAttribute},
+    operation::OperationLike,
 };
 use pointer::PointerRoots;
 use types::Shape;
@@ -50,7 +52,7 @@ impl<'d> FunctionFacts<'d> {
 
     fn add(&mut self, line: &mut LineFacts, operation: OperationRef<'_, '_>, name: &str) {
         let short = name.strip_prefix("llvm.").unwrap_or(name);
-        if let Some((flops_per_lane, slow)) = float_work(short) {
+        if let Some((flops_per_lane, slow)) = float_work(short).filter(|_| !tests_for_nan(operation, short)) {
             let shape = Shape::of_value(operation.operand(0).ok());
             if shape.is_float() {
                 // A reduction of n lanes is n - 1 operations, and one more where it takes a start value.
@@ -152,7 +154,7 @@ fn is_free(name: &str) -> bool {
 }
 
 /// Floating-point operations per lane, and whether the instruction issues at a fraction of the FMA rate.
-/// A minimum, maximum or comparison counts as one operation, a sign change or absolute value as none.
+/// A minimum, maximum or comparison counts as one operation; a sign change, absolute value or test for NaN as none.
 fn float_work(short: &str) -> Option<(u32, bool)> {
     Some(match short {
         "fadd" | "fsub" | "fmul" | "fcmp" => (1, false),
@@ -162,6 +164,16 @@ fn float_work(short: &str) -> Option<(u32, bool)> {
         _ if short.starts_with("intr.vector.reduce.f") => (1, false),
         _ => return None,
     })
+}
+
+/// True for a comparison that only asks whether an operand is no number. Code generation adds as many as it needs to
+/// make a minimum or maximum of x86's, which do not look for NaN; none of them counts as an operation, as they do not for
+/// hardware counters either.
+fn tests_for_nan(operation: OperationRef<'_, '_>, short: &str) -> bool {
+    /// `ord` and `uno` among LLVM's predicates.
+    const UNORDERED: [i64; 2] = [7, 14];
+    let predicate = || IntegerAttribute::try_from(operation.attribute("predicate").ok()?).ok();
+    short == "fcmp" && predicate().is_some_and(|predicate| UNORDERED.contains(&predicate.value()))
 }
 
 fn is_integer_work(short: &str) -> bool {
