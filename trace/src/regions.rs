@@ -71,12 +71,16 @@ pub fn own_times(trace: &Trace, sites: &SiteTable, cost: ProbeCost) -> BTreeMap<
 pub(crate) struct Interval {
     pub(crate) calls: u64,
     pub(crate) ns: f64,
+    /// The shortest one; nothing before there is one.
+    shortest_ns: Option<f64>,
     /// Tick length of the units, summed over calls: one tick a call, in ns.
     tick_ns: f64,
 }
 
 impl Interval {
-    fn add(&mut self, calls: u64, ticks: u64, ns_per_tick: f64) {
+    fn add(&mut self, calls: u64, ticks: u64, shortest: u64, ns_per_tick: f64) {
+        let shortest = shortest as f64 * ns_per_tick;
+        self.shortest_ns = Some(self.shortest_ns.map_or(shortest, |known| known.min(shortest)));
         self.calls += calls;
         self.ns += ticks as f64 * ns_per_tick;
         self.tick_ns += calls as f64 * ns_per_tick;
@@ -92,7 +96,8 @@ struct Part<'s> {
 
 impl Part<'_> {
     fn region(&self, launches: u32, whole_ns: f64) -> RegionTime {
-        let Interval { calls, ns, .. } = self.interval;
+        let Interval { calls, ns, shortest_ns, .. } = self.interval;
+        let ns_per_call = ns / calls.max(1) as f64;
         RegionTime {
             name: self.site.name.clone(),
             place: self.site.place.clone(),
@@ -100,7 +105,8 @@ impl Part<'_> {
             calls,
             ns_total: ns,
             ns_self: self.own_ns,
-            ns_per_call: ns / calls.max(1) as f64,
+            ns_per_call,
+            ns_shortest: shortest_ns.unwrap_or(ns_per_call),
             share: share(self.own_ns, whole_ns),
         }
     }
@@ -143,8 +149,12 @@ pub(crate) fn corrected(
             }
         }
     }
-    // An interval shorter than what its probe varies by may end up below nothing.
-    corrected.values_mut().for_each(|interval| interval.ns = interval.ns.max(0.0));
+    for (interval, measured) in corrected.values_mut().zip(measured.values()) {
+        let probes_ns = (measured.ns - interval.ns) / interval.calls.max(1) as f64;
+        // An interval shorter than what its probe varies by may end up below nothing.
+        interval.shortest_ns = interval.shortest_ns.map(|shortest| (shortest - probes_ns).max(0.0));
+        interval.ns = interval.ns.max(0.0);
+    }
     corrected
 }
 
@@ -184,17 +194,18 @@ fn trips(trace: &Trace) -> BTreeMap<u32, u64> {
 /// Intervals by site, of all units or of one.
 pub(crate) fn intervals_of(trace: &Trace, only: Option<u32>) -> BTreeMap<u32, Interval> {
     let mut by_site: BTreeMap<u32, Interval> = BTreeMap::new();
-    let mut add = |unit: u32, site: u32, calls: u64, ticks: u64| {
+    let mut add = |unit: u32, site: u32, calls: u64, ticks: u64, shortest: u64| {
         if let Some(rate) = trace.unit_ns_per_tick(unit).filter(|_| only.is_none_or(|only| only == unit)) {
-            by_site.entry(site).or_default().add(calls, ticks, rate);
+            by_site.entry(site).or_default().add(calls, ticks, shortest, rate);
         }
     };
     for row in &trace.aggregates {
-        add(row.unit, row.site, row.count, row.sum);
+        add(row.unit, row.site, row.count, row.sum, row.min);
     }
     for slice in &trace.slices {
         let unit = trace.tracks.get(slice.track as usize).map_or(0, |track| track.unit);
-        add(unit, slice.site, 1, slice.end - slice.begin);
+        let ticks = slice.end - slice.begin;
+        add(unit, slice.site, 1, ticks, ticks);
     }
     by_site
 }

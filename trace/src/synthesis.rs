@@ -126,6 +126,9 @@ pub struct RegionTime {
     pub ns_self: f64,
     /// Mean time of one run of it.
     pub ns_per_call: f64,
+    /// Time of the shortest run: the one that nothing disturbed.
+    #[serde(default)]
+    pub ns_shortest: f64,
     /// `ns_self` as part of the kernel's time in the timing build; those of all regions sum to 1 at most.
     pub share: f64,
 }

@@ -268,6 +268,7 @@ fn the_timed_region_gives_the_place() {
         ns_total: 35e6,
         ns_self: 35e6,
         ns_per_call: 35e6,
+        ns_shortest: 35e6,
         share: 0.99,
     };
     tables.workloads[0].regions = Some(vec![region]);
@@ -350,6 +351,7 @@ fn regions_tell_loops_apart_where_the_block_layout_does_not() {
         ns_total: 6e7,
         ns_self: 6e7,
         ns_per_call: 3e7,
+        ns_shortest: 3e7,
         share: 1.0,
     };
     tables.workloads[0].regions = Some(vec![region(4)]);

@@ -87,7 +87,7 @@ pub fn regions(page: &mut Page, report: &Report) {
     let rows: Vec<&RegionRow> = report.regions.iter().filter(|row| row.workload == workload).collect();
     let cost = probe_cost(report, workload);
     page.heading(&format!("Regions, workload {workload}, probe cost {cost}"));
-    let names = ["own share", "", "region", "line", "runs", "each", "total"];
+    let names = ["own share", "", "region", "line", "runs", "each", "shortest", "total"];
     let to_right = |name: &str| !matches!(name, "own share" | "region" | "line");
     let header = table::header(&names.map(|name| (name, to_right(name))));
     let cells = rows.iter().take(SHOWN).map(|row| region(row));
@@ -104,6 +104,7 @@ fn region(row: &RegionRow) -> Vec<table::Cell> {
         left(time_of.place.as_ref().map(short).unwrap_or_default()),
         right(count(time_of.calls as f64, "")),
         right(time(time_of.ns_per_call)),
+        right(time(time_of.ns_shortest)),
         right(time(time_of.ns_total)),
     ]
 }

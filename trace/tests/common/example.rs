@@ -205,6 +205,7 @@ pub fn report() -> Report {
                 ns_total: 140.1e6,
                 ns_self: 140.1e6,
                 ns_per_call: 35.02e6,
+                ns_shortest: 35.02e6,
                 share: 0.995,
             },
         }],
