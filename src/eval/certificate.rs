@@ -2,7 +2,7 @@
 
 use super::{
     EvalError,
-    arguments::{limits, outputs, start_worker},
+    arguments::{limits, start_worker},
     session::Session,
 };
 use crate::{
@@ -11,20 +11,19 @@ use crate::{
     frontend::{Language, Source},
     jobs::event::Event,
     measure::{Measurement, Plan, interleave},
-    problem::Problem,
     worker::{Fault, Worker},
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::{
     decode::decode,
     regions::ProbeCost,
-    sites::SiteTable,
+    sites::{ProbeSite, SiteKind, SiteTable},
     synthesis::{Certificate, LISTED_LOOPS},
     tables::Trace,
 };
 use std::time::Duration;
 
-/// A kernel whose only work is empty regions.
+/// A kernel of regions of known lengths.
 const CALIBRATION: &str = include_str!("calibration.mlir");
 /// Recordings of the calibration kernel; the least disturbed one counts.
 const RECORDINGS: usize = 5;
@@ -45,7 +44,7 @@ pub fn probe_cost(session: &mut Session<'_>) -> Result<Option<ProbeCost>, EvalEr
 fn measure_probe_cost(session: &Session<'_>) -> Result<ProbeCost, String> {
     let source = Source::new("calibration.mlir".as_ref(), CALIBRATION.into(), Language::Mlir)
         .map_err(|error| error.to_string())?;
-    let probes = Probes { timing: vec!["region-time".into()], ..Probes::none() };
+    let probes = Probes { timing: ["region-time", "loop-time"].map(str::to_owned).into(), ..Probes::none() };
     let builds =
         builds::build(&source, &probes, &session.options.store).map_err(|error| error.to_string())?;
     let build = builds.manifest.timing.build().ok_or("the calibration kernel has no timing build")?;
@@ -55,35 +54,46 @@ fn measure_probe_cost(session: &Session<'_>) -> Result<ProbeCost, String> {
     // The kernel takes no arguments, so that any problem will do.
     let worker = start_worker(&builds, build, &session.problem, usize::MAX, &arena, limits);
     let mut worker = worker.map_err(|fault| fault.to_string())?;
-    let mut least = ProbeCost { inside: f64::INFINITY, around: f64::INFINITY };
+    let mut least = [f64::INFINITY; 3];
     for _ in 0..RECORDINGS {
         let records = worker.record(1).map_err(|fault| fault.to_string())?;
         let trace = decode(&records, sites).map_err(|error| error.to_string())?;
-        let (runs, empty) = ticks_of(&trace, sites, "empty")?;
-        let (_, all) = ticks_of(&trace, sites, "loop")?;
-        least.inside = least.inside.min(empty / runs);
-        least.around = least.around.min(all / runs);
+        let short = region(sites, "short")?;
+        let long = region(sites, "long")?;
+        let rows = [loop_in(sites, short)?, loop_in(sites, long)?, short];
+        for (least, site) in least.iter_mut().zip(rows) {
+            *least = least.min(mean(&trace, site)?);
+        }
     }
-    Ok(least)
+    let [short, long, around_short] = least;
+    let work = long - short;
+    let inside = (short - work).max(0.0);
+    Ok(ProbeCost { inside, around: (around_short - work - inside).max(0.0) })
 }
 
-/// Runs and ticks of the region called `name`.
-fn ticks_of(trace: &Trace, sites: &SiteTable, name: &str) -> Result<(f64, f64), String> {
-    let site = sites.sites.iter().find(|site| site.name == name);
-    let row = site.and_then(|site| trace.aggregates.iter().find(|row| row.site == site.id && row.count > 0));
-    let row = row.ok_or_else(|| format!("the region `{name}` recorded nothing"))?;
-    Ok((row.count as f64, row.sum as f64))
+fn region<'s>(sites: &'s SiteTable, name: &str) -> Result<&'s ProbeSite, String> {
+    let found = sites.sites.iter().find(|site| site.name == name);
+    found.ok_or_else(|| format!("the calibration kernel has no region `{name}`"))
+}
+
+/// The loop that is all there is in `region`.
+fn loop_in<'s>(sites: &'s SiteTable, region: &ProbeSite) -> Result<&'s ProbeSite, String> {
+    let is_in = |site: &&ProbeSite| site.kind == SiteKind::Loop && site.parent == Some(region.id);
+    let found = sites.sites.iter().find(is_in);
+    found.ok_or_else(|| format!("the region `{}` of the calibration kernel has no loop", region.name))
+}
+
+/// Mean ticks of a run of `site`: the clock goes on in steps of many ticks, so that a single run says little.
+fn mean(trace: &Trace, site: &ProbeSite) -> Result<f64, String> {
+    let row = trace.aggregates.iter().find(|row| row.site == site.id && row.count > 0);
+    row.map(|row| row.sum as f64 / row.count as f64)
+        .ok_or_else(|| format!("`{}` recorded nothing", site.name))
 }
 
 /// Clean and instrumented build in turns.
 pub fn interleaved(clean: &mut Worker, timing: &mut Worker, budget: Duration) -> Result<Measurement, Fault> {
     let plan = Plan { budget, ..Plan::default() };
     interleave(&mut [clean, timing], &plan, &mut |_| Ok(()))
-}
-
-/// Whether both builds left the same bits in every output.
-pub fn same_outputs(problem: &Problem, clean: &Arena, timing: &Arena) -> bool {
-    outputs(clean, problem) == outputs(timing, problem)
 }
 
 /// Everything the certificate says.
