@@ -39,6 +39,7 @@
 // RUN: %kinstr opt --emit llvm-dialect %examples/15-decay/flushed.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/16-grouped-sum/own-lines.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/16-grouped-sum/shared-line.mlir | FileCheck %s
+// RUN: %kinstr opt --emit llvm-dialect %examples/17-pair-energy/async-tasks.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/17-pair-energy/equal-rows.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/17-pair-energy/equal-work.mlir | FileCheck %s
 // RUN: %kinstr opt --emit llvm-dialect %examples/18-outer-sum/plain-stores.mlir | FileCheck %s

@@ -14,6 +14,8 @@ pub struct Libraries {
     pub cpp: bool,
     /// OpenMP: LLVM's libomp.
     pub openmp: bool,
+    /// MLIR's async runtime, from the release that is linked.
+    pub mlir_async: bool,
 }
 
 impl Libraries {
@@ -30,15 +32,25 @@ impl Libraries {
         Self {
             cpp: mangled || any(&["__cxa_", "__gxx_personality", "_Unwind_"]),
             openmp: any(&["__kmpc_", "omp_"]),
+            mlir_async: any(&["mlirAsyncRuntime"]),
         }
     }
 
     fn arguments(self) -> impl Iterator<Item = &'static str> {
         let cpp: &[_] = if self.cpp { &["-l:libstdc++.so.6", "-l:libgcc_s.so.1"] } else { &[] };
         let openmp: &[_] = if self.openmp { &["-l:libomp.so.5"] } else { &[] };
-        cpp.iter().chain(openmp).copied()
+        // It is not where the system's loader looks.
+        let mlir_async: &[_] = if self.mlir_async {
+            &["-l:libmlir_async_runtime.so.22.1", "-rpath", LLVM_LIBRARIES]
+        } else {
+            &[]
+        };
+        cpp.iter().chain(openmp).chain(mlir_async).copied()
     }
 }
+
+/// Where MLIR's runtime libraries lie.
+const LLVM_LIBRARIES: &str = "/usr/lib/llvm-22/lib";
 
 const LINKERS: [&str; 4] = ["ld.lld-22", "/usr/lib/llvm-22/bin/ld.lld", "ld.lld", "ld"];
 
@@ -54,7 +66,7 @@ pub fn shared_library(object: &Path, library: &Path, libraries: Libraries) -> Re
         .arg(library)
         .arg(object)
         .args(["-L/usr/lib/x86_64-linux-gnu", "-L/lib/x86_64-linux-gnu", "-L/usr/lib64", "-L/lib64"])
-        .args(["-L/usr/lib/llvm-22/lib", "--as-needed"])
+        .args(["-L", LLVM_LIBRARIES, "--as-needed"])
         .args(libraries.arguments())
         .args(["-l:libmvec.so.1", "-l:libm.so.6", "-l:libc.so.6"])
         .output()

@@ -50,6 +50,10 @@ impl From<&CodegenError> for Complaint {
             CodegenError::Link { reason } if reason.contains("libomp") => {
                 Self::new("codegen::link", text).help("OpenMP needs libomp: run scripts/setup")
             }
+            CodegenError::Link { reason } if reason.contains("libmlir_async_runtime") => {
+                Self::new("codegen::link", text)
+                    .help("async ops need MLIR's async runtime: install libmlir-22")
+            }
             CodegenError::Link { .. } => Self::new("codegen::link", text).help(
                 "a candidate may call libm and libc; any other external function must be in its module",
             ),

@@ -81,6 +81,10 @@ fn updates_of_one_table_wait_for_each_other() {
     assert!((2.5..3.2).contains(&found.potential.speedup), "{}", found.potential.speedup);
     assert_eq!(found.place.as_ref().unwrap().line, 6);
     assert!(!names(&histogram(0.4, BINS)).contains(&"dependency-bound".to_owned()), "the units explain it");
+    assert!(
+        !names(&histogram(400.0, BINS)).contains(&"dependency-bound".to_owned()),
+        "no update takes that long"
+    );
     let large = histogram(1.0, 16 * MIB);
     assert!(!names(&large).contains(&"dependency-bound".to_owned()), "no cache holds the table");
 }

@@ -1,5 +1,5 @@
 // The rows are shared out to threads. Later rows have more columns to sum up, so an even split of rows is an uneven one of work.
-// kinstr: pipeline=convert-scf-to-openmp,canonicalize
+// kinstr: pipeline=convert-scf-to-openmp{num-threads=2},canonicalize
 // kinstr: threads=2
 func.func @triangle(%x: memref<?x?xf32>, %y: memref<?xf32>) {
   %c0 = arith.constant 0 : index
