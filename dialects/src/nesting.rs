@@ -5,6 +5,17 @@ use crate::verify::VerifyError;
 use melior::ir::{BlockLike, BlockRef, OperationRef, RegionLike, RegionRef, operation::OperationLike};
 use std::collections::{BTreeMap, HashMap};
 
+/// Where a region begins or ends: its site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Border {
+    Begin(u32),
+    End(u32),
+}
+
+/// Tells which border of a region an op is.
+pub type BorderOf<'f> = &'f dyn Fn(OperationRef<'_, '_>) -> Option<Border>;
+
 /// How regions nest under one operation. Blocks that no path leads to are left out.
 #[derive(Debug, Default)]
 pub struct Nesting {
@@ -21,8 +32,20 @@ impl Nesting {
     /// [`VerifyError::NotNested`] where two regions cross, where a region is open on one path to a block and not on
     /// another, or where a body ends inside of one.
     pub fn of(root: OperationRef<'_, '_>) -> Result<Self, VerifyError> {
+        Self::of_borders(root, &|operation| match (Op::of(&operation)?, site_of(&operation)?) {
+            (Op::RegionBegin, site) => Some(Border::Begin(site)),
+            (Op::RegionEnd, site) => Some(Border::End(site)),
+            _ => None,
+        })
+    }
+
+    /// The same of any other ops that begin and end regions.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_borders(root: OperationRef<'_, '_>, border: BorderOf<'_>) -> Result<Self, VerifyError> {
         let mut nesting = Self::default();
-        nesting.bodies(root, &[])?;
+        nesting.bodies(root, &[], border)?;
         Ok(nesting)
     }
 
@@ -31,18 +54,28 @@ impl Nesting {
         self.heads.get(&key(block)).map(Vec::as_slice)
     }
 
-    fn bodies(&mut self, operation: OperationRef<'_, '_>, outer: &[u32]) -> Result<(), VerifyError> {
+    fn bodies(
+        &mut self,
+        operation: OperationRef<'_, '_>,
+        outer: &[u32],
+        border: BorderOf<'_>,
+    ) -> Result<(), VerifyError> {
         (0..operation.region_count())
             .filter_map(|number| operation.region(number).ok())
-            .try_for_each(|region| self.paths(region, outer))
+            .try_for_each(|region| self.paths(region, outer, border))
     }
 
-    fn paths(&mut self, region: RegionRef<'_, '_>, outer: &[u32]) -> Result<(), VerifyError> {
+    fn paths(
+        &mut self,
+        region: RegionRef<'_, '_>,
+        outer: &[u32],
+        border: BorderOf<'_>,
+    ) -> Result<(), VerifyError> {
         let Some(first) = region.first_block() else { return Ok(()) };
         self.heads.insert(key(first), outer.to_vec());
         let mut left = vec![first];
         while let Some(block) = left.pop() {
-            let open = self.through(block, outer)?;
+            let open = self.through(block, outer, border)?;
             for successor in (0..block.successor_count()).filter_map(|number| block.successor(number).ok()) {
                 match self.heads.get(&key(successor)) {
                     Some(known) if *known == open => {}
@@ -58,23 +91,28 @@ impl Nesting {
     }
 
     /// What is open at the end of `block`.
-    fn through(&mut self, block: BlockRef<'_, '_>, outer: &[u32]) -> Result<Vec<u32>, VerifyError> {
+    fn through(
+        &mut self,
+        block: BlockRef<'_, '_>,
+        outer: &[u32],
+        border: BorderOf<'_>,
+    ) -> Result<Vec<u32>, VerifyError> {
         let mut open = self.heads.get(&key(block)).cloned().unwrap_or_default();
         let mut next = block.first_operation();
         let mut last = None;
         while let Some(operation) = next {
-            match (Op::of(&operation), site_of(&operation)) {
-                (Some(Op::RegionBegin), Some(site)) => {
+            match border(operation) {
+                Some(Border::Begin(site)) => {
                     // Optimisers copy code, so that a site may begin in several places.
                     self.parents.insert(site, open.last().copied());
                     open.push(site);
                 }
-                (Some(Op::RegionEnd), Some(site)) => {
+                Some(Border::End(site)) => {
                     if open.len() <= outer.len() || open.pop() != Some(site) {
                         return Err(not_nested(site, operation));
                     }
                 }
-                _ => self.bodies(operation, &open)?,
+                None => self.bodies(operation, &open, border)?,
             }
             last = Some(operation);
             next = operation.next_in_block();

@@ -1,5 +1,6 @@
 // Softmax over rows in three separate sweeps over the matrix, each of them vectorised. Needs: a CPU; N a multiple of 16.
 // planted: redundant-passes
+#include <kinstr.h>
 #include <math.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ void softmax(const float *restrict x, float *restrict y, int64_t rows, int64_t c
   float max[rows], sum[rows];
 
   // First sweep: the maximum of each row.
+  KINSTR_REGION("maxima")
   for (int64_t i = 0; i < rows; i++) {
     lanes m = -INFINITY;
     for (int64_t j = 0; j < columns; j += 16)
@@ -32,6 +34,7 @@ void softmax(const float *restrict x, float *restrict y, int64_t rows, int64_t c
   }
 
   // Second sweep: exponentials and their sum.
+  KINSTR_REGION("exponentials")
   for (int64_t i = 0; i < rows; i++) {
     lanes s = 0;
     for (int64_t j = 0; j < columns; j += 16) {
@@ -45,6 +48,7 @@ void softmax(const float *restrict x, float *restrict y, int64_t rows, int64_t c
   }
 
   // Third sweep: divide each row by its sum.
+  KINSTR_REGION("division")
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < columns; j += 16)
       *(lanes *)&y[i * columns + j] *= 1 / sum[i];

@@ -11,6 +11,7 @@ pub mod ffi;
 pub mod ir;
 mod llvm;
 mod loops;
+pub mod markers;
 pub mod pipeline;
 pub mod probe;
 pub mod transforms;

@@ -7,6 +7,7 @@ use crate::{
     complaint::Complaint,
     frontend::{
         Language, Source,
+        c::Markers,
         signature::{Written, written},
     },
     lower::Mlir,
@@ -22,8 +23,20 @@ pub(super) const JOB: &str = "job.json";
 pub(super) const OUTCOME: &str = "outcome.json";
 /// What [`Work::Examine`] leaves.
 pub(super) const EXAMINED: &str = "examined.json";
-/// What the compiler of another language made of the candidate, beside it: it ran before, confined on its own.
-pub(super) const BITCODE: &str = "candidate.bc";
+/// What the compiler of another language made of the candidate, beside it, and with markers of regions in it: it ran
+/// before, confined on its own.
+pub(super) const BITCODE: [(Markers, &str); 2] =
+    [(Markers::Vanish, "candidate.bc"), (Markers::Stay, "marked.bc")];
+
+/// Those of [`BITCODE`] that there are of `source`.
+pub(super) fn bitcode_of(source: &Source) -> impl Iterator<Item = (Markers, &'static str)> {
+    let count = match (source.language.has_compiler(), source.may_hold_markers()) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 2,
+    };
+    BITCODE.into_iter().take(count)
+}
 /// Bytes of stack for each thread that compiles: MLIR and LLVM walk nested code by recursion.
 pub(super) const STACK: usize = 256 << 20;
 
@@ -100,15 +113,15 @@ impl Job {
         source.directives.entry = self.entry;
         match self.work {
             Work::Examine => {
-                know_bitcode(&mut source, dir)?;
+                know_bitcode(&source, dir)?;
                 examine(&source, dir)
             }
             Work::Build { probes, examined } => {
-                know_bitcode(&mut source, &examined)?;
+                know_bitcode(&source, &examined)?;
                 make::make(&source, &probes, dir)
             }
             Work::Choose { probes, choice, manifest, examined } => {
-                know_bitcode(&mut source, &examined)?;
+                know_bitcode(&source, &examined)?;
                 make::make_chosen(&source, &probes, &choice, *manifest, dir)
             }
         }
@@ -121,11 +134,11 @@ fn examine(source: &Source, dir: &Path) -> Result<(), BuildError> {
 }
 
 /// What the compiler of the candidate's language made of it, if it has one of its own.
-fn know_bitcode(source: &mut Source, examined: &Path) -> Result<(), BuildError> {
-    if source.language.has_compiler() {
-        let path = examined.join(BITCODE);
+fn know_bitcode(source: &Source, examined: &Path) -> Result<(), BuildError> {
+    for (markers, name) in bitcode_of(source) {
+        let path = examined.join(name);
         let bitcode = std::fs::read(&path).map_err(|error| StoreError::new("read", &path, error))?;
-        source.is_compiled_to(bitcode);
+        source.is_compiled_to(markers, bitcode);
     }
     Ok(())
 }

@@ -120,9 +120,14 @@ impl<'a> Maker<'a> {
         if probes.is_empty() {
             return Ok(Instrumented::Unavailable("no timing probe was asked for".into()));
         }
-        let (early, late): (Vec<_>, Vec<_>) =
+        let (structured, optimized): (Vec<_>, Vec<_>) =
             probes.iter().copied().partition(|probe| probe.level() == Level::Structured);
-        let early = Early { probes: &early, mode, choice };
+        // What C marks is found in its optimised code, and before the loops around it are.
+        let late = match self.source.may_hold_markers() {
+            true => [structured.as_slice(), &optimized].concat(),
+            false => optimized,
+        };
+        let early = Early { probes: &structured, mode, choice };
         let (code, regions) = match optimized_with(&early, self.source, &self.mlir, &self.machine, llvm) {
             Ok(instrumented) => instrumented,
             Err(BuildError::Lower(error)) => return unavailable(error),

@@ -200,8 +200,8 @@ fn examined(source: &Source, store: &Store) -> Result<Stored<Written>, BuildErro
 }
 
 fn examine(source: &Source, dir: &Path) -> Result<(), BuildError> {
-    if source.language.has_compiler() {
-        let (bitcode, path) = (frontend::c::bitcode(source)?, dir.join(job::BITCODE));
+    for (markers, name) in job::bitcode_of(source) {
+        let (bitcode, path) = (frontend::c::bitcode(source, markers)?, dir.join(name));
         std::fs::write(&path, bitcode).map_err(|error| StoreError::new("write", &path, error))?;
     }
     confined::compile(source, Work::Examine, dir)

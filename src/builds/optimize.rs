@@ -3,7 +3,11 @@
 use super::{BuildError, Convention};
 use crate::{
     codegen::{self, machine::Machine},
-    frontend::{Language, Source, c, llvm_ir, mlir},
+    frontend::{
+        Language, Source,
+        c::{self, Markers},
+        llvm_ir, mlir,
+    },
     lower::{self, LowerError, Mlir},
 };
 use inkwell::{context::Context, module::Module};
@@ -42,6 +46,16 @@ pub fn optimized<'l>(
     if source.language == Language::Mlir {
         return from_mlir(source, mlir, machine, llvm, None).map(|(optimized, _)| optimized);
     }
+    from_llvm(source, Markers::Vanish, machine, llvm)
+}
+
+/// C and LLVM IR, whose compiler has optimised them or LLVM does so now.
+fn from_llvm<'l>(
+    source: &Source,
+    markers: Markers,
+    machine: &Machine,
+    llvm: &'l Context,
+) -> Result<Optimized<'l>, BuildError> {
     let code = match source.language {
         Language::LlvmIr => {
             let code = llvm_ir::parse(source, llvm, machine)?;
@@ -49,7 +63,7 @@ pub fn optimized<'l>(
             code
         }
         _ => {
-            let code = c::compile(source, llvm)?;
+            let code = c::compile(source, markers, llvm)?;
             codegen::adopt(&code, machine)?;
             code
         }
@@ -71,7 +85,7 @@ pub struct Early<'p> {
 }
 
 /// The code of `source` that carries the regions of `early`, and their sites: none where there is no structure for
-/// early probes to go by.
+/// early probes to go by, but the markers of C, which get their sites late.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -83,7 +97,8 @@ pub fn optimized_with<'l>(
     llvm: &'l Context,
 ) -> Result<(Module<'l>, SiteTable), BuildError> {
     if source.language != Language::Mlir {
-        let code = optimized(source, mlir, machine, llvm)?.code;
+        let markers = if source.may_hold_markers() { Markers::Stay } else { Markers::Vanish };
+        let code = from_llvm(source, markers, machine, llvm)?.code;
         return Ok((code, SiteTable { mode: early.mode, ..SiteTable::default() }));
     }
     let (optimized, sites) = from_mlir(source, mlir, machine, llvm, Some(early))?;

@@ -2,7 +2,10 @@
 
 use super::{Failure, exit, print};
 use crate::{
-    builds::{BuildError, optimize::optimized},
+    builds::{
+        BuildError,
+        optimize::{Early, optimized, optimized_with},
+    },
     codegen::{self, CodegenError, machine::Machine},
     complaint::Complaint,
     frontend::{Language, Source, mlir},
@@ -165,7 +168,15 @@ impl<'a> Job<'a> {
     fn emit_optimized(&self) -> Result<Emitted, Failure> {
         let machine = Machine::native().map_err(emission)?;
         let llvm = codegen::context();
-        let code = optimized(self.source, self.mlir, &machine, &llvm).map_err(building)?.code;
+        let times = self.probes.iter().any(|probe| probe.perturbation() == Perturbation::Timing);
+        let code = match times {
+            true => {
+                let early = Early { probes: &[], mode: self.mode(), choice: None };
+                optimized_with(&early, self.source, self.mlir, &machine, &llvm).map(|(code, _)| code)
+            }
+            false => optimized(self.source, self.mlir, &machine, &llvm).map(|optimized| optimized.code),
+        }
+        .map_err(building)?;
         match self.options.emit {
             Emit::Mlir | Emit::Sites => {
                 let mut module = lower::import(self.mlir, &code).map_err(lowering)?;

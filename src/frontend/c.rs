@@ -70,27 +70,52 @@ pub fn check_flag(flag: &str) -> Result<(), DirectiveError> {
     Err(DirectiveError::Flag { flag: flag.to_owned() })
 }
 
-/// What the compiler made of a source: LLVM bitcode. Compiled once, whoever asks, and shared by clones.
+/// What markers of regions are compiled to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Markers {
+    /// Nothing, as in the clean build.
+    Vanish,
+    /// Calls, where regions are timed.
+    Stay,
+}
+
+/// What the compiler made of a source: LLVM bitcode, without its markers and with them. Compiled once, whoever asks, and
+/// shared by clones.
 #[derive(Debug, Clone, Default)]
-pub struct Compiled(Arc<OnceLock<Vec<u8>>>);
+pub struct Compiled(Arc<[OnceLock<Vec<u8>>; 2]>);
 
 impl Compiled {
-    /// What was made earlier.
-    pub fn of(bitcode: Vec<u8>) -> Self {
-        Self(Arc::new(OnceLock::from(bitcode)))
+    fn of(&self, markers: Markers) -> &OnceLock<Vec<u8>> {
+        &self.0[usize::from(markers == Markers::Stay)]
+    }
+
+    /// Takes what was made earlier. What was made already stays.
+    pub fn know(&self, markers: Markers, bitcode: Vec<u8>) {
+        self.of(markers).get_or_init(|| bitcode);
     }
 }
+
+/// The header with the markers, which `#include <kinstr.h>` finds wherever kinstr is installed.
+pub const HEADER: &str = include_str!("kinstr.h");
+const HEADER_NAME: &str = "kinstr.h";
+/// Folder for the header, beside the candidate.
+const HEADERS: &str = "kinstr-headers";
 
 /// The optimised module of `source` with full debug information, from which its signature can be read.
 ///
 /// # Errors
 /// [`FrontendError::Compile`] with clang's errors; `Compiler`, `Includes`, `NoCompiler`, `System`.
-pub fn compile<'l>(source: &Source, llvm: &'l Context) -> Result<Module<'l>, FrontendError> {
-    let bitcode = match source.compiled.0.get() {
+pub fn compile<'l>(
+    source: &Source,
+    markers: Markers,
+    llvm: &'l Context,
+) -> Result<Module<'l>, FrontendError> {
+    let compiled = source.compiled.of(markers);
+    let bitcode = match compiled.get() {
         Some(bitcode) => bitcode,
         None => {
-            let bitcode = bitcode(source)?;
-            source.compiled.0.get_or_init(|| bitcode)
+            let bitcode = bitcode(source, markers)?;
+            compiled.get_or_init(|| bitcode)
         }
     };
     let buffer = MemoryBuffer::create_from_memory_range_copy(bitcode, &source.file_name().replace('\0', ""));
@@ -104,13 +129,16 @@ pub fn compile<'l>(source: &Source, llvm: &'l Context) -> Result<Module<'l>, Fro
 ///
 /// # Errors
 /// As [`compile`].
-pub fn bitcode(source: &Source) -> Result<Vec<u8>, FrontendError> {
+pub fn bitcode(source: &Source, markers: Markers) -> Result<Vec<u8>, FrontendError> {
     let looked_for = || COMPILERS.map(str::to_owned).to_vec();
     let compiler = clang::find().ok_or_else(|| FrontendError::NoCompiler { looked_for: looked_for() })?;
     let scratch = tempfile::Builder::new().prefix("kinstr-cc-").tempdir().map_err(FrontendError::System)?;
     let file = source.file_name();
     std::fs::write(scratch.path().join(&file), &source.text).map_err(FrontendError::System)?;
-    let arguments = arguments(source, &file);
+    let headers = scratch.path().join(HEADERS);
+    std::fs::create_dir(&headers).map_err(FrontendError::System)?;
+    std::fs::write(headers.join(HEADER_NAME), HEADER).map_err(FrontendError::System)?;
+    let arguments = arguments(source, markers, &file);
     let shown = source.path.to_string_lossy();
     match clang::run(&compiler, &arguments, scratch.path(), &file, &shown).map_err(FrontendError::System)? {
         Compilation::Done => {}
@@ -130,7 +158,7 @@ const INCLUDED: &str = "included.d";
 
 /// Debug information is full, because only it knows the types behind pointers; it does not change the code, and all
 /// but lines is stripped afterwards.
-fn arguments(source: &Source, file: &str) -> Vec<OsString> {
+fn arguments(source: &Source, markers: Markers, file: &str) -> Vec<OsString> {
     let language = if source.language == Language::Cpp { "c++" } else { "c" };
     let mut arguments: Vec<OsString> = [
         "-x",
@@ -149,6 +177,9 @@ fn arguments(source: &Source, file: &str) -> Vec<OsString> {
         "-fno-crash-diagnostics",
         "-c",
         "-emit-llvm",
+        // As headers of the system, which are no files of the candidate's.
+        "-isystem",
+        HEADERS,
         "-MMD",
         "-MT",
         "candidate",
@@ -159,6 +190,9 @@ fn arguments(source: &Source, file: &str) -> Vec<OsString> {
     ]
     .map(OsString::from)
     .to_vec();
+    if markers == Markers::Stay {
+        arguments.push("-DKINSTR_MARKED".into());
+    }
     arguments.extend(source.directives.flags.iter().map(OsString::from));
     arguments.extend(["--".into(), file.into()]);
     arguments

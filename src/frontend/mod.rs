@@ -152,8 +152,13 @@ impl Source {
     }
 
     /// What the compiler made of it earlier, so that it is not run again.
-    pub fn is_compiled_to(&mut self, bitcode: Vec<u8>) {
-        self.compiled = c::Compiled::of(bitcode);
+    pub fn is_compiled_to(&self, markers: c::Markers, bitcode: Vec<u8>) {
+        self.compiled.know(markers, bitcode);
+    }
+
+    /// Whether it may hold markers of regions, so that it is compiled once more with them.
+    pub fn may_hold_markers(&self) -> bool {
+        self.language.has_compiler() && self.text.contains("kinstr.h")
     }
 
     /// The file's name without its folder.

@@ -52,7 +52,7 @@ pub fn written(source: &Source, mlir: &Mlir, machine: &Machine) -> Result<Writte
     let llvm = ffi::create_llvm_context();
     let module = match source.language {
         Language::LlvmIr => llvm_ir::parse(source, &llvm, machine)?,
-        _ => c::compile(source, &llvm)?,
+        _ => c::compile(source, c::Markers::Vanish, &llvm)?,
     };
     let entry = wrap_pointers::find_entry(&module, source.directives.entry.as_deref())?;
     let name = source.directives.entry.clone().unwrap_or_else(|| symbol(entry));

@@ -3,6 +3,7 @@
 
 use super::{LowerError, Mlir, Structured, convert_probes, import};
 use kinstr_passes::{
+    markers::drop_markers,
     probe::{self, Probe, ProbeError, Request},
     transforms::carry_regions::{calls_to_regions, regions_to_calls},
 };
@@ -18,7 +19,7 @@ pub fn carry_regions<'c>(mlir: &'c Mlir, structured: &Structured<'c>) -> Result<
 }
 
 /// Inserts `late` timing probes beside the regions that `code` carries, whose sites are `early`: the optimised code plus
-/// probes in the LLVM dialect, and all its sites. That one probe finds nothing to watch is no error where another finds
+/// probes in the LLVM dialect, and all its sites. Markers that C came with are gone then. That one probe finds nothing to watch is no error where another finds
 /// something: code without loops or threads has none to time.
 ///
 /// # Errors
@@ -44,6 +45,7 @@ pub fn insert_timing<'c>(
             Err(error) => return Err(error.into()),
         }
     }
+    drop_markers(&mlir.context, &module);
     if let (true, Some(nothing)) = (sites.sites.is_empty() && choice.is_none(), nothing) {
         return Err(nothing.into());
     }

@@ -208,3 +208,17 @@ fn openmp_runs_on_the_threads_that_are_asked_for() {
     assert!(run.notes().contains("the candidate may run on 2 threads"), "{}", run.notes());
     assert_eq!(run.field("/system/threads"), 2);
 }
+
+#[test]
+fn regions_marked_in_c_are_reported_by_name_and_line() {
+    let marked = format!(
+        "  KINSTR_REGION(\"all of it\")\n{LOOP}\n  KINSTR_REGION(\"left open\")\n  if (n < 1 << 20) return;\n  y[0] = 0;"
+    );
+    let text = format!("#include <kinstr.h>\n{}", function(&marked));
+    let run = Case::of("candidate.c", &named(&text)).with(&["--overhead-budget", "none"]).accepted();
+    assert_eq!(run.field("/regions/0/name"), "all of it");
+    assert_eq!(run.field("/regions/0/place/line"), 7);
+    assert_eq!(run.field("/regions/1"), serde_json::Value::Null);
+    let note = "leaves out the region `left open`";
+    assert!(run.notes().contains(note), "{}", run.notes());
+}

@@ -2,11 +2,12 @@
 //!
 //! ## What it measures
 //! The time from entering to leaving each top-level linalg op, loop nest and call of the entry function,
-//! and each op marked with `kinstr.region = "name"` wherever it stands.
+//! and each op marked with `kinstr.region = "name"` wherever it stands. In C, what lies between the markers of `kinstr.h`.
 //!
 //! ## How
 //! `kprobe.region_begin` before and `kprobe.region_end` after the op, while it is still structured. The
-//! optimiser is free inside a region; no memory access crosses its borders.
+//! optimiser is free inside a region; no memory access crosses its borders. Markers in C are calls until C is optimised, and
+//! then the same ops. A region whose markers do not pair up on every path is left out, and a note says so.
 //!
 //! ## Cost
 //! Two clock reads and one update of 32 bytes per execution; on x86-64 the clock is `rdtscp; lfence`.
@@ -16,8 +17,13 @@
 //! Aggregate mode: count, sum, min and max in ticks. Trace mode: a begin and an end record.
 
 use crate::{
+    markers::{Marker, marker},
     ir::{functions, name, nested, place_of, string_attribute, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
+};
+use kinstr_dialects::{
+    nesting::{Border, Nesting},
+    verify::VerifyError,
 };
 use kinstr_trace::sites::SiteKind;
 use melior::ir::{BlockLike, OperationRef, operation::OperationLike};
@@ -46,6 +52,9 @@ impl Probe for RegionTime {
     }
     fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError> {
         let mut found = false;
+        for function in functions(insertion.module(), "llvm") {
+            found |= surround_marked(insertion, function)?;
+        }
         for function in functions(insertion.module(), "func") {
             let is_entry = insertion.entry().is_none_or(|entry| entry == symbol(function));
             let regions = regions_of(function, is_entry);
@@ -61,7 +70,7 @@ impl Probe for RegionTime {
         if found {
             return Ok(());
         }
-        let reason = "the entry function has no linalg op, loop nest, call or marked region";
+        let reason = "there is no linalg op, loop nest or call in the entry function, and no marked region";
         Err(ProbeError::NothingToWatch { probe: self.name(), reason })
     }
 }
@@ -101,4 +110,59 @@ fn surround<'c>(
     block.insert_operation_before(operation, builder.region_begin(site)?);
     block.insert_operation_after(operation, builder.region_end(site)?);
     Ok(())
+}
+
+/// Regions between markers; answers whether there are any.
+fn surround_marked<'c>(
+    insertion: &mut Insertion<'_, 'c>,
+    function: OperationRef<'c, '_>,
+) -> Result<bool, ProbeError> {
+    let marked: Vec<_> = nested(function).into_iter().filter_map(|op| Some((op, marker(op)?))).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (_, Marker { name, .. }) in &marked {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let borders = |name| marked.iter().filter(move |(_, marker)| marker.name == name);
+    while let Some(torn) = not_paired(function, &names) {
+        let place = borders(torn).find_map(|(border, _)| place_of(border.location()));
+        let line = place.map(|place| format!(" ({}:{})", place.file, place.line)).unwrap_or_default();
+        insertion.leave_out(format!(
+            "region-time leaves out the region `{torn}`{line} of `{}`: it does not begin and end on every path, or crosses \
+             another; `return` and `goto` out of a region do not end it",
+            symbol(function)
+        ));
+        names.retain(|name| *name != torn);
+    }
+    for name in &names {
+        let begin = borders(name).find(|(_, marker)| marker.is_begin);
+        let place = begin.and_then(|(begin, _)| place_of(begin.location()));
+        let site = NewSite::timed(PROBE.name(), SiteKind::Region, (*name).to_owned(), symbol(function), place);
+        let Some(site) = insertion.add_chosen_site(site) else { continue };
+        for (call, Marker { is_begin, .. }) in borders(name) {
+            let builder = insertion.builder(*call);
+            let border = if *is_begin { builder.region_begin(site)? } else { builder.region_end(site)? };
+            if let Some(block) = call.block() {
+                block.insert_operation_before(*call, border);
+            }
+        }
+    }
+    if !names.is_empty() {
+        insertion.open_function(function)?;
+    }
+    Ok(!marked.is_empty())
+}
+
+/// The name of a region whose markers do not pair up.
+fn not_paired<'n>(function: OperationRef<'_, '_>, names: &[&'n str]) -> Option<&'n str> {
+    let site = |name: &str| names.iter().position(|known| *known == name).map(|index| index as u32);
+    let nesting = Nesting::of_borders(function, &|operation| {
+        let Marker { name, is_begin } = marker(operation)?;
+        Some(if is_begin { Border::Begin(site(&name)?) } else { Border::End(site(&name)?) })
+    });
+    match nesting {
+        Err(VerifyError::NotNested { site, .. }) => names.get(site as usize).copied(),
+        _ => None,
+    }
 }
