@@ -1,18 +1,23 @@
-"""Runs the examples and prints the figures as a table; called by scripts/bench."""
+"""The figures, as a table; called by scripts/bench. `--only` picks one section, or the examples whose path contains a word."""
 
+import argparse
 import count
 import json
 import math
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-KINSTR, PASSES, RECORDS = sys.argv[1:4]
-# Seconds of measuring per example: enough for intervals near 1 % on a quiet machine.
-BUDGET = "6"
+parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+parser.add_argument("--only", metavar="NAME", help="passes, records, commands, spin, counts, test, examples, or a part of an example's path")
+parser.add_argument("--budget", default="2", metavar="SECONDS", help="measuring time for each example (default: 2)")
+parser.add_argument("--kinstr", default="target/release/kinstr", help=argparse.SUPPRESS)
+chosen = parser.parse_args()
+KINSTR, BUDGET = chosen.kinstr, chosen.budget
 failures = 0
 
 
@@ -23,15 +28,23 @@ def row(name: str, figure: str, bound: str, holds: bool) -> None:
 
 
 def evaluate(candidate: pathlib.Path, *options: str) -> tuple[dict, float]:
-    problem = candidate.parent / "problem.toml"
     with tempfile.TemporaryDirectory() as out:
-        command = [KINSTR, "eval", candidate, "--problem", problem, "--format", "json", "--out", out, *options]
         begin = time.monotonic()
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-        took = time.monotonic() - begin
+        report = evaluate_into(out, candidate, *options)
+        return report, time.monotonic() - begin
+
+
+def evaluate_into(out: str, candidate: pathlib.Path, *options: str) -> dict:
+    problem = candidate.parent / "problem.toml"
+    command = [KINSTR, "eval", candidate, "--problem", problem, "--format", "json", "--out", out, *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
         sys.exit(f"{candidate}: exit code {done.returncode}")
-    return json.loads(done.stdout), took
+    return json.loads(done.stdout)
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, ratios)))
 
 
 def planted(candidate: pathlib.Path) -> str | None:
@@ -40,30 +53,49 @@ def planted(candidate: pathlib.Path) -> str | None:
     return found and found[1]
 
 
-def examples() -> None:
-    logs, sums, identical, causes, named = [], [], True, 0, 0
+def examples(word: str = "") -> None:
+    """Every example, or those with `word` in their path; a row over all of them for each figure."""
     candidates = [path for path in pathlib.Path("examples").glob("*/*") if path.suffix in {".mlir", ".c", ".ll"}]
-    for candidate in sorted(candidates):
+    candidates = sorted(path for path in candidates if word in str(path))
+    if not candidates:
+        sys.exit(f"no section and no example is called {word}")
+    timed, counted, sums, different, causes, unnamed = {}, {}, [], [], 0, []
+    print(f"       {'':58} {'timing':>12} {'counting':>9}", flush=True)
+    for candidate in candidates:
         name, cause = f"{candidate.parent.name}/{candidate.name}", planted(candidate)
-        report, _ = evaluate(candidate, "--budget", BUDGET, "--detail", "full")
-        certificates = [workload["certificate"] for workload in report["workloads"]]
+        with tempfile.TemporaryDirectory() as out:
+            report = evaluate_into(out, candidate, "--budget", BUDGET, "--detail", "full")
+            counted[name] = count.slowdown(candidate, pathlib.Path(out))
+        certificates = [workload.get("certificate") for workload in report["workloads"]]
+        certificates = [certificate for certificate in certificates if certificate]
         ratios = [certificate["ratio"] for certificate in certificates]
-        identical &= all(certificate["outputs_identical"] for certificate in certificates)
-        logs += [math.log(ratio) for ratio in ratios]
+        timed |= {f"{name}, workload {index}": ratio for index, ratio in enumerate(ratios)}
+        different += [name for certificate in certificates if not certificate["outputs_identical"]]
         sums += region_sums(report)
         primary = (report.get("primary") or {}).get("name", "none")
-        shown = " ".join(f"{ratio:.3f}" for ratio in ratios)
-        wanted = f", planted: {cause}" if cause not in (None, primary) else ""
-        print(f"       {name:58} {shown:>12}   primary: {primary}{wanted}", flush=True)
         causes += cause is not None
-        named += cause == primary
-    mean, most = math.exp(sum(logs) / len(logs)), math.exp(max(logs))
-    row("instrumented / clean, timing probes, geometric mean", f"{mean:.3f}", "<= 1.03", mean <= 1.03)
-    row("instrumented / clean, timing probes, largest", f"{most:.3f}", "<= 1.10", most <= 1.10)
-    covered = math.exp(sum(map(math.log, sums)) / len(sums))
-    row("sum of region times / clean time, geometric mean", f"{covered:.3f}", "1 +- 0.02", abs(covered - 1) <= 0.02)
-    row("instrumented outputs bit-identical to clean", str(identical), "all", identical)
-    row("slow examples whose planted cause is named first", f"{named} of {causes}", "all", named == causes)
+        unnamed += [name] * (cause not in (None, primary))
+        shown = " ".join(f"{ratio:.3f}" for ratio in ratios) or "no site fits"
+        wanted = f", planted: {cause}" if cause not in (None, primary) else ""
+        print(f"       {name:58} {shown:>12} {counted[name]:>9.2f}   primary: {primary}{wanted}", flush=True)
+    slowdowns(timed, counted)
+    if sums:
+        covered = geometric_mean(sums)
+        row("sum of region times / clean time, geometric mean", f"{covered:.3f}", "1 +- 0.02", abs(covered - 1) <= 0.02)
+    row("instrumented outputs bit-identical to clean", str(not different), f"all {' '.join(different)}", not different)
+    named = f"{causes - len(unnamed)} of {causes}"
+    row("slow examples whose planted cause is named first", named, f"all {' '.join(unnamed)}", not unnamed)
+
+
+def slowdowns(timed: dict[str, float], counted: dict[str, float]) -> None:
+    """What probes cost; a slowdown is kept by the name of what it is of."""
+    if timed:
+        mean, worst = geometric_mean(list(timed.values())), max(timed, key=timed.get)
+        row("instrumented / clean, timing probes, geometric mean", f"{mean:.3f}", "<= 1.03", mean <= 1.03)
+        most = timed[worst]
+        row("instrumented / clean, timing probes, largest", f"{most:.3f}", f"<= 1.10, {worst}", most <= 1.10)
+    mean = geometric_mean(list(counted.values()))
+    row("instrumented / clean, counting probes, geometric mean", f"{mean:.3f}", "<= 1.50", mean <= 1.50)
 
 
 def region_sums(report: dict) -> list[float]:
@@ -92,8 +124,13 @@ def spin() -> None:
         row(f"time of a step in a region of {count} / of {longest}", f"{ratio:.4f}", "1 +- 0.01", abs(ratio - 1) <= 0.01)
 
 
+def bench(*arguments: str) -> str:
+    command = ["cargo", "bench", "--locked", "--quiet", *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 def passes() -> None:
-    lines = re.findall(r"(\S+) (\d+) ops ([\d.]+) ms ([\d.]+) us/op", PASSES)
+    lines = re.findall(r"(\S+) (\d+) ops ([\d.]+) ms ([\d.]+) us/op", bench("--bench", "passes"))
     for probe in sorted({line[0] for line in lines}):
         sizes = {int(ops): (float(ms), float(us)) for name, ops, ms, us in lines if name == probe}
         small, large = min(sizes), max(sizes)
@@ -104,12 +141,13 @@ def passes() -> None:
 
 
 def records() -> None:
-    rates = {name: float(rate) for name, rate in re.findall(r"(\S+) \d+ records ([\d.]+) M/s", RECORDS)}
+    printed = bench("-p", "kinstr-trace", "--bench", "records")
+    rates = {name: float(rate) for name, rate in re.findall(r"(\S+) \d+ records ([\d.]+) M/s", printed)}
     rate = rates["decode-aggregate"]
     row("records decoded and added up a second, one core", f"{rate:.0f} M", ">= 200 M", rate >= 200)
     rate = rates["perfetto"]
     row("records written for Perfetto a second, one core", f"{rate:.1f} M", ">= 5 M", rate >= 5)
-    size, kib = map(int, re.search(r"large-file (\d+) bytes (\d+) kB resident", RECORDS).groups())
+    size, kib = map(int, re.search(r"large-file (\d+) bytes (\d+) kB resident", printed).groups())
     name = f"memory to read a record file of {size / 2**30:.0f} GiB"
     row(name, f"{kib / 1024:.1f} MiB", "<= 256 MiB", kib <= 256 << 10)
 
@@ -140,11 +178,23 @@ def counts() -> None:
     row(name, f"{worst:.3%}", f"<= 0.1 %, worst: {where}", worst <= 0.001)
 
 
-passes()
-records()
-commands()
-spin()
-counts()
-examples()
+def test() -> None:
+    begin = time.monotonic()
+    passed = subprocess.run(["scripts/test"], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    took = (time.monotonic() - begin) / 60
+    row("scripts/test, everything cached", f"{took:.1f} min", "<= 5 min, all pass", passed and took <= 5)
+
+
+# Run one after another; the tests take as long as all of these, and only by name.
+SECTIONS = [passes, records, commands, spin, counts, examples]
+by_name = {section.__name__: section for section in [*SECTIONS, test]}
+if chosen.only in by_name:
+    by_name[chosen.only]()
+elif chosen.only:
+    examples(chosen.only)
+else:
+    for section in SECTIONS:
+        section()
+    print("not run: scripts/test, whose time `scripts/bench --only test` takes")
 print(f"{failures} figures do not hold" if failures else "all figures hold")
 sys.exit(failures > 0)

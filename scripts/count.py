@@ -20,6 +20,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
+import tomllib
 
 OBJDUMP = "/usr/lib/llvm-22/bin/llvm-objdump"
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
@@ -44,6 +46,9 @@ KERNELS = {
 BYTES = {"byte": 1, "word": 2, "dword": 4, "qword": 8, "xmmword": 16, "ymmword": 32, "zmmword": 64}
 ELEMENT = {"f32": 4, "i32": 4, "f64": 8, "i64": 8}
 
+
+# Seconds of calls in turns for a slowdown.
+SLOWDOWN_SECONDS = 0.2
 
 # Bytes loaded, bytes stored, floating point operations.
 Counts = tuple[int, int, int]
@@ -270,24 +275,43 @@ def count(kinstr: str, kernel: str) -> tuple[Counts, Counts]:
         (problem.parent / "reference.py").write_text((folder / "reference.py").read_text())
         command = [kinstr, "eval", candidate, "--problem", problem, "--out", out]
         subprocess.run([*command, "--seeds", "1"], stdout=subprocess.DEVNULL, check=True)
-        events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
-        built = next(event["digest"] for event in events if event.get("stage") == "build" and event.get("digest"))
-        library = cache() / "artifacts" / built[:2] / built / "clean.so"
-        buffers = next(event for event in events if event["event"] == "loaded")["workloads"][0]["buffers"]
-        shapes = [shape_of(text, buffer["name"], sizes) for buffer in buffers]
-        tensors = [memoryview(mmap.mmap(-1, max(buffer["bytes"], 1)))[: buffer["bytes"]] for buffer in buffers]
-        words = pointers(tensors, sizes) if candidate.suffix == ".c" else memrefs(tensors, shapes)
-        return by_kinstr(out), by_steps(library, arguments(words))
+        folder, given = built(candidate, out, 0)
+        return by_kinstr(out), by_steps(folder / "clean.so", given)
+
+
+def built(candidate: pathlib.Path, out: pathlib.Path, workload: int) -> tuple[pathlib.Path, ctypes.Array]:
+    """The folder with the libraries that an evaluation in `out` made, and what their entries are called with: tensors of zeros."""
+    problem = tomllib.loads((candidate.parent / "problem.toml").read_text())
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    digest = next(event["digest"] for event in events if event.get("stage") == "build" and event.get("digest"))
+    loaded = next(event for event in events if event["event"] == "loaded")["workloads"][workload]
+    sizes, buffers = loaded["axes"], loaded["buffers"]
+    specs = problem["inputs"] | problem["outputs"]
+    shapes = [[sizes.get(axis, axis) for axis in specs[buffer["name"]]["shape"]] for buffer in buffers]
+    tensors = [memoryview(mmap.mmap(-1, max(buffer["bytes"], 1)))[: buffer["bytes"]] for buffer in buffers]
+    variable = {axis: sizes[axis] for axis, size in problem["axes"].items() if size == "var"}
+    words = memrefs(tensors, shapes) if candidate.suffix == ".mlir" else pointers(tensors, variable)
+    return cache() / "artifacts" / digest[:2] / digest, arguments(words, tensors)
+
+
+def slowdown(candidate: pathlib.Path, out: pathlib.Path) -> float:
+    """How many times as long the counting build of an evaluation in `out` takes as the clean one, on its last workload; the least
+    disturbed call of each."""
+    folder, given = built(candidate, out, -1)
+    entries = [ctypes.CDLL(str(folder / name))["__kinstr_entry"] for name in ("clean.so", "counting.so")]
+    least = [float("inf")] * 2
+    end = time.monotonic() + SLOWDOWN_SECONDS
+    while time.monotonic() < end or float("inf") in least:
+        for index, entry in enumerate(entries):
+            begin = time.perf_counter_ns()
+            entry(given)
+            least[index] = min(least[index], time.perf_counter_ns() - begin)
+    return least[1] / least[0]
 
 
 def cache() -> pathlib.Path:
     chosen = os.environ.get("XDG_CACHE_HOME", "")
     return pathlib.Path(chosen if chosen.startswith("/") else os.path.expanduser("~/.cache")) / "kinstr"
-
-
-def shape_of(problem: str, tensor: str, sizes: dict[str, int]) -> list[int]:
-    extents = re.search(rf"puts\.{tensor} = {{ shape = \[([^\]]*)\]", problem)[1]
-    return [sizes[axis.strip('" ')] if '"' in axis else int(axis) for axis in extents.split(",") if axis.strip()]
 
 
 def pointers(tensors: list[memoryview], sizes: dict[str, int]) -> list[list[int]]:
@@ -306,12 +330,12 @@ def memrefs(tensors: list[memoryview], shapes: list[list[int]]) -> list[list[int
     return descriptors
 
 
-def arguments(words: list[list[int]]) -> ctypes.Array:
-    """The array of addresses that an entry is called with; behind each are the words of one argument."""
+def arguments(words: list[list[int]], tensors: list[memoryview]) -> ctypes.Array:
+    """The array of addresses that an entry is called with; behind each are the words of one argument, which point into `tensors`."""
     storage = [(ctypes.c_int64 * len(one))(*one) for one in words]
     found = (ctypes.c_void_p * len(storage))(*(ctypes.addressof(one) for one in storage))
     # What is pointed to has to live as long as the pointers.
-    found.storage = storage
+    found.storage = storage, tensors
     return found
 
 

@@ -11,7 +11,10 @@ use crate::{
     lower::{self, LowerError, Mlir},
     store::StoreError,
 };
-use kinstr_passes::probe::{self, Level, Probe, ProbeError};
+use kinstr_passes::{
+    context::Message,
+    probe::{self, Level, Probe, ProbeError},
+};
 use kinstr_trace::{
     layout::Mode,
     sites::{Choice, SiteTable},
@@ -211,9 +214,15 @@ fn unavailable(error: LowerError) -> Result<Instrumented, BuildError> {
             Ok(Instrumented::Unavailable(reason.to_string()))
         }
         LowerError::Import { messages } => {
-            let reason = messages.first().map_or("MLIR gave no reason", |message| &message.text);
+            let reason = messages.first().map_or("MLIR gave no reason".to_owned(), in_one_line);
             Ok(Instrumented::Unavailable(format!("the optimised code could not be imported: {reason}")))
         }
         other => Err(other.into()),
     }
+}
+
+/// MLIR quotes instructions as LLVM prints them, over several lines.
+fn in_one_line(message: &Message) -> String {
+    let line = message.place.iter().map(|place| format!("{}:{}:", place.file, place.line));
+    line.chain(message.text.split_whitespace().map(str::to_owned)).collect::<Vec<_>>().join(" ")
 }

@@ -66,61 +66,74 @@ pub fn fit(
             }
         });
     }
-    fit_sites(session, builds, budget, sites, pilots)
+    let chosen = choose_among(sites, &pilots, budget);
+    let chosen_builds = build_chosen(session, builds, budget, sites, &chosen)?;
+    let known = Known { budget, sites: sites.clone(), kept: chosen.kept, pilots };
+    Ok(Fit { builds: chosen_builds, known: Some(known) })
 }
 
 /// Chooses again, once, if what was chosen slows a workload down by clearly more than the budget: by `ratios`,
-/// instrumented over clean time by workload.
+/// instrumented over clean time by workload. `None` where nothing is to be changed, or nothing would be left: times that
+/// are marked as disturbed tell more than none.
 pub fn fit_again(
     session: &mut Session<'_>,
     builds: &Builds,
     fit: &Fit,
     ratios: &[Interval],
 ) -> Result<Option<Fit>, Stop> {
-    let Some(known) = &fit.known else { return Ok(None) };
-    let is_dear = |ratio: &Interval| ratio.low > 1.0 + known.budget + PROCESSES_DIFFER;
-    if !ratios.iter().any(is_dear) {
+    let Some(Known { budget, sites, kept, pilots }) = &fit.known else { return Ok(None) };
+    let is_dear = |ratio: &Interval| ratio.low > 1.0 + budget + PROCESSES_DIFFER;
+    let corrected = |(pilot, ratio): (&Option<Pilot>, &Interval)| match is_dear(ratio) {
+        true => Some(pilot.clone()?.corrected(sites, kept, ratio.value - 1.0)),
+        false => pilot.clone(),
+    };
+    let pilots: Vec<Option<Pilot>> = pilots.iter().zip(ratios).map(corrected).collect();
+    let chosen = choose_among(sites, &pilots, *budget);
+    if !ratios.iter().any(is_dear) || chosen.kept.0.is_empty() {
         return Ok(None);
     }
-    let mut pilots = known.pilots.clone();
-    for (workload, (pilot, ratio)) in pilots.iter_mut().zip(ratios).enumerate() {
-        if !is_dear(ratio) {
-            continue;
-        }
-        let measured = ratio.value - 1.0;
-        *pilot = pilot.take().map(|pilot| pilot.corrected(&known.sites, &known.kept, measured));
-        let measured = measured * 100.0;
+    for (workload, ratio) in ratios.iter().enumerate().filter(|(_, ratio)| is_dear(ratio)) {
+        let measured = (ratio.value - 1.0) * 100.0;
         let text = format!(
-            "workload {workload}: timing sites cost {measured:.1} % together, not what each was expected to: they were chosen again"
+            "workload {workload}: timing sites cost {measured:.1} % together, not what each was expected to: they were \
+             chosen again"
         );
         session.push(Event::Note { text })?;
     }
-    let again = fit_sites(session, builds, known.budget, &known.sites, pilots)?;
-    Ok(Some(Fit { known: None, ..again }))
+    let again = build_chosen(session, builds, *budget, sites, &chosen)?;
+    Ok(Some(Fit { builds: again, known: None }))
 }
 
-/// Chooses sites, says which, and builds with them.
-fn fit_sites(
+fn choose_among(sites: &SiteTable, pilots: &[Option<Pilot>], budget: f64) -> Chosen {
+    let taking_part: Vec<Pilot> = pilots.iter().flatten().cloned().collect();
+    choose(sites, &taking_part, budget)
+}
+
+/// Says which sites were chosen, and builds with them; `None` if there are none.
+fn build_chosen(
     session: &mut Session<'_>,
     builds: &Builds,
     budget: f64,
     sites: &SiteTable,
-    pilots: Vec<Option<Pilot>>,
-) -> Result<Fit, Stop> {
-    let taking_part: Vec<Pilot> = pilots.iter().flatten().cloned().collect();
-    let Chosen { kept, left_out } = choose(sites, &taking_part, budget);
-    let (all, chosen) = (sites.sites.len(), kept.0.iter().cloned().collect());
-    session.push(Event::SitesChosen { budget, sites: all, kept: chosen, left_out })?;
-    let chosen = match kept.0.len() {
+    chosen: &Chosen,
+) -> Result<Option<Builds>, Stop> {
+    let Chosen { kept, left_out } = chosen;
+    let all = sites.sites.len();
+    session.push(Event::SitesChosen {
+        budget,
+        sites: all,
+        kept: kept.0.iter().cloned().collect(),
+        left_out: left_out.clone(),
+    })?;
+    Ok(match kept.0.len() {
         0 => None,
         count if count == all => Some(builds.clone()),
         _ => {
             session.progress("building with the probe sites that fit the budget");
             let options = session.options;
-            Some(builds::with_choice(&session.source, &options.probes, &kept, builds, &options.store)?)
+            Some(builds::with_choice(&session.source, &options.probes, kept, builds, &options.store)?)
         }
-    };
-    Ok(Fit { builds: chosen, known: Some(Known { budget, sites: sites.clone(), kept, pilots }) })
+    })
 }
 
 /// Says so where the timing build costs more than the budget after all.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Time for importing a reference, and PyTorch with it from a cold disk.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(180);
+/// Time for importing a reference, and PyTorch with it: gigabytes from a cold disk, which compilers may be using too.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(600);
 /// Time for anything that runs the reference. References are slow, not endless.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 /// How much of what a dead host printed is shown.

@@ -222,3 +222,20 @@ fn regions_marked_in_c_are_reported_by_name_and_line() {
     let note = "leaves out the region `left open`";
     assert!(run.notes().contains(note), "{}", run.notes());
 }
+
+#[test]
+fn code_that_mlir_cannot_import_is_judged_without_probes() {
+    let jump = format!("  asm goto(\"\" : : : : out);\n{LOOP}\nout:\n  ;");
+    let run = taken(&jump);
+    for layer in ["kernel-counters", "intra-kernel"] {
+        let layers = run.field("/layers");
+        let status = layers.as_array().into_iter().flatten().find(|status| status["name"] == layer).unwrap();
+        assert_eq!(status["status"], "unavailable", "{status}");
+        let reason = status["because"].as_str().unwrap_or_default();
+        assert!(
+            reason.contains("could not be imported: candidate.c:6: unhandled instruction: callbr"),
+            "{reason}"
+        );
+    }
+    assert!(run.notes().contains("memory accesses and branches were not observed"), "{}", run.notes());
+}
