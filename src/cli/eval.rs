@@ -19,7 +19,7 @@ use kinstr_trace::{
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 /// Columns of a report where nothing says otherwise; wider lines are hard to read.
@@ -175,6 +175,9 @@ fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failur
     if let Some(complaint) = outcome.failure {
         super::print_error(&complaint.into());
     }
+    if outcome.was_done {
+        super::note(&format!("{} holds this evaluation already: nothing was run", dir.display()));
+    }
     match options.format {
         Format::Json => print(&json),
         Format::Human => {
@@ -210,8 +213,24 @@ fn exit_code(outcome: &Outcome) -> u8 {
     }
 }
 
+/// Evaluations without a directory of their own that are kept.
+const KEPT_RUNS: usize = 200;
+
+/// Removes all but the latest directories in `runs`. What cannot be read or removed is left: this is housekeeping.
+fn collect_runs(runs: &Path) {
+    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let mut dated: Vec<(SystemTime, PathBuf)> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    dated.sort();
+    let superfluous = dated.len().saturating_sub(KEPT_RUNS);
+    for (_, run) in dated.into_iter().take(superfluous) {
+        let _ = std::fs::remove_dir_all(run);
+    }
+}
+
 fn fresh_dir() -> Result<PathBuf, Failure> {
     let runs = cache_dir().join("runs");
+    collect_runs(&runs);
     let made = std::fs::create_dir_all(&runs)
         .and_then(|()| tempfile::Builder::new().prefix("eval-").tempdir_in(&runs))
         .map(tempfile::TempDir::keep);

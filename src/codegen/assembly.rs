@@ -12,7 +12,7 @@ pub struct AssemblyFacts {
     pub instructions: u64,
     /// Registers stored to the stack for lack of registers (LLVM's `Spill` comments).
     pub spills: u64,
-    /// Bytes of stack frames.
+    /// Bytes of the largest stack frame.
     pub stack_bytes: u64,
     /// Innermost loops, in order.
     pub loops: Vec<InnermostLoop>,
@@ -52,7 +52,7 @@ pub fn facts(assembly: &str) -> AssemblyFacts {
         }
         facts.instructions += 1;
         if let Some(bytes) = code.strip_prefix("subq").and_then(frame_bytes) {
-            facts.stack_bytes += bytes;
+            facts.stack_bytes = facts.stack_bytes.max(bytes);
         }
     }
     facts
@@ -73,8 +73,9 @@ mod tests {
 
     #[test]
     fn instructions_spills_and_frames_are_counted() {
-        let text = "f:\n\t.cfi_startproc\n\tsubq\t$40, %rsp\n\tmovq\t%rax, 8(%rsp)           # 8-byte Spill\n\tretq\n.Lend:\n";
-        assert_eq!(facts(text), AssemblyFacts { instructions: 3, spills: 1, stack_bytes: 40, loops: vec![] });
+        let text = "f:\n\t.cfi_startproc\n\tsubq\t$40, %rsp\n\tmovq\t%rax, 8(%rsp)           # 8-byte Spill\n\tretq\n.Lend:\n\
+                    g:\n\tsubq\t$24, %rsp\n\tretq\n";
+        assert_eq!(facts(text), AssemblyFacts { instructions: 5, spills: 1, stack_bytes: 40, loops: vec![] });
     }
 
     #[test]

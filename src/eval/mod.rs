@@ -69,6 +69,8 @@ pub struct Outcome {
     pub report: Report,
     /// What failed, if a stage did, ready to be shown.
     pub failure: Option<crate::complaint::Complaint>,
+    /// True if all of it was done before, so that nothing was run.
+    pub was_done: bool,
 }
 
 /// Evaluates. Whatever the candidate does is in the report.
@@ -78,9 +80,10 @@ pub struct Outcome {
 /// fails, or the machine does.
 pub fn evaluate(options: &Options, observer: &mut dyn Observer) -> Result<Outcome, EvalError> {
     let mut session = session::Session::begin(options, observer)?;
+    let was_done = session.is_judged();
     let failure = stages::run(&mut session)?;
     let report = fold(session.log.events(), session.log.dir());
-    Ok(Outcome { report, failure })
+    Ok(Outcome { report, failure, was_done })
 }
 
 /// The report of an evaluation from its directory alone.

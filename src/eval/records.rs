@@ -124,7 +124,9 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
     let mut fit = budget::fit(session, builds, reference, cost)?;
     let (timed, certified) = loop {
         let Some(timed) = &fit.builds else {
-            let status = LayerStatus::Unavailable("no timing site fits the overhead budget (`--overhead-budget none` takes them all)".into());
+            let status = LayerStatus::Unavailable(
+                "no timing site fits the overhead budget (`--overhead-budget none` takes them all)".into(),
+            );
             session.push(Event::Layer { name: "intra-kernel".into(), status })?;
             return Ok(Done);
         };

@@ -66,8 +66,12 @@ impl Directives {
             "entry" => self.entry = Some(value.trim_start_matches('@').to_owned()),
             "pipeline" => {
                 only(&[Language::Mlir])?;
-                let earlier = self.pipeline.take().map(|text| text + ",").unwrap_or_default();
-                self.pipeline = Some(earlier + value.trim_end_matches(','));
+                let value = value.trim_end_matches(',');
+                self.pipeline = Some(match self.pipeline.take() {
+                    None => value.to_owned(),
+                    Some(earlier) if is_open(&earlier) || value.starts_with([')', '}']) => earlier + value,
+                    Some(earlier) => format!("{earlier},{value}"),
+                });
             }
             "flags" => {
                 only(&[Language::C, Language::Cpp])?;
@@ -87,6 +91,11 @@ impl Directives {
     }
 }
 
+/// Whether a pipeline goes on after `text` with no comma.
+fn is_open(text: &str) -> bool {
+    text.ends_with(['(', '{'])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +106,10 @@ mod tests {
         let found = read(text, Language::Mlir).unwrap();
         assert_eq!(found.entry.as_deref(), Some("f"));
         assert_eq!(found.pipeline.as_deref(), Some("cse,canonicalize"));
+        let nested = "// kinstr: pipeline=builtin.module(\n// kinstr: pipeline=cse,\n\
+                      // kinstr: pipeline=func.func(canonicalize)\n// kinstr: pipeline=)\n";
+        let pipeline = read(nested, Language::Mlir).unwrap().pipeline;
+        assert_eq!(pipeline.as_deref(), Some("builtin.module(cse,func.func(canonicalize))"));
         let unknown = read("\n// kinstr: spped=3", Language::Mlir);
         assert!(matches!(unknown, Err((2, DirectiveError::Unknown { .. }))));
     }

@@ -115,13 +115,20 @@ fn line(event: &Event) -> String {
     serde_json::to_string(event).unwrap_or_default() + "\n"
 }
 
-/// Reads a log; lines that do not parse are dropped, which only the last one after a kill can be.
+/// Reads a log. A last line that a kill cut off is dropped.
 ///
 /// # Errors
-/// [`StoreError`] if the file cannot be read.
+/// [`StoreError`] if the file cannot be read, or another line of it is no event.
 pub fn read(path: &Path) -> Result<Vec<Event>, StoreError> {
     let text = std::fs::read_to_string(path).map_err(|error| StoreError::new("read", path, error))?;
-    Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect())
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    let event = |(index, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| {
+            let error = std::io::Error::other(format!("line {} is no event: {error}", index + 1));
+            StoreError::new("read", path, error)
+        })
+    };
+    whole.lines().enumerate().map(event).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +166,19 @@ mod tests {
         std::fs::write(&product, "of the first").unwrap();
         assert!(Log::open(dir.path(), "two").unwrap().events().is_empty());
         assert!(!product.exists());
+    }
+
+    #[test]
+    fn a_damaged_log_says_where_and_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), "one").unwrap();
+        log.push(began("one")).unwrap();
+        drop(log);
+        let path = dir.path().join(FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text + "{}\n" + &line(&note("a"))).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("line 2 is no event"));
+        assert!(Log::open(dir.path(), "one").unwrap().events().is_empty());
     }
 
     #[test]
