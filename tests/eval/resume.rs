@@ -96,7 +96,7 @@ fn a_finished_evaluation_is_not_repeated() {
     let good = Case::new(&kernel(DOUBLE));
     let first = good.accepted();
     let events = log(&good);
-    let second = good.accepted();
+    let second = good.eval();
     assert_eq!(second.report, first.report);
     second.says(&["holds this evaluation already: nothing was run"]);
     assert_eq!(log(&good), events);
