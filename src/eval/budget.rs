@@ -31,6 +31,13 @@ pub struct Fit {
     known: Option<Known>,
 }
 
+impl Fit {
+    /// Whether a timing build of which `ratio` was measured costs clearly more than the budget, and may be made anew.
+    pub fn is_exceeded_by(&self, ratio: &Interval) -> bool {
+        self.known.as_ref().is_some_and(|known| ratio.low > 1.0 + known.budget + PROCESSES_DIFFER)
+    }
+}
+
 struct Known {
     budget: f64,
     sites: SiteTable,
@@ -82,7 +89,7 @@ pub fn fit_again(
     ratios: &[Interval],
 ) -> Result<Option<Fit>, Stop> {
     let Some(Known { budget, sites, kept, pilots }) = &fit.known else { return Ok(None) };
-    let is_dear = |ratio: &Interval| ratio.low > 1.0 + budget + PROCESSES_DIFFER;
+    let is_dear = |ratio: &Interval| fit.is_exceeded_by(ratio);
     let corrected = |(pilot, ratio): (&Option<Pilot>, &Interval)| match is_dear(ratio) {
         true => Some(pilot.clone()?.corrected(sites, kept, ratio.value - 1.0)),
         false => pilot.clone(),

@@ -133,7 +133,11 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
         let Some(build) = available(session, &timed.manifest.timing, "intra-kernel")? else {
             return Ok(Done);
         };
-        let certified = certify_all(session, builds, (timed, build), reference, cost)?;
+        let mut certified = certify_all(session, builds, (timed, build), reference, cost)?;
+        if certified.iter().any(|certified| fit.is_exceeded_by(&certified.ratio)) {
+            let again = certify_all(session, builds, (timed, build), reference, cost)?;
+            certified = certified.into_iter().zip(again).map(|(a, b)| a.less_disturbed(b)).collect();
+        }
         let ratios: Vec<Interval> = certified.iter().map(|certified| certified.ratio).collect();
         match budget::fit_again(session, builds, &fit, &ratios)? {
             Some(again) => fit = again,
@@ -160,6 +164,13 @@ struct Certified {
     ratio: Interval,
     /// The record file.
     records: Vec<u8>,
+}
+
+impl Certified {
+    /// Of two measurements the one with the lower ratio: others' work on the machine only adds.
+    fn less_disturbed(self, other: Self) -> Self {
+        if other.ratio.value < self.ratio.value { other } else { self }
+    }
 }
 
 fn certify_all(

@@ -94,13 +94,16 @@ impl Case {
         self.folder.path().join(name)
     }
 
-    /// The arguments after `kinstr`.
+    /// The arguments after `kinstr`. What probes cost on a busy machine decides no test.
     pub fn arguments(&self) -> Vec<String> {
-        let given = ["eval", &self.candidate, "--budget", "0.05", "--problem", &self.problem];
-        let out: &[&str] =
-            if self.arguments.iter().any(|argument| argument == "--out") { &[] } else { &["--out", "out"] };
+        let mut given = vec!["eval", &self.candidate, "--budget", "0.05", "--problem", &self.problem];
+        for default in [["--out", "out"], ["--overhead-budget", "none"]] {
+            if self.arguments.iter().all(|argument| argument != default[0]) {
+                given.extend(default);
+            }
+        }
         let own = self.arguments.iter().map(String::as_str);
-        given.into_iter().chain(out.iter().copied()).chain(own).map(str::to_owned).collect()
+        given.into_iter().chain(own).map(str::to_owned).collect()
     }
 
     /// The command, ready to run in the case's folder.
