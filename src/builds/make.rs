@@ -140,9 +140,9 @@ impl<'a> Maker<'a> {
             Ok(inserted) => inserted,
             Err(error) => return unavailable(error),
         };
-        let code = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
-        codegen::inline_probes(&code, &self.machine)?;
-        Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
+        let instrumented = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
+        codegen::inline_probes(&instrumented, &code, &self.machine)?;
+        Ok(Instrumented::Built(self.emit(&instrumented, name, Some(sites))?))
     }
 
     /// What counts or observes goes in late, into the code that the clean build runs.
@@ -161,7 +161,7 @@ impl<'a> Maker<'a> {
             Err(error) => return unavailable(error),
         };
         let code = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
-        codegen::inline_probes(&code, &self.machine)?;
+        codegen::inline_probes(&code, clean, &self.machine)?;
         Ok(Instrumented::Built(self.emit(&code, name, Some(sites))?))
     }
 

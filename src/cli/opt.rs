@@ -300,8 +300,9 @@ impl<'a> Job<'a> {
             if self.options.emit == Emit::LlvmDialect {
                 return Ok((self.print_module(&module), sites));
             }
+            let original = code;
             code = lower::to_llvm_ir(self.mlir, &module, llvm).map_err(lowering)?;
-            codegen::inline_probes(&code, machine).map_err(emission)?;
+            codegen::inline_probes(&code, &original, machine).map_err(emission)?;
         }
         let text = match self.options.emit {
             Emit::Asm => codegen::emit_assembly(&code, machine).map_err(emission)?,

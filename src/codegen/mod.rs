@@ -1,6 +1,7 @@
 //! LLVM IR → optimised IR, assembly, objects and shared libraries.
 
 pub mod assembly;
+mod attributes;
 mod blocks;
 pub mod link;
 pub mod machine;
@@ -86,12 +87,19 @@ fn simplify_loops(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenE
 
 /// Inlines the probes' record functions, puts what they keep on the stack into registers, and does nothing else: the
 /// code around them is optimised already, so that no other variable is left on the stack that could be in a register.
+/// `original` is the code that the probes were put into.
 ///
 /// # Errors
 /// [`CodegenError`].
-pub fn inline_probes(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
+pub fn inline_probes(
+    module: &Module<'_>,
+    original: &Module<'_>,
+    machine: &Machine,
+) -> Result<(), CodegenError> {
     machine.prepare(module);
-    run_passes(module, machine, "always-inline,function(mem2reg),globaldce")
+    run_passes(module, machine, "always-inline,function(mem2reg),globaldce")?;
+    attributes::restore(original, module);
+    Ok(())
 }
 
 fn run_passes(module: &Module<'_>, machine: &Machine, pipeline: &str) -> Result<(), CodegenError> {

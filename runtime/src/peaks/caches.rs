@@ -19,15 +19,17 @@ pub(super) fn levels() -> Vec<Level> {
     levels
 }
 
-/// Times the last cache that is overwritten to make all caches cold: a cache does not throw out the oldest line first.
-const TIMES_LAST_CACHE: u64 = 2;
+/// Times a cache that is overwritten to make it cold: a cache does not throw out the oldest line first.
+const TIMES_CACHE: u64 = 2;
 /// Overwritten where the system does not list its caches.
 const UNKNOWN_CACHE: u64 = 64 << 20;
 
-/// Bytes that take the place of everything else in this core's caches once they are overwritten.
+/// Bytes that take the place of everything else in this core's caches once they are overwritten: in its own ones where
+/// tensors can be flushed from the last one, which cores share, line by line; else in that too.
 pub fn eviction_bytes() -> u64 {
     let caches = caches(Path::new("/sys/devices/system/cpu/cpu0/cache"));
-    caches.last().map_or(UNKNOWN_CACHE, |last| last.capacity_bytes) * TIMES_LAST_CACHE
+    let covered = if cfg!(target_arch = "x86_64") { caches.iter().rev().nth(1) } else { caches.last() };
+    covered.map_or(UNKNOWN_CACHE, |cache| cache.capacity_bytes) * TIMES_CACHE
 }
 
 fn caches(directory: &Path) -> Vec<Level> {

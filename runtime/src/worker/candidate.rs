@@ -52,6 +52,15 @@ impl Candidate {
         call(self.entry, &mut self.arguments, calls);
     }
 
+    /// The bytes of its tensors. No call of it may run while they are looked at.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &[u8]> {
+        self.layout.buffers.iter().map(|buffer| {
+            let start = self.arena.address().wrapping_add(buffer.offset);
+            // SAFETY: the layout lies inside the mapping, which lives as long as `self`; inputs and outputs can be read.
+            unsafe { std::slice::from_raw_parts(start, buffer.bytes) }
+        })
+    }
+
     /// Its tensors, to be renewed between calls.
     pub(super) fn renewal(&self, rotate: &[usize]) -> Renewal<'_> {
         Renewal::new(&self.arena, &self.layout, rotate)

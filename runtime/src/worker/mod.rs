@@ -140,7 +140,10 @@ impl Server {
                 self.attachment = None;
                 Ok(Value::Null)
             }
-            Request::Evict => self.evictor.evict().map(|()| Value::Null),
+            Request::Evict => {
+                let tensors = self.candidate.iter().flat_map(Candidate::tensors);
+                self.evictor.evict(tensors).map(|()| Value::Null)
+            }
             Request::FlushDenormals => flush_denormals().map(|()| Value::Null),
             Request::Peaks { device, date } => Ok(json!(peaks::measure(device, date)?)),
         }

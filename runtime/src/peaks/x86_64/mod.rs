@@ -63,26 +63,68 @@ fn touch_pages(rounds: u64) {
     }
 }
 
+/// A cache that reads less than this many times as fast as main memory is none to this machine.
+const FASTER_THAN_DRAM: f64 = 1.25;
+
 /// Bandwidth by level, and that of a copy of main memory past the caches.
 fn bandwidths(kernels: Kernels) -> io::Result<(Vec<BandwidthLevel>, f64)> {
     let levels = caches::levels();
     let largest_cache = levels.iter().rev().nth(1).map_or(0, |level| level.capacity_bytes);
-    let dram = (largest_cache * TIMES_LAST_CACHE).clamp(LEAST_DRAM_BYTES, MOST_DRAM_BYTES);
-    let working_set = |level: &Level| if level.name == "DRAM" { dram } else { level.capacity_bytes / 2 };
-    // The same kind of memory as an arena's. Written to, so that every page is there.
-    let mut memory = Memory::new(dram as usize)?;
-    memory.bytes_mut().fill(1);
-    let mut measure = |level: &Level| {
-        let bytes = usize::try_from(working_set(level)).unwrap_or(usize::MAX).min(dram as usize);
-        bandwidth(kernels, level, &mut memory.bytes_mut()[..bytes])
+    let dram = (largest_cache * TIMES_LAST_CACHE).clamp(LEAST_DRAM_BYTES, MOST_DRAM_BYTES) as usize;
+    let working_set = |level: &Level| match level.name.as_str() {
+        "DRAM" => dram,
+        _ => usize::try_from(level.capacity_bytes / 2).unwrap_or(usize::MAX).min(dram),
     };
-    let mut measured: Vec<_> = levels.iter().map(&mut measure).collect();
+    // The same kind of memory as an arena's. Written to, so that every page is there.
+    let mut memory = Memory::new(dram)?;
+    memory.bytes_mut().fill(1);
+    let mut measured: Vec<Measured> = levels
+        .iter()
+        .map(|level| Measured::of(kernels, level, &mut memory.bytes_mut()[..working_set(level)]))
+        .collect();
+    reach_last_cache(&mut measured, |level, bytes| {
+        Measured::of(kernels, level, &mut memory.bytes_mut()[..bytes])
+    });
     let bypassing = bypassing_copy(kernels, memory.bytes_mut());
-    for (level, found) in levels.iter().zip(&mut measured) {
-        let bytes = usize::try_from(working_set(level)).unwrap_or(usize::MAX).min(dram as usize);
-        found.latency_ns = chase::latency_ns(&mut memory.bytes_mut()[..bytes]);
+    for Measured { level, working_set } in &mut measured {
+        level.latency_ns = chase::latency_ns(&mut memory.bytes_mut()[..*working_set]);
     }
-    Ok((measured, bypassing))
+    Ok((measured.into_iter().map(|measured| measured.level).collect(), bypassing))
+}
+
+/// A level, and the bytes it was measured over.
+struct Measured {
+    level: BandwidthLevel,
+    working_set: usize,
+}
+
+impl Measured {
+    fn of(kernels: Kernels, level: &Level, memory: &mut [u8]) -> Self {
+        Self { working_set: memory.len(), level: bandwidth(kernels, level, memory) }
+    }
+}
+
+/// Cuts the last cache to what of it can be reached. Cores of other machines may share it with this virtual one: of 260 MiB
+/// that were announced, 128 MiB were as slow as main memory and 64 MiB were not. Half as much is tried until it is clearly
+/// faster than main memory; what does not even hold twice the cache before is no level at all.
+fn reach_last_cache(measured: &mut Vec<Measured>, mut measure: impl FnMut(&Level, usize) -> Measured) {
+    let [.., before, last, memory] = measured.as_slice() else { return };
+    let is_faster =
+        |cache: &Measured| cache.level.read_bytes_per_s >= FASTER_THAN_DRAM * memory.level.read_bytes_per_s;
+    if is_faster(last) {
+        return;
+    }
+    let least = 2 * before.level.capacity_bytes;
+    let smaller = std::iter::successors(Some(last.working_set / 2), |bytes| Some(bytes / 2));
+    let reached = smaller
+        .take_while(|bytes| *bytes as u64 >= least)
+        .map(|bytes| measure(&Level { name: last.level.name.clone(), capacity_bytes: bytes as u64 }, bytes))
+        .find(is_faster);
+    let place = measured.len() - 2;
+    match reached {
+        Some(reached) => measured[place] = reached,
+        None => drop(measured.remove(place)),
+    }
 }
 
 /// Bandwidth of a loop over `memory`, which fits in `level` and not in the level before it.
@@ -138,6 +180,34 @@ mod tests {
         let Ok(peaks) = measure("here".into(), "2026-01-01".into()) else { return };
         assert!(peaks.complete(), "{peaks:?}");
         assert_eq!(peaks.levels.last().unwrap().name, "DRAM");
+    }
+
+    #[test]
+    fn of_the_last_cache_as_much_counts_as_is_faster_than_memory() {
+        let level = |name: &str, bytes: usize, rate: f64| Measured {
+            working_set: bytes / 2,
+            level: BandwidthLevel {
+                name: name.into(),
+                capacity_bytes: bytes as u64,
+                read_bytes_per_s: rate,
+                copy_bytes_per_s: rate,
+                latency_ns: 0.0,
+            },
+        };
+        let reach = |rate_of: fn(usize) -> f64| {
+            let mut levels =
+                vec![level("L2", 2 << 20, 1e11), level("L3", 256 << 20, 1e10), level("DRAM", 1 << 30, 1e10)];
+            reach_last_cache(&mut levels, |cache, bytes| level(&cache.name, 2 * bytes, rate_of(bytes)));
+            levels
+                .into_iter()
+                .map(|measured| (measured.level.name, measured.working_set >> 20))
+                .collect::<Vec<_>>()
+        };
+        let found = reach(|bytes| if bytes <= 32 << 20 { 3e10 } else { 1e10 });
+        assert_eq!(found[1], ("L3".to_owned(), 32));
+        let found = reach(|_| 1e10);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[1].0, "DRAM");
     }
 
     #[test]
