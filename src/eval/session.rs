@@ -91,6 +91,10 @@ impl<'a> Session<'a> {
                 provenance: provenance(digests),
             })?;
         }
+        if let Some(aside) = log.set_aside().map(|path| path.display().to_string()) {
+            let text = format!("the event log in this place could not be read; it is kept as {aside}");
+            log.push(Event::Note { text })?;
+        }
         let arenas = problem.workloads.iter().map(|_| None).collect();
         Ok(Self { options, problem, source, log, arenas, candidate, observer })
     }
