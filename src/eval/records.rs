@@ -4,6 +4,7 @@ use super::{
     EvalError,
     arguments::{limits, outputs, start_worker},
     budget, certificate,
+    check::check_guards,
     failure::Stop,
     model,
     session::{Done, Session},
@@ -58,6 +59,7 @@ pub fn run_once(
     let mut worker = start(session, builds, build, workload, &arena)?;
     worker.attach()?;
     worker.run(1)?;
+    check_guards(&arena)?;
     let records = worker.detach()?;
     session.arenas[workload] = Some(arena);
     Ok(records)
@@ -87,6 +89,7 @@ pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
         worker.attach()?;
         match worker.run(1) {
             Ok(_) => {
+                check_guards(&arena)?;
                 let records = worker.detach()?;
                 keep(session, workload, RecordKind::Observing, build, &records)?;
             }
@@ -211,6 +214,7 @@ fn certify(
         outputs(&arena, &session.problem).into_iter().map(<[u8]>::to_vec).collect();
     arena.poison_outputs_with(OTHER_POISON);
     timing.run(1)?;
+    check_guards(&arena)?;
     let records = timing.detach()?;
     let identical = clean_outputs == outputs(&arena, &session.problem);
     let certificate =

@@ -196,6 +196,56 @@ memref.global \"private\" @kept : memref<1000xf32> = dense<0.0>\n"
     incorrect(&Case::new(&(globals + &kernel(REMEMBERS))), &["the kernel keeps results"]);
 }
 
+#[test]
+fn threads_that_are_only_asked_for_buy_no_time() {
+    let globals = "// kinstr: threads=256
+memref.global \"private\" @key : memref<1xf32> = dense<0.0>
+memref.global \"private\" @kept : memref<1000xf32> = dense<0.0>\n"
+        .to_owned();
+    incorrect(&Case::new(&(globals + &kernel(REMEMBERS))), &["the kernel keeps results"]);
+}
+
+/// Doubling in C, with `before` at the head of every call; `poisoned` knows what outputs are overwritten with.
+fn in_c(before: &str) -> Case {
+    let text = format!(
+        "// kinstr: entry=twice
+#include <stdint.h>
+#include <string.h>
+static int poisoned(const float *y) {{
+  uint32_t bits;
+  memcpy(&bits, y, 4);
+  return bits == 0xFFFFFFFFu || bits == 0x5A5A5A5Au;
+}}
+static int64_t calls;
+void twice(const float *x, float *y, int64_t n) {{
+  {before}
+  for (int64_t i = 0; i < n; i++) y[i] = 2 * x[i];
+}}
+"
+    );
+    Case::of("candidate.c", &text)
+}
+
+#[test]
+fn a_kernel_that_works_only_where_it_sees_poison_is_caught() {
+    let words = &["outputs for its own"];
+    incorrect(&in_c("if (!poisoned(y)) return;"), words);
+    incorrect(&in_c("if (!poisoned(y) && ++calls % 4) return;"), words);
+}
+
+#[test]
+fn a_write_past_the_end_after_the_checks_is_found() {
+    let case = in_c("if (++calls > 6) ((volatile float *)y)[n] = 1;");
+    case.refused(&["the candidate writes right past the end of `y`"]);
+}
+
+#[test]
+fn an_honest_kernel_has_a_time_on_renewed_tensors() {
+    let run = in_c("(void)poisoned; (void)calls;").problem("N = 1000", "N = 200000").accepted();
+    let times = run.field("/workloads/0/times");
+    assert!(times["renewed_ns"].as_f64().is_some_and(|ns| ns > 0.0), "{times}");
+}
+
 /// −1 is what poison looks like as an integer, and here it is the answer in every other place.
 #[test]
 fn an_unwritten_minus_one_is_no_answer() {
