@@ -10,6 +10,7 @@ use crate::{
     frontend::Source,
     jobs::{
         event::{Event, Failure, Stage},
+        fold::current,
         log::Log,
     },
     problem::Problem,
@@ -155,10 +156,10 @@ impl<'a> Session<'a> {
         Ok(self.log.push(event)?)
     }
 
-    /// Appends a note, unless an earlier run did.
+    /// Appends a note, unless an earlier run did, or a stage that is not tried again.
     pub fn note_once(&mut self, text: String) -> Result<(), EvalError> {
         let note = Event::Note { text };
-        if self.log.events().contains(&note) { Ok(()) } else { self.push(note) }
+        if current(self.log.events()).contains(&&note) { Ok(()) } else { self.push(note) }
     }
 
     /// Measured time of one call of the candidate's clean build, in ns.
@@ -235,7 +236,14 @@ impl<'a> Session<'a> {
                     self.push(ended)?;
                     return Ok(done);
                 }
-                Err(Stop::Fatal(error)) => return Err(Ended::Fatal(error)),
+                Err(Stop::Fatal(error)) => {
+                    if let Event::StageEnded { failure, .. } = &mut ended {
+                        *failure = Some(fatal(&error));
+                    }
+                    // What is fatal may be that the log cannot be written; the first error is the one to tell.
+                    let _ = self.push(ended);
+                    return Err(Ended::Fatal(error));
+                }
                 Err(Stop::Failed(failed)) => failed,
             };
             if let Event::StageEnded { failure, .. } = &mut ended {
@@ -250,6 +258,11 @@ impl<'a> Session<'a> {
         }
         unreachable!("the loop above ends by returning")
     }
+}
+
+/// How an attempt ended that nothing can be reported on. Nobody but the candidate has to answer for a verdict.
+fn fatal(error: &EvalError) -> Failure {
+    Failure { fault: Fault::Infrastructure, kind: "fatal".into(), message: error.to_string(), hint: None }
 }
 
 /// A stage that left nothing but events.

@@ -45,7 +45,7 @@ pub fn fold(events: &[Event], dir: &Path) -> Report {
 }
 
 /// The events that count: of an attempt that was killed or tried again, only that it was made.
-fn current(events: &[Event]) -> Vec<&Event> {
+pub(crate) fn current(events: &[Event]) -> Vec<&Event> {
     let mut kept: Vec<(Option<Stage>, &Event)> = Vec::with_capacity(events.len());
     let mut within = None;
     for event in events {

@@ -249,6 +249,11 @@ impl Process {
         &self.isolation
     }
 
+    /// False once a request was not answered: the child is dead then.
+    pub fn is_alive(&self) -> bool {
+        !self.dead
+    }
+
     /// The limits it runs under.
     pub fn limits(&self) -> Limits {
         self.limits
