@@ -226,12 +226,19 @@ impl Process {
     /// Kills the child and everything it started, and tells how it ended.
     fn end(&mut self) -> Death {
         self.dead = true;
+        let spent = self.group.cpu_time();
         let status = self.group.end();
         for _ in 0..DRAINS_AFTER_END {
             self.stdout.drain();
             self.stderr.drain();
         }
-        status.map_or_else(Death::System, Death::from)
+        match status.map_or_else(Death::System, Death::from) {
+            // Who does not care for SIGXCPU is killed a second later, by the same limit.
+            Death::Signalled { signal: libc::SIGKILL } if spent >= Some(self.limits.cpu) => {
+                Death::Signalled { signal: libc::SIGXCPU }
+            }
+            death => death,
+        }
     }
 
     /// What the child printed on standard output so far.
