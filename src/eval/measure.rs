@@ -1,7 +1,7 @@
 //! Measure: candidate and reference in turns, clean builds only.
 
 use super::{
-    arguments::{limits, outputs, put_inputs, start_worker},
+    arguments::{outputs, put_inputs, start_worker, timed_limits},
     check::check_guards,
     failure::Stop,
     session::{Done, Session},
@@ -74,7 +74,7 @@ fn time(
     // A seed that was not checked: content that the candidate has never seen.
     let mut arena = session.fill_arena(reference, workload, session.timing_seed(workload))?;
     reference.evaluate()?;
-    let limits = limits(options.timeout, options.memory);
+    let limits = timed_limits(options.timeout, options.memory, options.budget);
     let mut worker =
         start_worker(builds, &builds.manifest.clean, &session.problem, workload, &arena, limits)?;
     let mut verifier = Verifier::new(session, workload, reference);

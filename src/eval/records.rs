@@ -2,7 +2,7 @@
 
 use super::{
     EvalError,
-    arguments::{limits, outputs, start_worker},
+    arguments::{outputs, start_worker, timed_limits},
     budget, certificate,
     check::check_guards,
     failure::Stop,
@@ -259,7 +259,7 @@ fn start_within(
     arena: &Arena,
     timeout: Duration,
 ) -> Result<Worker, Stop> {
-    let limits = limits(timeout, session.options.memory);
+    let limits = timed_limits(timeout, session.options.memory, session.options.budget);
     Ok(start_worker(builds, build, &session.problem, workload, arena, limits)?)
 }
 
