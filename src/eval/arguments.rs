@@ -141,6 +141,15 @@ pub fn outputs<'a>(arena: &'a Arena, problem: &Problem) -> Vec<&'a [u8]> {
     (first..first + problem.outputs.len()).map(|index| arena.bytes(index)).collect()
 }
 
+/// The digest of the outputs in `arena`.
+pub fn digest_outputs(arena: &Arena, problem: &Problem) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for output in outputs(arena, problem) {
+        hasher.update_rayon(output);
+    }
+    hasher.finalize()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

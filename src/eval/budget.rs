@@ -62,7 +62,7 @@ pub fn fit(
     };
     let mut pilots = Vec::new();
     for workload in 0..session.problem.workloads.len() {
-        let records = run_once(session, builds, build, reference, workload)?;
+        let records = run_once(session, builds, (build, "timing"), reference, workload)?;
         let clean_ns = clean_ns(session, workload);
         pilots.push(match decode(&records, sites) {
             Ok(trace) => Some(Pilot::of(&trace, sites, cost, clean_ns)),

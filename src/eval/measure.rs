@@ -1,7 +1,7 @@
 //! Measure: candidate and reference in turns, clean builds only.
 
 use super::{
-    arguments::{outputs, put_inputs, start_worker, timed_limits},
+    arguments::{digest_outputs, outputs, put_inputs, start_worker, timed_limits},
     check::check_guards,
     failure::Stop,
     session::{Done, Session},
@@ -92,6 +92,7 @@ fn time(
     let audit = audit(&mut worker, &mut arena, &mut verifier, &measured, threads)?;
     check_guards(&arena)?;
     session.arenas[workload] = Some(arena);
+    session.clean_outputs[workload] = verifier.agreed;
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
         (true, Err(unsound)) => Err(unsound),
@@ -271,11 +272,7 @@ impl Verifier {
     }
 
     fn agrees(&mut self, arena: &Arena, poison: u8) -> bool {
-        let mut hasher = blake3::Hasher::new();
-        outputs(arena, &self.problem).iter().for_each(|output| {
-            hasher.update_rayon(output);
-        });
-        let digest = hasher.finalize();
+        let digest = digest_outputs(arena, &self.problem);
         let agrees = self.agreed == Some(digest) || self.compare(arena, poison);
         self.agreed = self.agreed.or(agrees.then_some(digest));
         agrees

@@ -50,6 +50,8 @@ pub struct Session<'a> {
     pub log: Log,
     /// Candidate's tensors by workload, kept from stage to stage.
     pub arenas: Vec<Option<Arena>>,
+    /// Digests of the outputs that the clean build left on them, by workload, as far as they are known.
+    pub clean_outputs: Vec<Option<blake3::Hash>>,
     /// Digest of the candidate's text.
     candidate: String,
     observer: &'a mut dyn Observer,
@@ -97,7 +99,8 @@ impl<'a> Session<'a> {
             log.push(Event::Note { text })?;
         }
         let arenas = problem.workloads.iter().map(|_| None).collect();
-        Ok(Self { options, problem, source, log, arenas, candidate, observer })
+        let clean_outputs = vec![None; problem.workloads.len()];
+        Ok(Self { options, problem, source, log, arenas, clean_outputs, candidate, observer })
     }
 
     /// The tensors of `workload` with the inputs of its first seed, or of a later one that a stage before left there.
@@ -124,6 +127,7 @@ impl<'a> Session<'a> {
             None => Arena::new(&buffer_specs(&self.problem, workload))?,
         };
         put_inputs(&mut arena, &reference.inputs());
+        self.clean_outputs[workload] = None;
         Ok(arena)
     }
 
@@ -171,6 +175,14 @@ impl<'a> Session<'a> {
             _ => None,
         });
         median.filter(|ns| ns.is_finite() && *ns > 0.0)
+    }
+
+    /// Whether repeats of `workload` gave other bits.
+    pub fn is_unsteady(&self, workload: usize) -> bool {
+        current(self.log.events()).iter().any(|event| {
+            matches!(event, Event::Checked { workload: known, correctness }
+                if *known == workload && correctness.deterministic == Some(false))
+        })
     }
 
     /// True if the verdict is known.

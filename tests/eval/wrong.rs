@@ -287,3 +287,19 @@ fn half_precision_does_not_pass_for_single_on_a_long_axis() {
     let long = halves.problem("axes = { N = 1000 }", "axes = { N = 1000000 }");
     incorrect(&long, &["outside the tolerance"]);
 }
+
+#[test]
+fn a_build_that_leaves_other_outputs_is_noted() {
+    // A last bit of the first call alone: the same on every repeat, and another in a process of one call.
+    let case = in_c("y[0] = 0; float first = calls++ ? 2.0f : 2.000001f; (void)poisoned;");
+    let text = std::fs::read_to_string(case.path("candidate.c")).unwrap();
+    let case = case.file("candidate.c", &text.replace("y[i] = 2 * x[i]", "y[i] = first * x[i]"));
+    let run =
+        case.problem("reference = {", "tolerance = { rtol = 1e-5, atol = 1e-5 }\nreference = {").accepted();
+    for build in ["counting", "observing"] {
+        let note = format!("the {build} build leaves other outputs than the clean one");
+        assert!(run.notes().contains(&note), "{}", run.notes());
+    }
+    let honest = in_c("(void)poisoned; (void)calls;").accepted();
+    assert!(!honest.notes().contains("leaves other outputs"), "{}", honest.notes());
+}
