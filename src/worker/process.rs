@@ -23,13 +23,13 @@ use kinstr_runtime::confine;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::capture::{Capture, Printed};
 use super::death::{Death, WorkerError};
 use super::group::Group;
 use super::limits::Limits;
 use super::reply::{Inbox, Nonces, Reply, parse};
+use super::scratch::Scratch;
 
 /// Number of the first of the descriptors that [`Process::spawn`] gives a child; 3 carries replies.
 pub const FIRST_EXTRA_FD: i32 = confine::FIRST_FD + 1;
@@ -51,7 +51,7 @@ pub struct Process {
     spent: Duration,
     isolation: Vec<&'static str>,
     dead: bool,
-    scratch: TempDir,
+    scratch: Scratch,
 }
 
 impl Process {
@@ -63,7 +63,7 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub fn spawn(mut command: Command, limits: Limits, fds: &[BorrowedFd<'_>]) -> Result<Self, WorkerError> {
-        let scratch = tempfile::Builder::new().prefix("kinstr-").tempdir().map_err(WorkerError::Scratch)?;
+        let scratch = Scratch::new().map_err(WorkerError::Scratch)?;
         let (replies, reply_end) = io::pipe().map_err(WorkerError::Pipe)?;
         let inherited: Vec<_> = [reply_end.as_fd()].into_iter().chain(fds.iter().copied()).collect();
         command
