@@ -85,7 +85,11 @@ impl<'s, 'a> Checker<'s, 'a> {
             // Scalars are passed by value when the library is loaded.
             let mut current = match worker.take() {
                 Some(worker) if !by_value => worker,
-                _ => self.start()?,
+                Some(worker) => {
+                    self.note_printing(&worker)?;
+                    self.start()?
+                }
+                None => self.start()?,
             };
             self.run(&mut current, POISON)?;
             let problem = &self.session.problem;
@@ -141,7 +145,7 @@ impl<'s, 'a> Checker<'s, 'a> {
             if let Some(first) = text.lines().next() {
                 let first: String = first.chars().take(80).collect();
                 let text = format!("the candidate prints on {stream}, beginning with: {first}");
-                self.session.push(Event::Note { text })?;
+                self.session.note_once(text)?;
             }
         }
         Ok(())

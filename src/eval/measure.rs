@@ -1,6 +1,7 @@
 //! Measure: candidate and reference in turns, clean builds only.
 
 use super::{
+    EvalError,
     arguments::{digest_outputs, outputs, put_inputs, start_worker, timed_limits},
     check::check_guards,
     failure::Stop,
@@ -10,7 +11,10 @@ use crate::{
     builds::Builds,
     correctness::{Comparer, OTHER_POISON, POISON},
     jobs::event::Event,
-    measure::{Interval, Measurement, Moment, Plan, Timed, Watched, interleave, peak_resident, summary},
+    measure::{
+        Interval, Measurement, Moment, Plan, Timed, Watched, attained_confidence, interleave, peak_resident,
+        summary,
+    },
     reference::Reference,
     worker::{Fault, Worker, fault::InfrastructureFault},
 };
@@ -46,13 +50,7 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
             speedup: Some(speedup(&timed.measured)),
         })?;
         session.push(Event::SystemCounted { workload, counts: timed.system.clone() })?;
-        if let Some(times) = timed.renewed.noted {
-            let text = format!(
-                "{name}: calls on new inputs and overwritten outputs take {times:.1} times as long as those in a row; \
-                 does the kernel keep results, or skip work that it finds done?"
-            );
-            session.push(Event::Note { text })?;
-        }
+        note_doubts(session, &name, &timed)?;
         counts.push(timed.system);
         resident.push(timed.peak_resident);
     }
@@ -60,6 +58,26 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
     session.push(Event::Layer { name: "performance".into(), status: LayerStatus::Ran })?;
     session.push(Event::Layer { name: "system".into(), status: LayerStatus::Ran })?;
     Ok(Done)
+}
+
+/// What a reader of the times should know.
+fn note_doubts(session: &mut Session<'_>, name: &str, timed: &TimedCalls) -> Result<(), EvalError> {
+    if let Some(times) = timed.renewed.noted {
+        let text = format!(
+            "{name}: calls on new inputs and overwritten outputs take {times:.1} times as long as those in a row; \
+             does the kernel keep results, or skip work that it finds done?"
+        );
+        session.push(Event::Note { text })?;
+    }
+    let rounds = timed.measured.contenders[0].nanoseconds.len();
+    if let Some(confidence) = attained_confidence(rounds) {
+        let text = format!(
+            "{name}: intervals of times and speedup rest on {rounds} rounds and are of {:.0} %, not of 95 %",
+            confidence * 100.0
+        );
+        session.push(Event::Note { text })?;
+    }
+    Ok(())
 }
 
 /// The inner error says what a timed call did that a checked one does not.
