@@ -3,9 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use inkwell::{context::Context, module::Module as LlvmModule};
 use kinstr::{
     codegen::{self, machine::Machine},
-    frontend::{Source, mlir},
+    frontend::{
+        Language, Source,
+        c::{self, Markers},
+        llvm_ir, mlir,
+    },
     lower::{self, LowerError, Mlir},
 };
 use kinstr_passes::{
@@ -15,15 +20,20 @@ use kinstr_passes::{
 };
 use kinstr_trace::layout::Mode;
 use melior::ir::Module;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-fn examples() -> Vec<PathBuf> {
+/// Endings of files that are candidates.
+const LANGUAGES: [&str; 4] = ["mlir", "c", "cpp", "ll"];
+
+fn examples() -> Vec<Source> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut found: Vec<PathBuf> = std::fs::read_dir(root)
         .unwrap()
         .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).into_iter().flatten())
         .map(|file| file.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "mlir"))
+        .filter(|path| {
+            path.extension().is_some_and(|extension| LANGUAGES.iter().any(|known| extension == *known))
+        })
         .filter(|path| path.file_stem().is_some_and(|stem| stem != "reference"))
         .collect();
     found.sort();
@@ -31,24 +41,51 @@ fn examples() -> Vec<PathBuf> {
     found
         .push(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("lit-tests/Inputs/thread-timeline/kernel.mlir"));
     assert!(found.len() >= 8, "too few examples: {found:?}");
-    found
+    found.iter().map(|path| Source::read(path).unwrap()).collect()
 }
 
 fn text(module: &Module<'_>) -> String {
     module.as_operation().to_string()
 }
 
-fn structured<'c>(mlir: &'c Mlir, path: &Path) -> (lower::Structured<'c>, Vec<String>) {
-    let source = Source::read(path).unwrap();
-    let module = mlir::parse(&source, &mlir.context, &mlir.messages).unwrap();
+fn structured<'c>(mlir: &'c Mlir, source: &Source) -> (lower::Structured<'c>, Vec<String>) {
+    let module = mlir::parse(source, &mlir.context, &mlir.messages).unwrap();
     lower::structure(mlir, module, &source.directives)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .unwrap_or_else(|error| panic!("{}: {error}", source.path.display()))
+}
+
+/// What late probes are given, whatever it was written in.
+fn optimized<'l>(mlir: &Mlir, source: &Source, llvm: &'l Context) -> LlvmModule<'l> {
+    let machine = Machine::native().unwrap();
+    match source.language {
+        Language::Mlir => {
+            let (mut module, rest) = structured(mlir, source);
+            lower::to_llvm_dialect(mlir, &mut module, &rest, None).unwrap();
+            let code = lower::to_llvm_ir(mlir, &module.module, llvm).unwrap();
+            codegen::optimize(&code, &machine).unwrap();
+            code
+        }
+        Language::LlvmIr => {
+            let code = llvm_ir::parse(source, llvm, &machine).unwrap();
+            codegen::optimize(&code, &machine).unwrap();
+            code
+        }
+        _ => {
+            let code = c::compile(source, Markers::Vanish, llvm).unwrap();
+            codegen::adopt(&code, &machine).unwrap();
+            code
+        }
+    }
 }
 
 /// Answers whether the probe found something to watch.
-fn check_structured(path: &Path, probe: &dyn Probe, mode: Mode) -> bool {
-    let mlir = Mlir::new().unwrap();
-    let (mut module, rest) = structured(&mlir, path);
+fn check_structured(source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
+    if source.language != Language::Mlir {
+        // There is no structure in it.
+        return false;
+    }
+    let (mlir, path) = (Mlir::new().unwrap(), &source.path);
+    let (mut module, rest) = structured(&mlir, source);
     let before = text(&module.module);
     if let Err(error) = lower::insert_early(&mlir, &module, &[probe], mode, None) {
         let LowerError::Probe(error) = error else { panic!("{}: {error}", path.display()) };
@@ -72,13 +109,10 @@ fn found_nothing(error: &ProbeError, before: &str, module: &Module<'_>) -> bool 
 }
 
 /// Answers whether the probe found something to watch.
-fn check_optimized(path: &Path, probe: &dyn Probe, mode: Mode) -> bool {
-    let mlir = Mlir::new().unwrap();
-    let (mut module, rest) = structured(&mlir, path);
-    lower::to_llvm_dialect(&mlir, &mut module, &rest, None).unwrap();
+fn check_optimized(source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
+    let (mlir, path) = (Mlir::new().unwrap(), &source.path);
     let llvm = codegen::context();
-    let code = lower::to_llvm_ir(&mlir, &module.module, &llvm).unwrap();
-    codegen::optimize(&code, &Machine::native().unwrap()).unwrap();
+    let code = optimized(&mlir, source, &llvm);
 
     let imported = lower::import(&mlir, &code).unwrap();
     let before = text(&imported);
@@ -101,7 +135,7 @@ fn check_all(mode: Mode) {
             Level::Structured => check_structured,
             Level::Optimized => check_optimized,
         };
-        let watched = examples.iter().filter(|path| check(path, *probe, mode)).count();
+        let watched = examples.iter().filter(|source| check(source, *probe, mode)).count();
         assert!(watched > 0, "{} found nothing to watch in any example", probe.name());
     }
 }

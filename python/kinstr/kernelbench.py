@@ -9,11 +9,15 @@ from typing import Any, Dict, List, Tuple
 from .refusal import Refusal, from_exception
 from .tensors import NAMES, TorchTensors, as_list
 
+#: What makes the seed of the inputs another than the model's.
+INPUTS = 0x9E3779B97F4A7C15
+
 
 class KernelBench:
     """The model and its inputs for one seed at a time.
 
-    The seed is set before the model is made and again before the inputs are, so both come from the seed alone.
+    As in KernelBench's own harness, a seed is set before the model is made and another one before the inputs are. With one
+    for both, a weight and an input of one shape would hold the same numbers, and `x * x` would pass for `x * w`.
     The model stays in the mode in which it was made, which for PyTorch is training mode.
     """
 
@@ -27,10 +31,12 @@ class KernelBench:
     def make(self, seed: int) -> Tuple[List[Any], List[Any]]:
         """Makes model and inputs afresh; gives the inputs and the model's state."""
         self.torch.manual_seed(seed)
-        model = self._call("Model", *self._call("get_init_inputs"))
+        init_inputs = self._call("get_init_inputs")
+        self.torch.manual_seed(seed)
+        model = self._call("Model", *init_inputs)
         if not isinstance(model, self.torch.nn.Module):
             raise Refusal("not-a-module", "`Model` is not a torch.nn.Module", file=self.path)
-        self.torch.manual_seed(seed)
+        self.torch.manual_seed(seed ^ INPUTS)
         inputs = list(self._call("get_inputs"))
         for position, value in enumerate(inputs):
             if not self.tensors.is_tensor(value):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from .refusal import Refusal
 
@@ -28,6 +28,14 @@ DTYPES: Dict[str, str] = {
 
 #: The other way round; `int64` is `i64`, for `index` is a word of problem files only.
 NAMES: Dict[str, str] = {python: name for name, python in DTYPES.items() if name != "index"}
+
+#: The least and the greatest value of types that do not round.
+INTEGERS: Dict[str, Tuple[int, int]] = {
+    **{f"i{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    "index": (-(1 << 63), (1 << 63) - 1),
+    "u8": (0, 255),
+    "bool": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -174,9 +182,28 @@ def store(tensors: Any, buffers: Sequence[Buffer], views: Sequence[Any], values:
         tensors.store(view, value)
 
 
+def _is_value_of(dtype: str, value: Union[bool, int, float]) -> bool:
+    """Whether storing the number keeps it; floating-point types round, and that is what they are for."""
+    if dtype not in INTEGERS:
+        return True
+    if isinstance(value, float) and not value.is_integer():
+        return False
+    low, high = INTEGERS[dtype]
+    return low <= value <= high
+
+
 def _checked(tensors: Any, buffer: Buffer, value: Any, giver: str) -> Any:
     if isinstance(value, (bool, int, float)) and buffer.shape == () and not tensors.is_tensor(value):
-        # A plain Python number has no element type of its own.
+        # A plain Python number has no element type of its own, but it has to be one of the buffer's values.
+        if not _is_value_of(buffer.dtype, value):
+            raise Refusal(
+                "wrong-dtype",
+                f"{giver} returned {value} for `{buffer.name}`, which {buffer.dtype} cannot hold",
+                "return a value of the output's type, or give the output another type",
+                output=buffer.name,
+                expected=buffer.dtype,
+                found=type(value).__name__,
+            )
         return value
     if not tensors.is_tensor(value):
         raise Refusal(

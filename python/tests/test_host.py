@@ -182,6 +182,20 @@ class BadReferences(HostTest):
                 self.refused("run", kind, calls=1, store=True)
                 self.assertEqual(self.output(), (0.0, 0.0))
 
+    def test_a_plain_number_has_to_fit_its_output(self):
+        cases = [("i32", "3.7"), ("u8", "256"), ("u8", "-1"), ("bool", "2"), ("i64", "float('nan')")]
+        for dtype, value in cases:
+            with self.subTest(dtype):
+                self.load(f"def run(x):\n    return {value}\n")
+                self.bind(dtype=dtype, shape=())
+                self.put(1.0, 2.0)
+                self.refused("run", "wrong-dtype", calls=1, store=True)
+        self.load("def run(x):\n    return 3.0\n")
+        self.bind(dtype="i32", shape=())
+        self.put(1.0, 2.0)
+        self.done("run", calls=1, store=True)
+        self.assertEqual(os.pread(self.memory, 4, PAGE), b"\x03\0\0\0")
+
     def test_syntax_error(self):
         path = self.write("import numpy\ndef run(x:\n    pass\n")
         error = self.refused("load", "raised", path=path, function="run")
@@ -283,6 +297,19 @@ class TorchReference(HostTest):
         self.done("run", calls=1, store=True)
         outputs = struct.unpack("<12f", os.pread(self.memory, 48, 768))
         self.assertEqual(outputs, (1.0, 2.0, 3.0, 4.0) * 3)
+
+    def test_kernelbench_draws_inputs_apart_from_weights(self):
+        text = KERNELBENCH.replace("self.linear = nn.Linear(2, width)", "self.w = nn.Parameter(torch.randn(3, 2))")
+        self.load(text.replace("self.linear(x)", "x * self.w"))
+        described = self.done("describe", seed=1)
+        tensors = described["inputs"] + described["state"]
+        self.assertEqual([tensor["name"] for tensor in tensors], ["x", "w"])
+        buffers = [{"role": "input", "offset": 64 * index, **tensor} for index, tensor in enumerate(tensors)]
+        self.done("bind", fd=4, buffers=buffers)
+        for seed in (1, (1 << 64) - 1):
+            self.done("fill", seed=seed)
+            contents = os.pread(self.memory, 128, 0)
+            self.assertNotEqual(contents[:24], contents[64:88])
 
     def test_kernelbench_takes_tensors_only(self):
         self.load(KERNELBENCH.replace("[torch.randn(3, 2)]", "[torch.randn(3, 2), 5]"))

@@ -38,7 +38,7 @@ Exit codes, with a report for the first two:
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Options {
-    /// Candidate: an MLIR file
+    /// Candidate: a file in MLIR, C, C++ or LLVM IR
     candidate: PathBuf,
     /// Problem: a TOML file, or a KernelBench .py file as it is
     #[arg(long)]

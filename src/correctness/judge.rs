@@ -1,6 +1,6 @@
 //! From the outputs of all seeds to the verdict on a workload.
 use super::trivial::{Suspects, Trivial};
-use super::{Comparison, SizeError, Tolerance, ToleranceSpec, compare, reduction_length};
+use super::{Comparison, OTHER_POISON, POISON, SizeError, ToleranceSpec, compare, reduction_length};
 use crate::problem::{Problem, Workload};
 use crate::tensor::{Seed, TensorSpec};
 use kinstr_trace::report::{Correctness, Mismatch, Verdict};
@@ -119,13 +119,46 @@ fn sentence(trivial: &[Trivial]) -> String {
     trivial.iter().map(Trivial::to_string).collect::<Vec<_>>().join("; ")
 }
 
+/// Compares the outputs of one workload, and draws no conclusions.
+#[derive(Debug)]
+pub struct Comparer {
+    tolerance: ToleranceSpec,
+    reduction: u64,
+    outputs: Vec<TensorSpec>,
+}
+
+impl Comparer {
+    /// For the outputs of `workload`.
+    pub fn new(problem: &Problem, workload: &Workload) -> Self {
+        let (inputs, outputs) = (problem.input_specs(workload), problem.output_specs(workload));
+        Self { tolerance: problem.tolerance, reduction: reduction_length(&inputs, &outputs), outputs }
+    }
+
+    /// One comparison an output. Each slice is one tensor, in the problem's order, filled with `poison` before the run.
+    ///
+    /// # Errors
+    /// When a buffer has another size than its output.
+    pub fn compare(
+        &self,
+        expected: &[&[u8]],
+        actual: &[&[u8]],
+        poison: u8,
+    ) -> Result<Vec<Comparison>, SizeError> {
+        let one = |(position, output): (usize, &TensorSpec)| {
+            let expected = expected.get(position).copied().unwrap_or_default();
+            let actual = actual.get(position).copied().unwrap_or_default();
+            let tolerance = self.tolerance.resolve(output, self.reduction, expected);
+            compare(output, actual, expected, tolerance, poison)
+        };
+        self.outputs.iter().enumerate().map(one).collect()
+    }
+}
+
 /// Collects what a candidate gave for one workload, and judges it.
 #[derive(Debug)]
 pub struct Judge {
     workload: String,
-    tolerance: ToleranceSpec,
-    reduction: u64,
-    outputs: Vec<TensorSpec>,
+    comparer: Comparer,
     suspects: Vec<Suspects>,
     seeds: Vec<SeedComparison>,
     /// Digests of the outputs of the last seed.
@@ -141,10 +174,8 @@ impl Judge {
         let (inputs, outputs) = (problem.input_specs(workload), problem.output_specs(workload));
         Judge {
             workload: workload.name.clone(),
-            tolerance: problem.tolerance,
-            reduction: reduction_length(&inputs, &outputs),
+            comparer: Comparer::new(problem, workload),
             suspects: outputs.iter().map(|output| Suspects::new(output, &inputs)).collect(),
-            outputs,
             seeds: Vec::new(),
             last: Vec::new(),
             deterministic: None,
@@ -153,7 +184,8 @@ impl Judge {
         }
     }
 
-    /// Takes the outputs for a new seed. Each slice is one tensor, in the problem's order.
+    /// Takes the outputs for a new seed, which were filled with [`POISON`] before. Each slice is one tensor, in the
+    /// problem's order.
     ///
     /// # Errors
     /// When a buffer has another size than its output.
@@ -164,7 +196,7 @@ impl Judge {
         expected: &[&[u8]],
         actual: &[&[u8]],
     ) -> Result<&SeedComparison, SizeError> {
-        let outputs = self.compare(expected, actual)?;
+        let outputs = self.comparer.compare(expected, actual, POISON)?;
         for ((suspects, expected), comparison) in self.suspects.iter_mut().zip(expected).zip(&outputs) {
             suspects.observe(inputs, expected, &comparison.tolerance);
         }
@@ -173,7 +205,7 @@ impl Judge {
         Ok(&self.seeds[self.seeds.len() - 1])
     }
 
-    /// Takes the outputs of another run on the inputs of the last seed. If they are not the same bits, the candidate
+    /// Takes the outputs of another run on the inputs of the last seed, filled with [`OTHER_POISON`] before it. If they are not the same bits, the candidate
     /// is not deterministic, and they are compared like those of a new seed.
     ///
     /// # Errors
@@ -185,8 +217,8 @@ impl Judge {
         self.deterministic = Some(self.deterministic.unwrap_or(true) && deterministic);
         if let (Some(output), Some(last)) = (changed, self.seeds.last()) {
             let seed = last.seed;
-            self.unstable = self.outputs.get(output).map(|spec| spec.name.clone());
-            let outputs = self.compare(expected, actual)?;
+            self.unstable = self.comparer.outputs.get(output).map(|spec| spec.name.clone());
+            let outputs = self.comparer.compare(expected, actual, OTHER_POISON)?;
             self.seeds.push(SeedComparison { seed, outputs });
         }
         Ok(())
@@ -197,30 +229,18 @@ impl Judge {
     /// # Errors
     /// When a buffer has another size than its output.
     pub fn reference_repeat(&mut self, before: &[&[u8]], after: &[&[u8]]) -> Result<(), SizeError> {
-        let comparisons = self.compare(before, after)?;
+        let comparisons = self.comparer.compare(before, after, POISON)?;
         let changed = comparisons.into_iter().find(|comparison| !comparison.passed);
         self.contradicted = self.contradicted.take().or(changed.map(|comparison| comparison.output));
         Ok(())
     }
 
-    fn compare(&self, expected: &[&[u8]], actual: &[&[u8]]) -> Result<Vec<Comparison>, SizeError> {
-        let one = |(position, output): (usize, &TensorSpec)| {
-            let expected = expected.get(position).copied().unwrap_or_default();
-            let actual = actual.get(position).copied().unwrap_or_default();
-            compare(output, actual, expected, self.resolve(output, expected))
-        };
-        self.outputs.iter().enumerate().map(one).collect()
-    }
-
-    fn resolve(&self, output: &TensorSpec, expected: &[u8]) -> Tolerance {
-        self.tolerance.resolve(output, self.reduction, expected)
-    }
-
     /// The verdict. Without any seed it is [`Verdict::Invalid`]: nothing was compared.
     pub fn finish(self) -> WorkloadVerdict {
         let trivial: Vec<Trivial> = self.suspects.iter().filter_map(Suspects::found).collect();
+        let outputs = &self.comparer.outputs;
         // One output that tells something is enough: a candidate has to get all of them right.
-        let tells_nothing = trivial.len() == self.outputs.len();
+        let tells_nothing = trivial.len() == outputs.len();
         let passed = self.seeds.iter().flat_map(|seed| &seed.outputs).all(|comparison| comparison.passed);
         let unsound = tells_nothing || self.contradicted.is_some() || self.seeds.is_empty();
         let verdict = match (unsound, passed) {
@@ -233,9 +253,9 @@ impl Judge {
             findings.push(Finding::TellsNothing { trivial });
         }
         findings.extend(self.contradicted.map(|output| Finding::ReferenceChanges { output }));
-        findings.extend(self.outputs.iter().filter_map(|output| first_failure(&output.name, &self.seeds)));
+        findings.extend(outputs.iter().filter_map(|output| first_failure(&output.name, &self.seeds)));
         findings.extend(self.unstable.map(|output| Finding::NotDeterministic { output }));
-        findings.extend(self.outputs.iter().filter_map(|output| matching_nan(&output.name, &self.seeds)));
+        findings.extend(outputs.iter().filter_map(|output| matching_nan(&output.name, &self.seeds)));
         WorkloadVerdict {
             workload: self.workload,
             verdict,
@@ -255,7 +275,9 @@ fn of_output<'s>(name: &'s str, seeds: &'s [SeedComparison]) -> impl Iterator<It
 }
 
 fn first_failure(output: &str, seeds: &[SeedComparison]) -> Option<Finding> {
-    let failed = of_output(output, seeds).find(|comparison| !comparison.passed)?;
+    let failed = || of_output(output, seeds).filter(|comparison| !comparison.passed);
+    // Holes explain what else is wrong, and in small types not every run can tell them.
+    let failed = failed().find(|comparison| comparison.unwritten > 0).or_else(|| failed().next())?;
     let worst = failed.worst.clone()?;
     let (output, elements) = (output.to_owned(), failed.elements);
     Some(if failed.unwritten > 0 {

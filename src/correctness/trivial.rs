@@ -2,7 +2,7 @@
 //!
 //! Where zeros, one constant, or an input passed on would be within the tolerance for every seed, passing says nothing,
 //! and the problem is invalid.
-use super::{Tolerance, compare};
+use super::{POISON, Tolerance, compare};
 use crate::tensor::{Element, TensorSpec, with_element};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ fn passes(output: &TensorSpec, answer: &[u8], expected: &[u8], tolerance: &Toler
     if strict && with_element!(output.dtype, E => differs_early::<E>(answer, expected, tolerance)) {
         return false;
     }
-    compare(output, answer, expected, *tolerance).is_ok_and(|comparison| comparison.passed)
+    compare(output, answer, expected, *tolerance, POISON).is_ok_and(|comparison| comparison.passed)
 }
 
 /// Whether one of the first elements is out of tolerance already, which spares the full comparison.

@@ -59,7 +59,9 @@ pub fn start_recorder(
     // Records are kinstr's, and no part of what the candidate may allocate.
     let recorded = records.as_ref().map_or(0, |records| records.bytes() as u64);
     let memory = limits.memory.map(|bytes| bytes.saturating_add(recorded));
-    let limits = Limits { memory, cores: builds.manifest.threads, ..limits };
+    // CPU time passes once for each thread that runs.
+    let cpu = limits.cpu.saturating_mul(builds.manifest.threads.max(1));
+    let limits = Limits { memory, cpu, cores: builds.manifest.threads, ..limits };
     let mut worker = Worker::start(Setup { limits, arena, records, program: None })?;
     worker.load(&builds.library(build), &arguments(builds, problem, workload, arena))?;
     Ok(worker)
@@ -71,8 +73,15 @@ const CALLS_IN_FULL: u32 = 40;
 /// Limits of a candidate's worker.
 pub fn limits(timeout: Duration, memory: u64) -> Limits {
     let standard = Limits::candidate();
-    let whole = (timeout * CALLS_IN_FULL).max(standard.wall);
+    let whole = timeout.saturating_mul(CALLS_IN_FULL).max(standard.wall);
     Limits { request: timeout, memory: Some(memory), cpu: whole, wall: whole, ..standard }
+}
+
+/// The same for a worker that is timed for up to `budget` on top.
+pub fn timed_limits(timeout: Duration, memory: u64, budget: Duration) -> Limits {
+    let limits = limits(timeout, memory);
+    let whole = limits.wall.saturating_add(budget);
+    Limits { cpu: whole, wall: whole, ..limits }
 }
 
 fn record_memory(sites: &SiteTable, keep: Keep, threads: u32) -> Result<RecordMemory, Fault> {
@@ -130,4 +139,28 @@ pub fn put_inputs(arena: &mut Arena, inputs: &[&[u8]]) {
 pub fn outputs<'a>(arena: &'a Arena, problem: &Problem) -> Vec<&'a [u8]> {
     let first = problem.inputs.len();
     (first..first + problem.outputs.len()).map(|index| arena.bytes(index)).collect()
+}
+
+/// The digest of the outputs in `arena`.
+pub fn digest_outputs(arena: &Arena, problem: &Problem) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for output in outputs(arena, problem) {
+        hasher.update_rayon(output);
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_budget_fits_the_limits() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        assert_eq!(limits(second, 1).wall, Limits::candidate().wall);
+        assert_eq!(limits(hour, 1).wall, hour * CALLS_IN_FULL);
+        let timed = timed_limits(second, 1, 2 * hour);
+        assert_eq!((timed.wall, timed.cpu), (Limits::candidate().wall + 2 * hour, timed.wall));
+        assert_eq!(timed_limits(Duration::MAX, 1, hour).wall, Duration::MAX);
+    }
 }

@@ -62,16 +62,15 @@ pub fn fit(
     };
     let mut pilots = Vec::new();
     for workload in 0..session.problem.workloads.len() {
-        let records = run_once(session, builds, build, reference, workload)?;
-        let clean_ns = clean_ns(session, workload);
-        pilots.push(match decode(&records, sites) {
-            Ok(trace) => Some(Pilot::of(&trace, sites, cost, clean_ns)),
-            Err(error) => {
-                let text = format!("workload {workload} has no part in choosing probe sites: {error}");
-                session.push(Event::Note { text })?;
-                None
-            }
-        });
+        let records = run_once(session, builds, (build, "timing"), reference, workload)?;
+        let clean_ns = session.clean_ns(workload).ok_or("it has no clean time".to_owned());
+        let trace = decode(&records, sites).map_err(|error| error.to_string());
+        let pilot = clean_ns.and_then(|clean_ns| Ok(Pilot::of(&trace?, sites, cost, clean_ns)));
+        if let Err(reason) = &pilot {
+            let text = format!("workload {workload} has no part in choosing probe sites: {reason}");
+            session.push(Event::Note { text })?;
+        }
+        pilots.push(pilot.ok());
     }
     let chosen = choose_among(sites, &pilots, budget);
     let chosen_builds = build_chosen(session, builds, budget, sites, &chosen)?;
@@ -151,13 +150,4 @@ pub fn check(session: &mut Session<'_>, workload: usize, ratio: f64) -> Result<(
         "workload {workload}: timing probes cost {measured:.1} %, more than the overhead budget of {budget} %"
     );
     session.push(Event::Note { text })
-}
-
-/// Median clean time of a launch, as it was measured.
-fn clean_ns(session: &Session<'_>, workload: usize) -> f64 {
-    let measured = session.log.events().iter().rev().find_map(|event| match event {
-        Event::Measured { workload: of, times, .. } if *of == workload => Some(times.candidate.median_ns),
-        _ => None,
-    });
-    measured.unwrap_or_default()
 }

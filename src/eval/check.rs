@@ -41,6 +41,19 @@ pub fn check(session: &mut Session<'_>, builds: &Builds, reference: &mut Referen
     Ok(Done)
 }
 
+/// Whether the candidate wrote beside its tensors, at any time since they were made.
+pub fn check_guards(arena: &Arena) -> Result<(), Stop> {
+    match arena.check_guards().first() {
+        None => Ok(()),
+        Some(hit) => {
+            let text = format!("the candidate writes {} `{}`", distance(hit.place), hit.buffer);
+            let hint = "check the loop bounds, above all of the last tile or vector";
+            let complaint = Complaint::new("candidate::out-of-bounds", text).help(hint);
+            Err(Stop::failed(Fault::Candidate, "out-of-bounds", complaint, Some(hint)))
+        }
+    }
+}
+
 struct Checker<'s, 'a> {
     session: &'s mut Session<'a>,
     builds: &'s Builds,
@@ -72,7 +85,11 @@ impl<'s, 'a> Checker<'s, 'a> {
             // Scalars are passed by value when the library is loaded.
             let mut current = match worker.take() {
                 Some(worker) if !by_value => worker,
-                _ => self.start()?,
+                Some(worker) => {
+                    self.note_printing(&worker)?;
+                    self.start()?
+                }
+                None => self.start()?,
             };
             self.run(&mut current, POISON)?;
             let problem = &self.session.problem;
@@ -119,15 +136,7 @@ impl<'s, 'a> Checker<'s, 'a> {
     fn run(&mut self, worker: &mut Worker, poison: u8) -> Result<(), Stop> {
         self.arena.poison_outputs_with(poison);
         worker.run(1)?;
-        match self.arena.check_guards().first() {
-            None => Ok(()),
-            Some(hit) => {
-                let text = format!("the candidate writes {} `{}`", distance(hit.place), hit.buffer);
-                let hint = "check the loop bounds, above all of the last tile or vector";
-                let complaint = Complaint::new("candidate::out-of-bounds", text).help(hint);
-                Err(Stop::failed(Fault::Candidate, "out-of-bounds", complaint, Some(hint)))
-            }
-        }
+        check_guards(&self.arena)
     }
 
     fn note_printing(&mut self, worker: &Worker) -> Result<(), Stop> {
@@ -136,7 +145,7 @@ impl<'s, 'a> Checker<'s, 'a> {
             if let Some(first) = text.lines().next() {
                 let first: String = first.chars().take(80).collect();
                 let text = format!("the candidate prints on {stream}, beginning with: {first}");
-                self.session.push(Event::Note { text })?;
+                self.session.note_once(text)?;
             }
         }
         Ok(())

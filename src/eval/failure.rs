@@ -83,7 +83,10 @@ impl From<LogError> for EvalError {
 
 impl From<EvalError> for Stop {
     fn from(error: EvalError) -> Self {
-        Self::Fatal(error)
+        match error {
+            EvalError::Reference(error) => (*error).into(),
+            error => Self::Fatal(error),
+        }
     }
 }
 
@@ -95,6 +98,11 @@ impl From<StoreError> for Stop {
 
 impl From<ReferenceError> for Stop {
     fn from(error: ReferenceError) -> Self {
+        if error.is_passing() {
+            let hint = "is the machine out of memory, or does something else end processes on it?";
+            let complaint = Complaint::new("infrastructure::reference", error.to_string()).help(hint);
+            return Self::failed(Fault::Infrastructure, "reference", complaint, Some(hint));
+        }
         Self::Fatal(EvalError::Reference(Box::new(error)))
     }
 }

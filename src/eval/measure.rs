@@ -1,15 +1,20 @@
 //! Measure: candidate and reference in turns, clean builds only.
 
 use super::{
-    arguments::{limits, outputs, put_inputs, start_worker},
+    EvalError,
+    arguments::{digest_outputs, outputs, put_inputs, start_worker, timed_limits},
+    check::check_guards,
     failure::Stop,
     session::{Done, Session},
 };
 use crate::{
     builds::Builds,
-    correctness::{OTHER_POISON, POISON},
+    correctness::{Comparer, OTHER_POISON, POISON},
     jobs::event::Event,
-    measure::{Interval, Measurement, Moment, Plan, Timed, Watched, interleave, peak_resident, summary},
+    measure::{
+        Interval, Measurement, Moment, Plan, Timed, Watched, attained_confidence, interleave, peak_resident,
+        summary,
+    },
     reference::Reference,
     worker::{Fault, Worker, fault::InfrastructureFault},
 };
@@ -41,10 +46,11 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
         };
         session.push(Event::Measured {
             workload,
-            times: times(&timed.measured),
+            times: times(&timed),
             speedup: Some(speedup(&timed.measured)),
         })?;
         session.push(Event::SystemCounted { workload, counts: timed.system.clone() })?;
+        note_doubts(session, &name, &timed)?;
         counts.push(timed.system);
         resident.push(timed.peak_resident);
     }
@@ -52,6 +58,26 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
     session.push(Event::Layer { name: "performance".into(), status: LayerStatus::Ran })?;
     session.push(Event::Layer { name: "system".into(), status: LayerStatus::Ran })?;
     Ok(Done)
+}
+
+/// What a reader of the times should know.
+fn note_doubts(session: &mut Session<'_>, name: &str, timed: &TimedCalls) -> Result<(), EvalError> {
+    if let Some(times) = timed.renewed.noted {
+        let text = format!(
+            "{name}: calls on new inputs and overwritten outputs take {times:.1} times as long as those in a row; \
+             does the kernel keep results, or skip work that it finds done?"
+        );
+        session.push(Event::Note { text })?;
+    }
+    let rounds = timed.measured.contenders[0].nanoseconds.len();
+    if let Some(confidence) = attained_confidence(rounds) {
+        let text = format!(
+            "{name}: intervals of times and speedup rest on {rounds} rounds and are of {:.0} %, not of 95 %",
+            confidence * 100.0
+        );
+        session.push(Event::Note { text })?;
+    }
+    Ok(())
 }
 
 /// The inner error says what a timed call did that a checked one does not.
@@ -66,7 +92,7 @@ fn time(
     // A seed that was not checked: content that the candidate has never seen.
     let mut arena = session.fill_arena(reference, workload, session.timing_seed(workload))?;
     reference.evaluate()?;
-    let limits = limits(options.timeout, options.memory);
+    let limits = timed_limits(options.timeout, options.memory, options.budget);
     let mut worker =
         start_worker(builds, &builds.manifest.clean, &session.problem, workload, &arena, limits)?;
     let mut verifier = Verifier::new(session, workload, reference);
@@ -79,49 +105,74 @@ fn time(
     })?;
     let system = watched.counts();
     let peak_resident = peak_resident(worker.id());
-    let audit = audit(&mut worker, &mut arena, &mut verifier, &measured, builds.manifest.threads)?;
+    check_guards(&arena)?;
+    let threads = threads_seen(&system, builds.manifest.threads);
+    let audit = audit(&mut worker, &mut arena, &mut verifier, &measured, threads)?;
+    check_guards(&arena)?;
     session.arenas[workload] = Some(arena);
+    session.clean_outputs[workload] = verifier.agreed;
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
-        (true, Some(unsound)) => Err(unsound),
-        (true, None) => Ok(TimedCalls { measured, system, peak_resident }),
+        (true, Err(unsound)) => Err(unsound),
+        (true, Ok(renewed)) => Ok(TimedCalls { measured, system, peak_resident, renewed }),
     })
+}
+
+/// Threads that a call may have to wake: those that are there, of those that were asked for, as far as there are cores. A
+/// line in the candidate's file alone would buy time.
+fn threads_seen(system: &SystemCounts, asked: u32) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    system.threads.unwrap_or(1).min(asked).min(cores)
 }
 
 const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
 const LEAVES_OUTPUTS: &str = "calls after the timed ones leave outputs unwritten or wrong: the kernel does not do its \
                               work on every call";
+const TAKES_OUTPUTS: &str = "calls that find right values in the wrong places of their outputs leave them there: the \
+                             kernel takes outputs for its own, and skips work";
 const SKIPS_WORK: &str = "calls on new inputs and overwritten outputs take many times as long as those in a row: the \
                           kernel keeps results, or skips work that it finds done";
 
 /// Looks once more at what was timed: calls that find new inputs and overwritten outputs must not take far longer than
-/// the calls in a row did, and a call on overwritten outputs must write them all.
+/// the calls in a row did, and a call must write all outputs, whether it finds them overwritten or like answers.
+///
+/// The inner error says what a timed call did that a checked one does not.
 fn audit(
     worker: &mut Worker,
     arena: &mut Arena,
     verifier: &mut Verifier,
     measured: &Measurement,
     threads: u32,
-) -> Result<Option<&'static str>, Stop> {
+) -> Result<Result<Renewed, &'static str>, Stop> {
     let timed = &measured.contenders[0];
     let in_a_row = timed.estimate().median_ns;
     if in_a_row <= 0.0 {
         return Err(Fault::from(InfrastructureFault::NotTimed).into());
     }
-    let skips = is_slower_renewed(worker, verifier, in_a_row, threads)?;
+    let renewed = time_renewed(worker, verifier, in_a_row, threads)?;
     put_inputs(arena, &verifier.inputs());
     for poison in AUDITS {
         arena.poison_outputs_with(poison);
         worker.run(1)?;
-        if !verifier.agrees(arena) {
-            return Ok(Some(LEAVES_OUTPUTS));
+        if !verifier.agrees(arena, poison) {
+            return Ok(Err(LEAVES_OUTPUTS));
         }
     }
-    Ok(skips.then_some(SKIPS_WORK))
+    for _ in 0..DISPLACED_CALLS {
+        verifier.displace(arena);
+        worker.run(1)?;
+        if !verifier.agrees(arena, POISON) {
+            return Ok(Err(TAKES_OUTPUTS));
+        }
+    }
+    Ok(if renewed.skips { Err(SKIPS_WORK) } else { Ok(renewed) })
 }
 
 /// Single calls after the timed ones, in a row, for a kernel may do its work every other time; what outputs hold before.
 const AUDITS: [u8; 2] = [OTHER_POISON, POISON];
+/// Single calls that find outputs which look like answers and are none. A kernel that is right never looks at them; one
+/// that knows poison, and works on every n-th call where it sees none, is found out in two.
+const DISPLACED_CALLS: u32 = 3;
 /// A call on renewed tensors may take this many times a call in a row: data-dependent work differs, and renewing large
 /// tensors leaves others in the caches.
 const COLD: f64 = 5.0;
@@ -138,28 +189,56 @@ const RENEWING_NS_PER_BYTE: f64 = 0.2;
 /// counts, and a busy machine disturbs most of them.
 const LEAST_BATCHES: usize = 3;
 const MOST_BATCHES: usize = 60;
+/// A ratio above this is worth a note, after some more batches. No verdict rests on it: caches and data may explain it.
+const NOTED: f64 = 1.5;
+const NOTED_BATCHES: usize = 12;
 
-/// Whether calls that find their inputs changed and their outputs overwritten take far longer than calls in a row.
-fn is_slower_renewed(
+/// What calls on renewed tensors took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Renewed {
+    /// Shortest time of a call, in ns; the renewing, which is taken off, may blur it to nothing.
+    ns: f64,
+    /// How many times as long as a call in a row, if that is worth a note.
+    noted: Option<f64>,
+    /// So many times as long that work was skipped.
+    skips: bool,
+}
+
+/// Times calls that find their inputs changed and their outputs overwritten, and holds them against calls in a row.
+fn time_renewed(
     worker: &mut Worker,
     verifier: &Verifier,
     in_a_row: f64,
     threads: u32,
-) -> Result<bool, Stop> {
+) -> Result<Renewed, Stop> {
     let rotate = verifier.float_inputs();
+    let least = |worker: &mut Worker, calls: u32, call: bool, batches: usize| -> Result<f64, Fault> {
+        let mut least = f64::INFINITY;
+        for _ in 0..batches {
+            least = least.min(worker.run_renewed(calls, call, &rotate)?.as_nanos() as f64);
+        }
+        Ok(least)
+    };
+    // A kernel that skips work in a row takes far longer than there.
+    let once = least(worker, 1, true, LEAST_BATCHES)? - least(worker, 1, false, LEAST_BATCHES)?;
     let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
-    let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
+    let calls = (RENEWED_BATCH_NS / (once.max(in_a_row) + renewing)).clamp(1.0, 1000.0) as u32;
     let woken = COLD_THREAD_NS * f64::from(threads.saturating_sub(1));
-    let most = COLD * in_a_row + COLD_NS + woken;
+    let allowed = |times: f64| times * in_a_row + COLD_NS + woken;
     let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
+    let mut ns = 0.0;
     for batch in 1..=MOST_BATCHES {
-        with = with.min(worker.run_renewed(calls, true, &rotate)?.as_nanos() as f64);
-        without = without.min(worker.run_renewed(calls, false, &rotate)?.as_nanos() as f64);
-        if batch >= LEAST_BATCHES && (with - without) / f64::from(calls) <= most {
-            return Ok(false);
+        with = with.min(least(worker, calls, true, 1)?);
+        without = without.min(least(worker, calls, false, 1)?);
+        ns = (with - without) / f64::from(calls);
+        if batch >= LEAST_BATCHES && ns <= allowed(NOTED) {
+            return Ok(Renewed { ns, ..Renewed::default() });
+        }
+        if batch >= NOTED_BATCHES && ns <= allowed(COLD) {
+            return Ok(Renewed { ns, noted: Some(ns / in_a_row), skips: false });
         }
     }
-    Ok(true)
+    Ok(Renewed { ns, noted: None, skips: true })
 }
 
 /// A measurement, and what the system did meanwhile.
@@ -167,6 +246,7 @@ struct TimedCalls {
     measured: Measurement,
     system: SystemCounts,
     peak_resident: Option<u64>,
+    renewed: Renewed,
 }
 
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
@@ -204,29 +284,34 @@ impl Verifier {
                     arena.poison_outputs();
                 }
             }
-            Moment::After(0) if self.turn.is_power_of_two() => self.correct &= self.agrees(arena),
+            Moment::After(0) if self.turn.is_power_of_two() => self.correct &= self.agrees(arena, POISON),
             _ => {}
         }
     }
 
-    fn agrees(&mut self, arena: &Arena) -> bool {
-        let mut hasher = blake3::Hasher::new();
-        outputs(arena, &self.problem).iter().for_each(|output| {
-            hasher.update_rayon(output);
-        });
-        let digest = hasher.finalize();
-        let agrees = self.agreed == Some(digest) || self.compare(arena);
+    fn agrees(&mut self, arena: &Arena, poison: u8) -> bool {
+        let digest = digest_outputs(arena, &self.problem);
+        let agrees = self.agreed == Some(digest) || self.compare(arena, poison);
         self.agreed = self.agreed.or(agrees.then_some(digest));
         agrees
     }
 
-    fn compare(&self, arena: &Arena) -> bool {
+    fn compare(&self, arena: &Arena, poison: u8) -> bool {
         let Some(workload) = self.problem.workloads.get(self.workload) else { return false };
         let expected: Vec<&[u8]> = self.expected.iter().map(Vec::as_slice).collect();
-        let mut judge = crate::correctness::Judge::new(&self.problem, workload);
-        let seed = self.problem.seed(workload, 0, "");
-        let compared = judge.seed(seed, &self.inputs(), &expected, &outputs(arena, &self.problem));
-        compared.is_ok_and(|comparison| comparison.outputs.iter().all(|output| output.passed))
+        let comparer = Comparer::new(&self.problem, workload);
+        let compared = comparer.compare(&expected, &outputs(arena, &self.problem), poison);
+        compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed))
+    }
+
+    /// Moves the elements of every output by half its length.
+    fn displace(&self, arena: &mut Arena) {
+        let first = self.problem.inputs.len();
+        for (index, output) in (first..).zip(&self.problem.outputs) {
+            let bytes = arena.bytes_mut(index);
+            let elements = bytes.len() / output.dtype.bytes();
+            bytes.rotate_left(elements / 2 * output.dtype.bytes());
+        }
     }
 
     fn inputs(&self) -> Vec<&[u8]> {
@@ -260,11 +345,13 @@ impl Timed for TimedReference<'_> {
     }
 }
 
-fn times(measured: &Measurement) -> Times {
+fn times(timed: &TimedCalls) -> Times {
+    let TimedCalls { measured, renewed, .. } = timed;
     Times {
         candidate: measured.contenders[0].estimate(),
         reference: measured.contenders.get(1).map(crate::measure::Samples::estimate),
         cold: None,
+        renewed_ns: Some(renewed.ns).filter(|ns| *ns > 0.0),
         stop: measured.stop,
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     EvalError,
-    arguments::{limits, outputs, start_worker},
+    arguments::{digest_outputs, outputs, start_worker, timed_limits},
     budget, certificate,
+    check::check_guards,
     failure::Stop,
     model,
     session::{Done, Session},
@@ -35,7 +36,7 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     let mut ports = model::open(session, builds)?;
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
-        let records = run_once(session, builds, build, reference, workload)?;
+        let records = run_once(session, builds, (build, "counting"), reference, workload)?;
         keep(session, workload, RecordKind::Counting, build, &records)?;
         if let (Some(ports), Some(sites)) = (&mut ports, &build.sites) {
             model::model(session, ports, workload, &records, sites)?;
@@ -45,11 +46,11 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     Ok(Done)
 }
 
-/// The record file of one launch of `build`.
+/// The record file of one launch of a build, which goes by this name in notes.
 pub fn run_once(
     session: &mut Session<'_>,
     builds: &Builds,
-    build: &Build,
+    (build, build_name): (&Build, &str),
     reference: &mut Reference,
     workload: usize,
 ) -> Result<Vec<u8>, Stop> {
@@ -58,7 +59,9 @@ pub fn run_once(
     let mut worker = start(session, builds, build, workload, &arena)?;
     worker.attach()?;
     worker.run(1)?;
+    check_guards(&arena)?;
     let records = worker.detach()?;
+    note_other_outputs(session, builds, workload, &mut arena, build_name)?;
     session.arenas[workload] = Some(arena);
     Ok(records)
 }
@@ -87,7 +90,9 @@ pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
         worker.attach()?;
         match worker.run(1) {
             Ok(_) => {
+                check_guards(&arena)?;
                 let records = worker.detach()?;
+                note_other_outputs(session, builds, workload, &mut arena, "observing")?;
                 keep(session, workload, RecordKind::Observing, build, &records)?;
             }
             Err(fault) if is_too_slow(&fault) => {
@@ -151,10 +156,55 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
         keep(session, workload, RecordKind::Timing, build, &records)?;
     }
     if let Some(timeline) = timed.manifest.timeline.build() {
-        timeline::record(session, timed, timeline, reference)?;
+        record_timeline(session, builds, (timed, timeline), reference)?;
     }
     session.push(Event::Layer { name: "intra-kernel".into(), status: LayerStatus::Ran })?;
     Ok(Done)
+}
+
+/// Nothing in the report rests on the timeline, so that whatever happens to it is worth a note.
+fn record_timeline(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    timed: (&Builds, &Build),
+    reference: &mut Reference,
+) -> Result<(), Stop> {
+    match timeline::record(session, builds, timed, reference) {
+        Err(Stop::Failed(failed)) => {
+            let text = format!("no timeline: {}", failed.failure.message);
+            Ok(session.push(Event::Note { text })?)
+        }
+        other => other,
+    }
+}
+
+/// Notes that a build left other outputs in `arena` than the clean one does there: what it recorded may be of other work.
+/// A kernel of which repeats differ says nothing by it.
+pub fn note_other_outputs(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    workload: usize,
+    arena: &mut Arena,
+    build: &str,
+) -> Result<(), Stop> {
+    if session.is_unsteady(workload) {
+        return Ok(());
+    }
+    let left = digest_outputs(arena, &session.problem);
+    let clean = match session.clean_outputs[workload] {
+        Some(clean) => clean,
+        None => {
+            arena.poison_outputs();
+            start(session, builds, &builds.manifest.clean, workload, arena)?.run(1)?;
+            digest_outputs(arena, &session.problem)
+        }
+    };
+    session.clean_outputs[workload] = Some(clean);
+    if left != clean {
+        let text = format!("workload {workload}: the {build} build leaves other outputs than the clean one");
+        session.push(Event::Note { text })?;
+    }
+    Ok(())
 }
 
 /// What a workload says of a timing build.
@@ -211,6 +261,7 @@ fn certify(
         outputs(&arena, &session.problem).into_iter().map(<[u8]>::to_vec).collect();
     arena.poison_outputs_with(OTHER_POISON);
     timing.run(1)?;
+    check_guards(&arena)?;
     let records = timing.detach()?;
     let identical = clean_outputs == outputs(&arena, &session.problem);
     let certificate =
@@ -255,7 +306,7 @@ fn start_within(
     arena: &Arena,
     timeout: Duration,
 ) -> Result<Worker, Stop> {
-    let limits = limits(timeout, session.options.memory);
+    let limits = timed_limits(timeout, session.options.memory, session.options.budget);
     Ok(start_worker(builds, build, &session.problem, workload, arena, limits)?)
 }
 

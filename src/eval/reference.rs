@@ -1,6 +1,6 @@
 //! The reference of an evaluation: a Python host, or an MLIR module built like a candidate and run in a worker.
 
-use super::{EvalError, arguments::start_worker, fit};
+use super::{EvalError, arguments::start_worker, failure::Stop, fit, session::Session};
 use crate::{
     builds::{self, Builds, Probes},
     complaint::Complaint,
@@ -9,16 +9,42 @@ use crate::{
     reference::{Reference, ReferenceError, ReferenceProcess, buffer_specs},
     store::Store,
     tensor::Seed,
-    worker::{Limits, Worker},
+    worker::{Fault, Limits, Worker},
 };
 use kinstr_runtime::arena::Arena;
+use kinstr_trace::report::Fault as Blame;
 use std::{path::PathBuf, time::Duration};
+
+/// The reference of an evaluation, while it lives.
+#[derive(Default)]
+pub struct Living(Option<Reference>);
+
+impl Living {
+    /// The reference: started by the first stage that needs it, and anew by an attempt after one that lost it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn get(&mut self, session: &mut Session<'_>) -> Result<&mut Reference, Stop> {
+        let reference = match self.0.take().filter(Reference::is_alive) {
+            Some(reference) => reference,
+            None => start(&session.problem, &session.options.store)?,
+        };
+        session.note_once(format!("the reference runs on {}", reference.versions().join(", ")))?;
+        if !reference.isolation().is_empty() {
+            let missing = reference.isolation().join(", ");
+            session.note_once(format!(
+                "isolation of the reference is incomplete; this machine does not allow: {missing}"
+            ))?;
+        }
+        Ok(self.0.insert(reference))
+    }
+}
 
 /// Starts the reference of `problem`.
 ///
 /// # Errors
 /// [`EvalError::Reference`] or `NativeReference`.
-pub fn start(problem: &Problem, store: &Store) -> Result<Reference, EvalError> {
+fn start(problem: &Problem, store: &Store) -> Result<Reference, EvalError> {
     let started = match &problem.reference {
         ReferenceSource::Mlir { path, entry } => {
             let process = NativeReference::start(problem, path.clone(), entry.clone(), store)?;
@@ -27,6 +53,13 @@ pub fn start(problem: &Problem, store: &Store) -> Result<Reference, EvalError> {
         _ => Reference::start(problem),
     };
     started.map_err(|error| EvalError::Reference(Box::new(error)))
+}
+
+/// A compiled reference is confined like a candidate, and has a reference's time and memory: options that limit the
+/// candidate do not limit what it is compared with.
+fn native_limits() -> Limits {
+    let Limits { cpu, wall, request, memory, .. } = Limits::reference();
+    Limits { cpu, wall, request, memory, ..Limits::candidate() }
 }
 
 struct NativeReference {
@@ -68,6 +101,15 @@ impl NativeReference {
         })
     }
 
+    /// What a fault of its worker says of the reference.
+    fn failed(&self, fault: &Fault) -> ReferenceError {
+        let (path, message) = (self.path.clone(), fault.to_string());
+        match fault.blame() {
+            Blame::Infrastructure => ReferenceError::Interrupted { path, message },
+            Blame::Candidate | Blame::Internal => ReferenceError::Native { path, message },
+        }
+    }
+
     fn native(&self, message: impl ToString) -> ReferenceError {
         ReferenceError::Native { path: self.path.clone(), message: message.to_string() }
     }
@@ -99,20 +141,19 @@ impl ReferenceProcess for NativeReference {
             return Ok(());
         }
         let build = self.builds.manifest.clean.clone();
-        let limits = Limits::candidate();
-        let worker = start_worker(&self.builds, &build, &self.problem, self.workload, &self.arena, limits);
-        let worker = worker.map_err(|fault| self.native(fault))?;
+        let worker =
+            start_worker(&self.builds, &build, &self.problem, self.workload, &self.arena, native_limits());
+        let worker = worker.map_err(|fault| self.failed(&fault))?;
         self.isolation = worker.isolation().to_vec();
         self.worker = Some(worker);
         Ok(())
     }
 
     fn call(&mut self, calls: u32, _store: bool) -> Result<Duration, ReferenceError> {
-        let result = match &mut self.worker {
-            Some(worker) => worker.run(calls).map_err(|fault| fault.to_string()),
-            None => Err("it was called before it had inputs".to_owned()),
-        };
-        result.map_err(|message| self.native(message))
+        match &mut self.worker {
+            Some(worker) => worker.run(calls).map_err(|fault| self.failed(&fault)),
+            None => Err(self.native("it was called before it had inputs")),
+        }
     }
 
     fn versions(&self) -> &[String] {

@@ -10,6 +10,7 @@ use crate::{
     frontend::Source,
     jobs::{
         event::{Event, Failure, Stage},
+        fold::current,
         log::Log,
     },
     problem::Problem,
@@ -49,6 +50,8 @@ pub struct Session<'a> {
     pub log: Log,
     /// Candidate's tensors by workload, kept from stage to stage.
     pub arenas: Vec<Option<Arena>>,
+    /// Digests of the outputs that the clean build left on them, by workload, as far as they are known.
+    pub clean_outputs: Vec<Option<blake3::Hash>>,
     /// Digest of the candidate's text.
     candidate: String,
     observer: &'a mut dyn Observer,
@@ -91,8 +94,13 @@ impl<'a> Session<'a> {
                 provenance: provenance(digests),
             })?;
         }
+        if let Some(aside) = log.set_aside().map(|path| path.display().to_string()) {
+            let text = format!("the event log in this place could not be read; it is kept as {aside}");
+            log.push(Event::Note { text })?;
+        }
         let arenas = problem.workloads.iter().map(|_| None).collect();
-        Ok(Self { options, problem, source, log, arenas, candidate, observer })
+        let clean_outputs = vec![None; problem.workloads.len()];
+        Ok(Self { options, problem, source, log, arenas, clean_outputs, candidate, observer })
     }
 
     /// The tensors of `workload` with the inputs of its first seed, or of a later one that a stage before left there.
@@ -119,6 +127,7 @@ impl<'a> Session<'a> {
             None => Arena::new(&buffer_specs(&self.problem, workload))?,
         };
         put_inputs(&mut arena, &reference.inputs());
+        self.clean_outputs[workload] = None;
         Ok(arena)
     }
 
@@ -151,10 +160,10 @@ impl<'a> Session<'a> {
         Ok(self.log.push(event)?)
     }
 
-    /// Appends a note, unless an earlier run did.
+    /// Appends a note, unless an earlier run did, or a stage that is not tried again.
     pub fn note_once(&mut self, text: String) -> Result<(), EvalError> {
         let note = Event::Note { text };
-        if self.log.events().contains(&note) { Ok(()) } else { self.push(note) }
+        if current(self.log.events()).contains(&&note) { Ok(()) } else { self.push(note) }
     }
 
     /// Measured time of one call of the candidate's clean build, in ns.
@@ -166,6 +175,14 @@ impl<'a> Session<'a> {
             _ => None,
         });
         median.filter(|ns| ns.is_finite() && *ns > 0.0)
+    }
+
+    /// Whether repeats of `workload` gave other bits.
+    pub fn is_unsteady(&self, workload: usize) -> bool {
+        current(self.log.events()).iter().any(|event| {
+            matches!(event, Event::Checked { workload: known, correctness }
+                if *known == workload && correctness.deterministic == Some(false))
+        })
     }
 
     /// True if the verdict is known.
@@ -231,7 +248,14 @@ impl<'a> Session<'a> {
                     self.push(ended)?;
                     return Ok(done);
                 }
-                Err(Stop::Fatal(error)) => return Err(Ended::Fatal(error)),
+                Err(Stop::Fatal(error)) => {
+                    if let Event::StageEnded { failure, .. } = &mut ended {
+                        *failure = Some(fatal(&error));
+                    }
+                    // What is fatal may be that the log cannot be written; the first error is the one to tell.
+                    let _ = self.push(ended);
+                    return Err(Ended::Fatal(error));
+                }
                 Err(Stop::Failed(failed)) => failed,
             };
             if let Event::StageEnded { failure, .. } = &mut ended {
@@ -246,6 +270,11 @@ impl<'a> Session<'a> {
         }
         unreachable!("the loop above ends by returning")
     }
+}
+
+/// How an attempt ended that nothing can be reported on. Nobody but the candidate has to answer for a verdict.
+fn fatal(error: &EvalError) -> Failure {
+    Failure { fault: Fault::Infrastructure, kind: "fatal".into(), message: error.to_string(), hint: None }
 }
 
 /// A stage that left nothing but events.

@@ -8,7 +8,7 @@ use super::{
     measure::measure,
     peaks::peaks,
     records::{counters, observe, probes},
-    reference,
+    reference::Living,
     session::{Done, Ended, Session},
     system,
 };
@@ -47,31 +47,44 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     session.stage(Stage::Load, load)?;
     let builds = build(session)?;
     note_threads(session, builds.manifest.threads)?;
-    let mut reference = reference::start(&session.problem, &session.options.store)?;
-    session.note_once(format!("the reference runs on {}", reference.versions().join(", ")))?;
-    session.stage(Stage::Check, |session| check(session, &builds, &mut reference))?;
+    let mut living = Living::default();
+    session.stage(Stage::Check, |session| {
+        let reference = living.get(session)?;
+        check(session, &builds, reference)
+    })?;
     if session.is_judged() {
         return Ok(());
     }
-    session.stage(Stage::Measure, |session| measure(session, &builds, &mut reference))?;
+    session.stage(Stage::Measure, |session| {
+        let reference = living.get(session)?;
+        measure(session, &builds, reference)
+    })?;
     if session.is_judged() {
         return Ok(());
     }
     explain(session, Stage::Peaks, "peaks", peaks)?;
     explain(session, Stage::Counters, "kernel-counters", |session| {
-        counters(session, &builds, &mut reference)
+        let reference = living.get(session)?;
+        counters(session, &builds, reference)
     })?;
-    explain(session, Stage::Observe, "intra-kernel", |session| observe(session, &builds, &mut reference))?;
+    explain(session, Stage::Observe, "intra-kernel", |session| {
+        let reference = living.get(session)?;
+        observe(session, &builds, reference)
+    })?;
     explain(session, Stage::System, system::LAYER, |session| {
-        system::system(session, &builds, &mut reference)
+        let reference = living.get(session)?;
+        system::system(session, &builds, reference)
     })?;
-    explain(session, Stage::Probes, "intra-kernel", |session| probes(session, &builds, &mut reference))?;
+    explain(session, Stage::Probes, "intra-kernel", |session| {
+        let reference = living.get(session)?;
+        probes(session, &builds, reference)
+    })?;
     finish(session)?;
     Ok(())
 }
 
 /// Runs a stage that explains what is known by then. The clean build has been judged and timed: whatever happens to an
-/// instrumented one, or to the machine, costs `layer` and no more.
+/// instrumented one, to the reference or to the machine, costs `layer` and no more.
 fn explain(
     session: &mut Session<'_>,
     stage: Stage,
@@ -79,12 +92,16 @@ fn explain(
     body: impl FnMut(&mut Session<'_>) -> Result<Done, Stop>,
 ) -> Result<(), Ended> {
     match session.stage(stage, body) {
-        Err(Ended::Failed(failed)) => {
-            let status = LayerStatus::Failed(failed.failure.message);
-            Ok(session.push(Event::Layer { name: layer.into(), status })?)
+        Err(Ended::Failed(failed)) => fail_layer(session, layer, failed.failure.message),
+        Err(Ended::Fatal(error @ (EvalError::Reference(_) | EvalError::NativeReference(_)))) => {
+            fail_layer(session, layer, error.to_string())
         }
         other => other,
     }
+}
+
+fn fail_layer(session: &mut Session<'_>, layer: &str, reason: String) -> Result<(), Ended> {
+    Ok(session.push(Event::Layer { name: layer.into(), status: LayerStatus::Failed(reason) })?)
 }
 
 /// What an earlier run said of a failure; of the source it showed, the places are left.

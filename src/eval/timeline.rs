@@ -2,8 +2,9 @@
 
 use super::{
     arguments::{TRACE_RECORDS, limits, start_recorder},
+    check::check_guards,
     failure::Stop,
-    records::sites_json,
+    records::{note_other_outputs, sites_json},
     session::Session,
 };
 use crate::{
@@ -29,15 +30,19 @@ const SITES: &str = "timeline.sites.json";
 pub fn record(
     session: &mut Session<'_>,
     builds: &Builds,
-    build: &Build,
+    (timed, build): (&Builds, &Build),
     reference: &mut Reference,
 ) -> Result<(), Stop> {
     let Some(sites) = &build.sites else { return Ok(()) };
-    let arena = session.take_arena(reference, 0)?;
+    let mut arena = session.take_arena(reference, 0)?;
+    arena.poison_outputs();
     let limits = limits(session.options.timeout, session.options.memory);
     let keep = session.options.timeline_keep;
-    let mut worker = start_recorder(builds, build, &session.problem, 0, &arena, limits, keep)?;
+    let mut worker = start_recorder(timed, build, &session.problem, 0, &arena, limits, keep)?;
     let records = worker.record(LAUNCHES)?;
+    check_guards(&arena)?;
+    note_other_outputs(session, builds, 0, &mut arena, "timeline's")?;
+    session.arenas[0] = Some(arena);
     let dir = session.log.dir().to_owned();
     write_atomically(&dir.join(RECORDS), &records)?;
     write_atomically(&dir.join(SITES), &sites_json(sites))?;

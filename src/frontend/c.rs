@@ -132,7 +132,7 @@ pub fn compile<'l>(
 pub fn bitcode(source: &Source, markers: Markers) -> Result<Vec<u8>, FrontendError> {
     let looked_for = || COMPILERS.map(str::to_owned).to_vec();
     let compiler = clang::find().ok_or_else(|| FrontendError::NoCompiler { looked_for: looked_for() })?;
-    let scratch = tempfile::Builder::new().prefix("kinstr-cc-").tempdir().map_err(FrontendError::System)?;
+    let scratch = crate::worker::Scratch::new().map_err(FrontendError::System)?;
     let file = source.file_name();
     std::fs::write(scratch.path().join(&file), &source.text).map_err(FrontendError::System)?;
     let headers = scratch.path().join(HEADERS);

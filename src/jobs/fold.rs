@@ -37,15 +37,16 @@ const LAYERS: [&str; 6] =
 /// Makes the report of the evaluation whose `events` and record files stand in `dir`. Record files that cannot
 /// be read or decoded make their layer fail; nothing else does.
 pub fn fold(events: &[Event], dir: &Path) -> Report {
-    let mut fold = Fold { report: empty(), tables: Tables::default(), dir, open: None };
+    let mut fold = Fold { report: empty(), tables: Tables::default(), dir, open: None, judged: false };
     for event in current(events) {
         fold.apply(event);
     }
     fold.finish()
 }
 
-/// The events that count: of an attempt that was killed or tried again, only that it was made.
-fn current(events: &[Event]) -> Vec<&Event> {
+/// The events that count: of an attempt that was killed or tried again, only that it was made. What was said of its failure
+/// goes with it.
+pub(crate) fn current(events: &[Event]) -> Vec<&Event> {
     let mut kept: Vec<(Option<Stage>, &Event)> = Vec::with_capacity(events.len());
     let mut within = None;
     for event in events {
@@ -55,8 +56,9 @@ fn current(events: &[Event]) -> Vec<&Event> {
                 within = Some(*stage);
                 kept.push((None, event));
             }
-            Event::StageEnded { .. } => {
-                within = None;
+            Event::StageEnded { stage, failure, .. } => {
+                // What follows from a failure is void with it, once the stage is tried again.
+                within = failure.as_ref().map(|_| *stage);
                 kept.push((None, event));
             }
             _ => kept.push((within, event)),
@@ -101,6 +103,8 @@ struct Fold<'d> {
     dir: &'d Path,
     /// The attempt that has begun and not ended.
     open: Option<(Stage, u32)>,
+    /// Whether there is a verdict.
+    judged: bool,
 }
 
 impl Fold<'_> {
@@ -184,6 +188,7 @@ impl Fold<'_> {
             Event::Layer { name, status } => set_layer(&mut report.layers, name, status.clone()),
             Event::Note { text } => report.notes.push(text.clone()),
             Event::Judged { verdict, detail, fault } => {
+                self.judged = true;
                 report.verdict = *verdict;
                 report.verdict_detail = detail.clone();
                 report.fault = *fault;
@@ -299,14 +304,15 @@ impl Fold<'_> {
 
     fn finish(mut self) -> Report {
         let report = &mut self.report;
-        if report.workloads.iter().all(|workload| workload.times.is_none()) {
-            // Nothing was measured, so there is nothing to explain.
-            for name in LAYERS {
-                if report.layers.iter().all(|layer| layer.name != name) {
-                    let status = LayerStatus::Unavailable("the evaluation ended before it".into());
-                    report.layers.push(Layer { name: name.into(), status });
-                }
+        for name in LAYERS {
+            if report.layers.iter().all(|layer| layer.name != name) {
+                let status = LayerStatus::Unavailable("the evaluation ended before it".into());
+                report.layers.push(Layer { name: name.into(), status });
             }
+        }
+        let refused = self.judged && report.verdict != Verdict::Correct;
+        if refused || report.workloads.iter().all(|workload| workload.times.is_none()) {
+            // A candidate that is not accepted has nothing to explain, whatever was measured before that was known.
             return self.report;
         }
         let synthesis = synthesize(&self.tables);
@@ -432,6 +438,8 @@ pub fn load_trace(dir: &Path, records: &str, sites: &str) -> Result<(Trace, Site
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::event::LoadedWorkload;
+    use kinstr_trace::report::{Estimate, StopReason, Times};
 
     fn began(stage: Stage, attempt: u32) -> Event {
         Event::StageBegan { stage, attempt }
@@ -472,5 +480,53 @@ mod tests {
             attempts.iter().map(|attempt| (attempt.number, attempt.detail.as_deref())).collect();
         let killed = "kinstr was ended before it was over";
         assert_eq!(details, [(1, Some(killed)), (2, Some("it went away; look after it")), (3, None)]);
+    }
+
+    #[test]
+    fn a_layer_that_failed_is_as_its_stage_went_the_last_time() {
+        let failure =
+            Failure { fault: Fault::Candidate, kind: "x".into(), message: "it fell".into(), hint: None };
+        let layer = |status| Event::Layer { name: "kernel-counters".into(), status };
+        let failed = layer(LayerStatus::Failed("it fell".into()));
+        let mut events = vec![
+            began(Stage::Counters, 1),
+            ended(Stage::Counters, 1, Some(failure)),
+            failed.clone(),
+            began(Stage::Observe, 1),
+            ended(Stage::Observe, 1, None),
+        ];
+        let status = |events: &[Event]| {
+            let report = fold(events, Path::new("nowhere"));
+            report.layers.iter().find(|layer| layer.name == "kernel-counters").unwrap().status.clone()
+        };
+        assert_eq!(status(&events), LayerStatus::Failed("it fell".into()));
+        events.extend([began(Stage::Counters, 2), layer(LayerStatus::Ran), ended(Stage::Counters, 2, None)]);
+        assert_eq!(status(&events), LayerStatus::Ran);
+    }
+
+    fn measured(workload: usize) -> Event {
+        let candidate = Estimate { median_ns: 5.0, low_ns: 4.0, high_ns: 6.0, samples: 20 };
+        let stop = StopReason::IntervalTight;
+        let times = Times { candidate, reference: None, cold: None, renewed_ns: None, stop };
+        Event::Measured { workload, times, speedup: None }
+    }
+
+    #[test]
+    fn what_is_not_accepted_is_not_explained_and_has_all_layers() {
+        let loaded = LoadedWorkload { axes: Default::default(), buffers: Vec::new() };
+        let events = [
+            Event::Loaded { problem: "p".into(), workloads: vec![loaded.clone(), loaded] },
+            Event::Layer { name: "correctness".into(), status: LayerStatus::Ran },
+            measured(0),
+            Event::Judged { verdict: Verdict::Incorrect, detail: "it skips work".into(), fault: None },
+        ];
+        let report = fold(&events, Path::new("nowhere"));
+        assert_eq!(report.layers.len(), LAYERS.len(), "{:?}", report.layers);
+        assert_eq!(report.notes, [""; 0]);
+        assert!(report.diagnoses.is_empty() && report.speedup.is_none());
+        // One that was killed before it was judged is explained as far as it went.
+        let unfinished = fold(&events[..3], Path::new("nowhere"));
+        assert_eq!(unfinished.layers.len(), LAYERS.len());
+        assert!(!unfinished.notes.is_empty());
     }
 }

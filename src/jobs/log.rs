@@ -35,13 +35,14 @@ pub struct Log {
     path: PathBuf,
     file: File,
     events: Vec<Event>,
+    set_aside: Option<PathBuf>,
     /// Held for as long as this log is open.
     _lock: File,
 }
 
 impl Log {
     /// Opens the log in `dir`. Events of an earlier run are kept if it began with `digest`; a last line that was
-    /// cut off by a kill is dropped. Otherwise the log starts empty.
+    /// cut off by a kill is dropped. Otherwise the log starts empty; one that cannot be read is set aside.
     ///
     /// # Errors
     /// [`LogError`].
@@ -49,9 +50,14 @@ impl Log {
         std::fs::create_dir_all(dir).map_err(|error| StoreError::new("create", dir, error))?;
         let lock = lock(dir)?;
         let path = dir.join(FILE);
-        let earlier = read(&path).unwrap_or_default();
+        let was_evaluation = began_here(&path);
+        let (earlier, set_aside) = match read(&path) {
+            Ok(earlier) => (earlier, None),
+            Err(_) if !path.exists() => (Vec::new(), None),
+            Err(_) => (Vec::new(), Some(set_aside(&path)?)),
+        };
         let same = matches!(earlier.first(), Some(Event::Began { digest: known, .. }) if known == digest);
-        if !same {
+        if was_evaluation && !same {
             remove_products(dir)?;
         }
         let events = if same { earlier } else { Vec::new() };
@@ -60,15 +66,20 @@ impl Log {
         crate::store::write_atomically(&path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.map_err(|error| StoreError::new("open", &path, error))?;
-        Ok(Self { path, file, events, _lock: lock })
+        Ok(Self { path, file, events, set_aside, _lock: lock })
     }
 
     /// Appends `event`.
     ///
     /// # Errors
-    /// [`StoreError`]; a full disk ends the evaluation.
+    /// [`StoreError`]; a full disk ends the evaluation. An event that could not be read again, because a number in it is
+    /// not finite, is refused: it would make the whole log unreadable.
     pub fn push(&mut self, event: Event) -> Result<(), StoreError> {
-        let written = self.file.write_all(line(&event).as_bytes());
+        let line = line(&event);
+        let written = match serde_json::from_str::<Event>(&line) {
+            Ok(again) if again == event => self.file.write_all(line.as_bytes()),
+            _ => Err(std::io::Error::other(format!("an event cannot be kept: {event:?}"))),
+        };
         written.map_err(|error| StoreError::new("append to", &self.path, error))?;
         self.events.push(event);
         Ok(())
@@ -79,16 +90,49 @@ impl Log {
         &self.events
     }
 
+    /// Where a log went that was in this one's place and could not be read.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+
     /// Directory of the evaluation.
     pub fn dir(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("."))
     }
 }
 
-/// Names of what an evaluation leaves beside its log.
+/// Names of what an evaluation leaves beside its log. Others are the user's.
 fn is_product(name: &str) -> bool {
-    const SUFFIXES: [&str; 3] = [".krec", ".sites.json", ".pftrace"];
-    name == "report.json" || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+    const NAMES: [&str; 4] = ["report.json", "trace.pftrace", "timeline.krec", "timeline.sites.json"];
+    NAMES.contains(&name) || RECORDS.iter().any(|stem| name.strip_prefix(stem).is_some_and(is_record_file))
+}
+
+/// What the names of record files and of their site tables begin with.
+const RECORDS: [&str; 3] = ["timing", "counting", "observing"];
+
+fn is_record_file(rest: &str) -> bool {
+    let workload = rest.strip_prefix('-').and_then(|rest| rest.strip_suffix(".krec"));
+    rest == ".sites.json"
+        || workload.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether an evaluation began the log at `path`, whatever became of its later lines: only then is what lies beside it
+/// kinstr's to remove.
+fn began_here(path: &Path) -> bool {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    matches!(serde_json::from_slice(first), Ok(Event::Began { .. }))
+}
+
+/// Moves a log that cannot be read out of the way, over nothing that is there.
+fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let name = |number: u32| match number {
+        1 => path.with_extension("jsonl.damaged"),
+        number => path.with_extension(format!("jsonl.damaged-{number}")),
+    };
+    let aside = (1..u32::MAX).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(1));
+    std::fs::rename(path, &aside).map_err(|error| StoreError::new("set aside", path, error))?;
+    Ok(aside)
 }
 
 /// Removes what another evaluation left in `dir`: a report of that one beside the events of this one would lie.
@@ -178,7 +222,60 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text + "{}\n" + &line(&note("a"))).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("line 2 is no event"));
-        assert!(Log::open(dir.path(), "one").unwrap().events().is_empty());
+        let product = dir.path().join("report.json");
+        std::fs::write(&product, "of the first").unwrap();
+        let log = Log::open(dir.path(), "one").unwrap();
+        assert!(log.events().is_empty() && !product.exists());
+        let aside = log.set_aside().unwrap().to_owned();
+        assert_eq!(aside.file_name().unwrap(), "events.jsonl.damaged");
+        assert!(read(&aside).unwrap_err().to_string().contains("line 2 is no event"));
+        drop(log);
+        std::fs::write(&path, "{}\n").unwrap();
+        let log = Log::open(dir.path(), "one").unwrap();
+        assert_eq!(log.set_aside().unwrap().file_name().unwrap(), "events.jsonl.damaged-2");
+        assert!(aside.exists());
+    }
+
+    #[test]
+    fn a_directory_that_held_no_evaluation_keeps_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["report.json", "mine.pftrace", "timing-0.krec", "mine.krec", "timing.sites.json"];
+        names.iter().for_each(|name| std::fs::write(dir.path().join(name), "mine").unwrap());
+        drop(Log::open(dir.path(), "one").unwrap());
+        // No event in it, so that nothing there was an evaluation's.
+        drop(Log::open(dir.path(), "two").unwrap());
+        std::fs::write(dir.path().join(FILE), "{\"event\":\"mine\"}\n").unwrap();
+        drop(Log::open(dir.path(), "two").unwrap());
+        assert!(names.iter().all(|name| dir.path().join(name).exists()));
+    }
+
+    #[test]
+    fn an_evaluation_that_begins_anew_removes_what_kinstr_wrote_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        Log::open(dir.path(), "one").unwrap().push(began("one")).unwrap();
+        let (mine, products) = (
+            ["old.pftrace", "timing-x.krec", "timing-.krec", "my-timing-0.krec", "notes.sites.json"],
+            ["report.json", "trace.pftrace", "timeline.krec", "observing-12.krec", "counting.sites.json"],
+        );
+        mine.iter().chain(&products).for_each(|name| std::fs::write(dir.path().join(name), "").unwrap());
+        drop(Log::open(dir.path(), "two").unwrap());
+        assert!(mine.iter().all(|name| dir.path().join(name).exists()));
+        assert!(!products.iter().any(|name| dir.path().join(name).exists()));
+    }
+
+    #[test]
+    fn an_event_that_could_not_be_read_again_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::open(dir.path(), "one").unwrap();
+        log.push(began("one")).unwrap();
+        for wall_ms in [f64::NAN, f64::INFINITY] {
+            let stage = super::super::event::Stage::Load;
+            let event =
+                Event::StageEnded { stage, attempt: 1, wall_ms, digest: None, reused: false, failure: None };
+            assert!(log.push(event).unwrap_err().to_string().contains("cannot be kept"));
+        }
+        drop(log);
+        assert_eq!(read(&dir.path().join(FILE)).unwrap(), [began("one")]);
     }
 
     #[test]

@@ -35,8 +35,9 @@ const EVENTS: [(&str, Kind); 9] = [
 /// What [`EventCounters`] needs of a counter.
 trait Count {
     fn enable(&mut self) -> io::Result<()>;
-    /// Occurrences, and the part of the time in which they were counted.
-    fn read(&mut self) -> io::Result<(u64, f64)>;
+    /// Occurrences, and the part of the time in which they were counted; `None` if there was nothing to count, because the
+    /// thread did not run.
+    fn read(&mut self) -> io::Result<(u64, Option<f64>)>;
 }
 
 impl Count for Counter {
@@ -44,11 +45,11 @@ impl Count for Counter {
         Counter::enable(self)
     }
 
-    fn read(&mut self) -> io::Result<(u64, f64)> {
+    fn read(&mut self) -> io::Result<(u64, Option<f64>)> {
         let data = self.read_full()?;
         let nanoseconds = |time: Option<std::time::Duration>| time.map_or(0.0, |time| time.as_nanos() as f64);
         let (enabled, running) = (nanoseconds(data.time_enabled()), nanoseconds(data.time_running()));
-        Ok((data.count(), if enabled > 0.0 { running / enabled } else { 0.0 }))
+        Ok((data.count(), (enabled > 0.0).then(|| running / enabled)))
     }
 }
 
@@ -97,23 +98,20 @@ impl EventCounters {
         self.counters.iter_mut().flat_map(|(_, counters)| counters).try_for_each(|counter| counter.enable())
     }
 
-    /// What was counted since, over all threads. An event whose counter never had its turn is none of it.
+    /// What was counted since, over all threads. An event of which a counter never had its turn is none of it, and from
+    /// then on among those that [`EventCounters::missing`] names.
     ///
     /// # Errors
     /// When a counter cannot be read.
     pub fn read(&mut self) -> io::Result<Vec<EventCount>> {
         let mut counts = Vec::new();
         for (name, counters) in &mut self.counters {
-            let mut event = EventCount { name: (*name).to_owned(), count: 0.0, counted: 1.0 };
-            for counter in counters {
-                let (count, counted) = counter.read()?;
-                // A thread that did not run was not counted either, and nothing is missing.
-                if counted > 0.0 {
-                    event.count += count as f64 / counted;
-                    event.counted = event.counted.min(counted);
+            match sum(counters)? {
+                Some((count, counted)) => {
+                    counts.push(EventCount { name: (*name).to_owned(), count, counted });
                 }
+                None => self.missing.push((name, io::Error::other(NO_TURN))),
             }
-            counts.push(event);
         }
         Ok(counts)
     }
@@ -135,8 +133,30 @@ impl EventCounters {
     }
 }
 
+/// Why an event that could be opened has no count.
+const NO_TURN: &str = "others had its counter's place all the time";
+
+/// Occurrences over all threads, and the least part of the time in which one was counted; `None` if one that ran never was.
+fn sum(counters: &mut [Box<dyn Count>]) -> io::Result<Option<(f64, f64)>> {
+    let (mut sum, mut least) = (0.0, 1.0_f64);
+    for counter in counters {
+        match counter.read()? {
+            (_, None) => {}
+            (count, Some(counted)) if counted > 0.0 => {
+                sum += count as f64 / counted;
+                least = least.min(counted);
+            }
+            (_, Some(_)) => return Ok(None),
+        }
+    }
+    Ok(Some((sum, least)))
+}
+
 /// Why `perf_event_open` refused, and what stands behind it on this machine.
 fn reason(error: &io::Error) -> String {
+    if error.raw_os_error().is_none() {
+        return error.to_string();
+    }
     let behind = match error.raw_os_error() {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV) if in_virtual_machine() => {
             "a virtual machine that does not pass on its processor's counters".to_owned()
@@ -166,13 +186,13 @@ fn in_virtual_machine() -> bool {
 mod tests {
     use super::*;
 
-    struct Fake(u64, f64);
+    struct Fake(u64, Option<f64>);
 
     impl Count for Fake {
         fn enable(&mut self) -> io::Result<()> {
             Ok(())
         }
-        fn read(&mut self) -> io::Result<(u64, f64)> {
+        fn read(&mut self) -> io::Result<(u64, Option<f64>)> {
             Ok((self.0, self.1))
         }
     }
@@ -180,7 +200,7 @@ mod tests {
     #[test]
     fn threads_add_up_and_time_shared_counters_are_extrapolated() {
         let mut open = |_: Kind, thread: i32| -> io::Result<Box<dyn Count>> {
-            Ok(Box::new(if thread == 1 { Fake(100, 0.5) } else { Fake(7, 0.0) }))
+            Ok(Box::new(if thread == 1 { Fake(100, Some(0.5)) } else { Fake(0, None) }))
         };
         let mut counters = EventCounters::open_with(&[1, 2], &mut open);
         counters.enable().unwrap();
@@ -195,7 +215,7 @@ mod tests {
     fn what_the_kernel_refuses_is_named_with_the_reason() {
         let mut open = |kind: Kind, _: i32| -> io::Result<Box<dyn Count>> {
             match kind {
-                Kind::Software(_) => Ok(Box::new(Fake(3, 1.0))),
+                Kind::Software(_) => Ok(Box::new(Fake(3, Some(1.0)))),
                 Kind::Hardware(_) => Err(io::Error::from_raw_os_error(libc::EACCES)),
                 Kind::L1dReadMisses => Err(io::Error::from_raw_os_error(libc::ENOENT)),
             }
@@ -209,6 +229,20 @@ mod tests {
         {
             assert!(missing.contains(part), "{missing}");
         }
+    }
+
+    #[test]
+    fn what_never_had_its_turn_is_no_zero() {
+        let mut open = |kind: Kind, _: i32| -> io::Result<Box<dyn Count>> {
+            let starved = matches!(kind, Kind::L1dReadMisses);
+            Ok(Box::new(if starved { Fake(0, Some(0.0)) } else { Fake(3, Some(1.0)) }))
+        };
+        let mut counters = EventCounters::open_with(&[1], &mut open);
+        let counts = counters.read().unwrap();
+        assert_eq!(counts.len(), EVENTS.len() - 1);
+        assert!(counts.iter().all(|event| event.name != "L1-dcache-load-misses"));
+        let missing = counters.missing().unwrap();
+        assert_eq!(missing, format!("L1-dcache-load-misses: {NO_TURN}"));
     }
 
     #[test]

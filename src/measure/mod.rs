@@ -11,5 +11,5 @@ mod system;
 pub use conditions::{Chill, cold, flushed};
 pub use date::today;
 pub use paired::{Measurement, Moment, Plan, Samples, Timed, interleave};
-pub use statistics::Interval;
+pub use statistics::{Interval, attained_confidence};
 pub use system::{Watched, peak_resident, summary};

@@ -51,6 +51,13 @@ fn median_ranks(samples: usize) -> (usize, usize) {
     (low, samples.saturating_sub(1).saturating_sub(low))
 }
 
+/// How surely the interval of a median encloses it where there are too few samples for 95 %: it is between the extremes
+/// unless all lie on one side. `None` where there are enough.
+pub fn attained_confidence(samples: usize) -> Option<f64> {
+    let confidence = 1.0 - 0.5_f64.powi(i32::try_from(samples.saturating_sub(1)).unwrap_or(i32::MAX));
+    (confidence < 0.95).then_some(confidence)
+}
+
 /// A value with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
@@ -113,6 +120,14 @@ mod tests {
         // For 100 samples the table gives the 40th and the 61st.
         assert_eq!(median_ranks(100), (39, 60));
         assert_eq!(median_ranks(3), (0, 2));
+    }
+
+    #[test]
+    fn few_samples_enclose_the_median_less_surely() {
+        assert_eq!(attained_confidence(1), Some(0.0));
+        assert_eq!(attained_confidence(3), Some(0.75));
+        assert_eq!(attained_confidence(5), Some(0.9375));
+        assert_eq!(attained_confidence(6), None);
     }
 
     #[test]

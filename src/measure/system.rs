@@ -1,7 +1,7 @@
 //! What the system does around the calls of a process: page faults, context switches, threads, memory, CPU time, from
 //! `/proc` and the process's own CPU clock.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use kinstr_trace::{report::SystemSummary, surroundings::SystemCounts};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
@@ -55,14 +55,29 @@ struct SystemWatch {
     wall: Duration,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Counts {
     minor_faults: Option<u64>,
     major_faults: Option<u64>,
     kernel_ticks: Option<u64>,
-    voluntary: Option<u64>,
-    involuntary: Option<u64>,
+    /// Of each thread that lives, by its id: those it gave up its core for, and those it was taken away at.
+    switches: BTreeMap<i32, (u64, u64)>,
     cpu: Option<Duration>,
+}
+
+/// Switches since `before`, of both kinds. A thread that ended took its counts along, so that they are not known if one of
+/// those is gone that were there before.
+fn switches_since(before: &Counts, after: &Counts) -> Option<(u64, u64)> {
+    if after.switches.is_empty() || before.switches.keys().any(|thread| !after.switches.contains_key(thread))
+    {
+        return None;
+    }
+    let since = |(thread, now): (&i32, &(u64, u64))| {
+        let then = before.switches.get(thread).copied().unwrap_or_default();
+        Some((now.0.checked_sub(then.0)?, now.1.checked_sub(then.1)?))
+    };
+    let each = after.switches.iter().map(since).collect::<Option<Vec<_>>>()?;
+    Some(each.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
 }
 
 impl SystemWatch {
@@ -79,7 +94,8 @@ impl SystemWatch {
 
     /// What happened since; what the system does not tell is absent.
     fn counts(&self) -> SystemCounts {
-        let (after, before) = (counts(self.id), self.before);
+        let (after, before) = (counts(self.id), &self.before);
+        let switches = switches_since(before, &after);
         let since = |after: Option<u64>, before: Option<u64>| Some(after?.saturating_sub(before?));
         let cpu = after.cpu.zip(before.cpu).map(|(after, before)| after.saturating_sub(before));
         let threads = field(&read(self.id, "status"), "Threads:");
@@ -91,8 +107,8 @@ impl SystemWatch {
             threads: threads.and_then(|threads| u32::try_from(threads.saturating_sub(WAITING_THREADS)).ok()),
             minor_faults: since(after.minor_faults, before.minor_faults),
             major_faults: since(after.major_faults, before.major_faults),
-            voluntary_switches: since(after.voluntary, before.voluntary),
-            involuntary_switches: since(after.involuntary, before.involuntary),
+            voluntary_switches: switches.map(|(voluntary, _)| voluntary),
+            involuntary_switches: switches.map(|(_, involuntary)| involuntary),
         }
     }
 }
@@ -124,17 +140,18 @@ fn read(id: u32, file: &str) -> String {
 fn counts(id: u32) -> Counts {
     let stat = read(id, "stat");
     let stat = |number| stat_field(&stat, number);
-    // Faults are the process's; switches are each thread's own, and a candidate runs on its own thread.
-    let statuses = threads(id).into_iter().map(|thread| read(id, &format!("task/{thread}/status")));
-    // A thread may end between the listing and the reading.
-    let threads: Vec<String> = statuses.filter(|status| !status.is_empty()).collect();
-    let sum = |name| threads.iter().map(|status| field(status, name)).sum::<Option<u64>>();
+    // Faults are the process's; switches are each thread's own, and a candidate runs on its own thread. One may end
+    // between the listing and the reading.
+    let switches = threads(id).into_iter().filter_map(|thread| {
+        let status = read(id, &format!("task/{thread}/status"));
+        let count = |name| field(&status, name);
+        Some((thread, (count("voluntary_ctxt_switches:")?, count("nonvoluntary_ctxt_switches:")?)))
+    });
     Counts {
         minor_faults: stat(10),
         major_faults: stat(12),
         kernel_ticks: stat(15),
-        voluntary: sum("voluntary_ctxt_switches:"),
-        involuntary: sum("nonvoluntary_ctxt_switches:"),
+        switches: switches.collect(),
         cpu: cpu_time(id),
     }
 }
@@ -184,18 +201,34 @@ mod tests {
     fn a_process_can_watch_itself() {
         let mut watch = SystemWatch::of(std::process::id());
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let begin = std::time::Instant::now();
-                while begin.elapsed() < Duration::from_millis(3) {}
-            });
+            // On a busy machine it takes long until a thread has run for so long.
+            let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+            let spent = move || clock.now().map(Duration::from).unwrap();
+            scope.spawn(move || while spent() < Duration::from_millis(3) {});
         });
         watch.add(2, Duration::from_millis(3));
         let counts = watch.counts();
         assert_eq!(counts.calls, 2);
-        assert!(counts.cpu_ns.is_some_and(|ns| ns >= 1e6), "{counts:?}");
-        assert!(counts.voluntary_switches.is_some() && counts.threads.is_some());
+        assert!(counts.cpu_ns.is_some_and(|ns| ns >= 3e6), "{counts:?}");
+        assert!(counts.threads.is_some());
+        // Other tests' threads may have ended since, so that the sum is not known.
+        let of_this_thread = super::counts(std::process::id()).switches;
+        assert!(of_this_thread.contains_key(&(nix::unistd::gettid().as_raw())), "{of_this_thread:?}");
         assert!(peak_resident(std::process::id()).is_some_and(|bytes| bytes > 0));
         assert!(threads(std::process::id()).contains(&(std::process::id() as i32)));
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_leaves_switches_unknown() {
+        let counts = |threads: &[(i32, (u64, u64))]| Counts {
+            switches: threads.iter().copied().collect(),
+            ..Counts::default()
+        };
+        let before = counts(&[(1, (5, 1)), (2, (100, 50))]);
+        let grown = counts(&[(1, (8, 1)), (2, (100, 52)), (3, (4, 0))]);
+        assert_eq!(switches_since(&before, &grown), Some((7, 2)));
+        assert_eq!(switches_since(&before, &counts(&[(1, (8, 1)), (3, (4, 0))])), None);
+        assert_eq!(switches_since(&before, &Counts::default()), None);
     }
 
     #[test]

@@ -93,6 +93,15 @@ pub enum ReferenceError {
         /// How.
         message: String,
     },
+    /// The machine failed a compiled reference.
+    #[error("the reference {} was interrupted: {message}", path.display())]
+    #[diagnostic(code(kinstr::reference::interrupted), help("is the machine out of memory?"))]
+    Interrupted {
+        /// The file.
+        path: PathBuf,
+        /// How.
+        message: String,
+    },
 }
 
 impl ReferenceError {
@@ -100,8 +109,20 @@ impl ReferenceError {
     pub fn is_infrastructure(&self) -> bool {
         match self {
             Self::NoInterpreter { .. } | Self::Unpack { .. } | Self::Start(_) | Self::Memory(_) => true,
-            Self::Died { death, .. } => matches!(death, Death::System(_)),
+            Self::Died { .. } | Self::Interrupted { .. } => self.is_passing(),
             Self::Refused(refused) => refused.kind == MISSING_MODULE,
+            _ => false,
+        }
+    }
+
+    /// Whether the same may go well another time: the system refused something, or killed the process.
+    pub fn is_passing(&self) -> bool {
+        const KILLED: i32 = 9;
+        match self {
+            Self::Start(_) | Self::Memory(_) | Self::Interrupted { .. } => true,
+            Self::Died { death, .. } => {
+                matches!(death, Death::System(_) | Death::Gone | Death::Signalled { signal: KILLED })
+            }
             _ => false,
         }
     }
@@ -185,6 +206,20 @@ impl Diagnostic for Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_machine_did_may_pass() {
+        let died = |death| ReferenceError::Died { path: "r.py".into(), death, printed: String::new() };
+        for death in [Death::Gone, Death::Signalled { signal: 9 }, Death::System(io::ErrorKind::Other.into())]
+        {
+            let error = died(death);
+            assert!(error.is_passing() && error.is_infrastructure(), "{error}");
+        }
+        for death in [Death::Exited { code: 1 }, Death::Signalled { signal: 11 }] {
+            let error = died(death);
+            assert!(!error.is_passing() && !error.is_infrastructure(), "{error}");
+        }
+    }
 
     #[test]
     fn a_line_is_shown_without_its_indentation() {

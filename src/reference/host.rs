@@ -115,6 +115,10 @@ impl Host {
     pub(super) fn isolation(&self) -> &[&'static str] {
         self.process.isolation()
     }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.process.is_alive()
+    }
 }
 
 fn command() -> Result<Command, ReferenceError> {

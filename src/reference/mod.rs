@@ -58,6 +58,11 @@ pub trait ReferenceProcess {
 
     /// Confining measures that this machine did not let us apply.
     fn isolation(&self) -> &[&'static str];
+
+    /// False once the process has ended and has to be started again.
+    fn is_alive(&self) -> bool {
+        true
+    }
 }
 
 /// Elements that one thread looks through for holes at a time.
@@ -196,6 +201,11 @@ impl Reference {
     /// Confining measures that this machine did not let us apply.
     pub fn isolation(&self) -> &[&'static str] {
         self.process.isolation()
+    }
+
+    /// False once its process has ended: no call will succeed any more.
+    pub fn is_alive(&self) -> bool {
+        self.process.is_alive()
     }
 }
 

@@ -77,6 +77,10 @@ impl ReferenceProcess for PythonReference {
     fn isolation(&self) -> &[&'static str] {
         self.host.isolation()
     }
+
+    fn is_alive(&self) -> bool {
+        self.host.is_alive()
+    }
 }
 
 fn buffer((buffer, tensor): (&Buffer, &TensorSpec)) -> Value {

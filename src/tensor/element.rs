@@ -11,6 +11,8 @@ pub trait Element: Copy + PartialEq {
     fn write(self, bytes: &mut [u8]);
     /// The nearest element to `value`; integers round towards zero and saturate.
     fn from_f64(value: f64) -> Self;
+    /// The greatest element below `value`.
+    fn below(value: f64) -> Self;
     /// The value; 64-bit integers beyond 2^53 lose digits.
     fn to_f64(self) -> f64;
     /// Representable values between the two: ULPs for floating point, the difference for integers. Meaningless for NaN.
@@ -24,6 +26,16 @@ fn ordered(bits: u64, width: u32) -> i64 {
     let sign = 1u64 << (width - 1);
     let magnitude = (bits & (sign - 1)) as i64;
     if bits & sign == 0 { magnitude } else { -magnitude }
+}
+
+/// The bits of the next float towards minus infinity.
+fn next_down(bits: u64, width: u32) -> u64 {
+    let sign = 1u64 << (width - 1);
+    match (bits & (sign - 1), bits & sign) {
+        (0, _) => sign | 1,
+        (_, 0) => bits - 1,
+        _ => bits + 1,
+    }
 }
 
 macro_rules! float_element {
@@ -40,6 +52,13 @@ macro_rules! float_element {
             }
             fn from_f64(value: f64) -> Self {
                 $from(value)
+            }
+            fn below(value: f64) -> Self {
+                let nearest: Self = $from(value);
+                match Element::to_f64(nearest) < value {
+                    true => nearest,
+                    false => Self::from_bits(next_down(nearest.to_bits().into(), $width) as _),
+                }
             }
             fn to_f64(self) -> f64 {
                 $to(self)
@@ -73,6 +92,9 @@ macro_rules! integer_element {
             }
             fn from_f64(value: f64) -> Self {
                 value as $type
+            }
+            fn below(value: f64) -> Self {
+                (value.ceil() - 1.0) as $type
             }
             fn to_f64(self) -> f64 {
                 self as f64
@@ -125,6 +147,16 @@ mod tests {
         assert_eq!(0.0f32.steps_to(-0.0), 0);
         assert_eq!(1.0f64.steps_to(1.0 + f64::EPSILON), 1);
         assert_eq!(f16::ONE.steps_to(f16::from_f64(1.0 + 2.0 * f16::EPSILON.to_f64())), 2);
+    }
+
+    #[test]
+    fn the_greatest_value_below_is_a_step_away_or_what_rounding_gives() {
+        assert_eq!(f32::below(1.0), 1.0f32.next_down());
+        assert_eq!(f32::below(-1.0), (-1.0f32).next_down());
+        assert_eq!(f64::below(0.0), -f64::from_bits(1));
+        assert_eq!(f16::below(1.0).to_f64(), 1.0 - f16::EPSILON.to_f64() / 2.0);
+        assert_eq!(bf16::below(1.0001).to_f64(), 1.0);
+        assert_eq!((i8::below(3.0), i8::below(2.5)), (2, 2));
     }
 
     #[test]

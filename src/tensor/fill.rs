@@ -142,6 +142,9 @@ impl Init {
             }
             _ => {}
         }
+        if let Some(value) = with_element!(spec.dtype, E => self.lost::<E>(spec)) {
+            return Err(FillError::OutOfRange { value, dtype: spec.dtype });
+        }
         let Some((smallest, largest)) = spec.dtype.integer_range() else { return Ok(()) };
         match self.extremes(spec).into_iter().find(|v| !(smallest as f64..=largest as f64).contains(v)) {
             Some(value) => Err(FillError::OutOfRange { value, dtype: spec.dtype }),
@@ -149,7 +152,28 @@ impl Init {
         }
     }
 
-    /// The smallest and largest value that can come up in an integer tensor, in no order.
+    /// A value that would be another one in the tensor: a fraction among integers, a finite number beyond the type's, a
+    /// place in a permutation that the type has not, or all of a range.
+    fn lost<E: Element>(&self, spec: &TensorSpec) -> Option<f64> {
+        let stored = |value: f64| E::from_f64(value).to_f64();
+        let whole = !spec.dtype.is_float();
+        match *self {
+            Init::Constant { value } if whole && value.fract() != 0.0 => return Some(value),
+            Init::Arange { start, step } if whole => {
+                return [start, step].into_iter().find(|value| value.fract() != 0.0);
+            }
+            Init::Uniform { low, high } if E::below(high).to_f64() < low => return Some(low),
+            // Beyond the type's exact integers one of two neighbours is lost.
+            Init::Permutation => {
+                let [_, last] = self.extremes(spec);
+                return [last - 1.0, last].into_iter().find(|place| *place > 0.0 && stored(*place) != *place);
+            }
+            _ => {}
+        }
+        self.extremes(spec).into_iter().find(|value| value.is_finite() && !stored(*value).is_finite())
+    }
+
+    /// The smallest and largest value that can come up, in no order; of integers for a uniform distribution.
     fn extremes(&self, spec: &TensorSpec) -> [f64; 2] {
         let last = |extent: u64| extent.saturating_sub(1) as f64;
         match *self {
@@ -188,11 +212,15 @@ fn fill_elements<E: Element>(bytes: &mut [u8], spec: &TensorSpec, init: &Init, g
             let normal: f64 = StandardNormal.sample(rng);
             mean + std * normal
         }),
-        Init::Uniform { low, high } => write_each::<E>(bytes, generator, |_, rng| {
-            let unit: f64 = StandardUniform.sample(rng);
-            let value = low + (high - low) * unit;
-            if whole { value.floor() } else { value }
-        }),
+        Init::Uniform { low, high } => {
+            // What is just below the end may round to it.
+            let last = E::below(high).to_f64();
+            write_each::<E>(bytes, generator, |_, rng| {
+                let unit: f64 = StandardUniform.sample(rng);
+                let value = low + (high - low) * unit;
+                (if whole { value.floor() } else { value }).min(last)
+            });
+        }
         Init::Constant { value } => write_each::<E>(bytes, generator, |_, _| value),
         Init::Arange { start, step } => {
             write_each::<E>(bytes, generator, |i, _| start + i as f64 * step);

@@ -27,6 +27,8 @@ pub(super) struct Scene<'a> {
     pub(super) tainted: bool,
     /// Last line on its standard error.
     pub(super) last_words: String,
+    /// Whether a Rust panic is on its standard error.
+    pub(super) panicked: bool,
 }
 
 impl Scene<'_> {
@@ -48,7 +50,9 @@ impl Scene<'_> {
 
     fn exited(&self, code: i32) -> Fault {
         match (self.tainted, self.control.phase(), code) {
-            (false, ..) | (true, Phase::Own, PANICKED) => self.ended(format!("exit status {code}")),
+            (false, ..) => self.ended(format!("exit status {code}")),
+            // The status and the phase alone could be the candidate's.
+            (true, Phase::Own, PANICKED) if self.panicked => self.ended(format!("exit status {code}")),
             // The worker itself gave up: with a candidate in it, because its channels were tampered with.
             (true, Phase::Own, EXIT_INTERNAL) => {
                 CandidateFault::Interferes { detail: self.last_words.clone() }.into()
@@ -117,7 +121,7 @@ impl Scene<'_> {
     fn memory_limit(&self, address_space: u64) -> Option<u64> {
         let (memory, limit) = (self.limits.memory?, self.control.address_space_limit()?);
         // A tenth: the allocation that failed may itself have been large.
-        (address_space >= limit - memory / 10).then_some(memory)
+        (address_space >= limit.saturating_sub(memory / 10)).then_some(memory)
     }
 
     fn ended(&self, how: String) -> Fault {

@@ -239,7 +239,9 @@ impl CandidateFault {
             Self::OutOfBounds { .. } => "check the loop bounds, above all of the last tile or vector",
             Self::WritesInput { .. } => "inputs are read-only: copy what must be changed",
             Self::StackOverflow => "allocate large temporaries on the heap, and end every recursion",
-            Self::NullDereference { .. } => "an allocation that fails gives null: check its size",
+            Self::NullDereference { .. } => {
+                "an allocation that fails gives null: check its size, or allow more with --memory"
+            }
             Self::BadAddress { .. } => "check index arithmetic for overflow and wrong strides",
             Self::InvalidAccess => "buffers are aligned to 64 bytes, their rows only if the row size is",
             Self::DivisionByZero => "guard the divisor; an axis may be smaller than a tile",

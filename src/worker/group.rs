@@ -3,10 +3,14 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
 use kinstr_runtime::confine;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+
+/// A tick of `/proc/PID/stat`: `USER_HZ` is 100 on every Linux that runs kinstr.
+const TICK: Duration = Duration::from_millis(10);
 
 /// A child that leads its own process group. Dropping it kills the group and reaps the child.
 #[derive(Debug)]
@@ -34,6 +38,15 @@ impl Group {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+    }
+
+    /// CPU time of all its threads, until it is reaped.
+    pub(super) fn cpu_time(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        // Fields 14 and 15 of proc(5); what comes after the name in field 2 begins with field 3.
+        let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+        let ticks = fields.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
+        Some(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
     }
 
     /// Kills whatever of the group is left and reaps the child. A child that had ended by itself keeps

@@ -13,6 +13,7 @@ mod limits;
 mod native;
 pub mod process;
 mod reply;
+mod scratch;
 pub mod tool;
 
 pub use capture::Printed;
@@ -22,5 +23,6 @@ pub use limits::Limits;
 pub use native::{Setup, THIS_PROGRAM, Worker};
 pub use process::Process;
 pub use reply::{Refusal, Reply};
+pub use scratch::Scratch;
 
 pub use kinstr_runtime::worker::protocol::Argument;

@@ -215,6 +215,7 @@ impl Worker {
                     limits: self.limits,
                     tainted: self.tainted,
                     last_words: self.process.stderr().last_line(),
+                    panicked: self.process.stderr().text().contains(" panicked at "),
                 };
                 Err(scene.classify(death))
             }

@@ -23,13 +23,13 @@ use kinstr_runtime::confine;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::capture::{Capture, Printed};
 use super::death::{Death, WorkerError};
 use super::group::Group;
 use super::limits::Limits;
 use super::reply::{Inbox, Nonces, Reply, parse};
+use super::scratch::Scratch;
 
 /// Number of the first of the descriptors that [`Process::spawn`] gives a child; 3 carries replies.
 pub const FIRST_EXTRA_FD: i32 = confine::FIRST_FD + 1;
@@ -51,7 +51,7 @@ pub struct Process {
     spent: Duration,
     isolation: Vec<&'static str>,
     dead: bool,
-    scratch: TempDir,
+    scratch: Scratch,
 }
 
 impl Process {
@@ -63,7 +63,7 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub fn spawn(mut command: Command, limits: Limits, fds: &[BorrowedFd<'_>]) -> Result<Self, WorkerError> {
-        let scratch = tempfile::Builder::new().prefix("kinstr-").tempdir().map_err(WorkerError::Scratch)?;
+        let scratch = Scratch::new().map_err(WorkerError::Scratch)?;
         let (replies, reply_end) = io::pipe().map_err(WorkerError::Pipe)?;
         let inherited: Vec<_> = [reply_end.as_fd()].into_iter().chain(fds.iter().copied()).collect();
         command
@@ -226,12 +226,19 @@ impl Process {
     /// Kills the child and everything it started, and tells how it ended.
     fn end(&mut self) -> Death {
         self.dead = true;
+        let spent = self.group.cpu_time();
         let status = self.group.end();
         for _ in 0..DRAINS_AFTER_END {
             self.stdout.drain();
             self.stderr.drain();
         }
-        status.map_or_else(Death::System, Death::from)
+        match status.map_or_else(Death::System, Death::from) {
+            // Who does not care for SIGXCPU is killed a second later, by the same limit.
+            Death::Signalled { signal: libc::SIGKILL } if spent >= Some(self.limits.cpu) => {
+                Death::Signalled { signal: libc::SIGXCPU }
+            }
+            death => death,
+        }
     }
 
     /// What the child printed on standard output so far.
@@ -247,6 +254,11 @@ impl Process {
     /// Names of the confining measures that this machine did not let us apply.
     pub fn isolation(&self) -> &[&'static str] {
         &self.isolation
+    }
+
+    /// False once a request was not answered: the child is dead then.
+    pub fn is_alive(&self) -> bool {
+        !self.dead
     }
 
     /// The limits it runs under.

@@ -158,3 +158,27 @@ fn a_full_disk_is_an_infrastructure_failure_that_can_be_gone_on_from() {
     assert_eq!((run.stdout.as_str(), run.report), ("", None));
     case.accepted();
 }
+
+/// The Python host among the children of `id`.
+fn host_of(id: u32) -> Option<u32> {
+    let is_host = |child: &u32| {
+        fs::read_to_string(format!("/proc/{child}/cmdline")).is_ok_and(|line| line.contains("kinstr.host"))
+    };
+    children_of(id).into_iter().find(is_host)
+}
+
+#[test]
+fn a_reference_that_is_killed_is_started_again() {
+    let case = Case::new(&kernel(DOUBLE)).with(&["--budget", "3", "--precision", "0.000001"]);
+    let child = case.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("measure", || log(&case).contains("\"event\":\"stage-began\",\"stage\":\"measure\""));
+    let host = host_of(child.id()).unwrap();
+    assert!(Command::new("kill").args(["-9", &host.to_string()]).status().unwrap().success());
+    let run = case.finish(child.wait_with_output().unwrap());
+    assert_eq!((run.code, run.field("/verdict")), (Some(0), "correct".into()), "{}", run.stderr);
+    let stages = run.field("/stages");
+    let measure = stages.as_array().unwrap().iter().find(|stage| stage["name"] == "measure").unwrap();
+    let faults: Vec<_> = measure["attempts"].as_array().unwrap().iter().map(|a| &a["fault"]).collect();
+    assert_eq!(faults, ["infrastructure".into(), serde_json::Value::Null].iter().collect::<Vec<_>>());
+    assert!(run.notes().contains("the reference runs on"), "{}", run.notes());
+}

@@ -96,8 +96,8 @@ impl Case {
 
     /// The arguments after `kinstr`. What probes cost on a busy machine decides no test.
     pub fn arguments(&self) -> Vec<String> {
-        let mut given = vec!["eval", &self.candidate, "--budget", "0.05", "--problem", &self.problem];
-        for default in [["--out", "out"], ["--overhead-budget", "none"]] {
+        let mut given = vec!["eval", &self.candidate, "--problem", &self.problem];
+        for default in [["--budget", "0.05"], ["--out", "out"], ["--overhead-budget", "none"]] {
             if self.arguments.iter().all(|argument| argument != default[0]) {
                 given.extend(default);
             }

@@ -105,7 +105,7 @@ fn a_pipeline_that_does_not_lower_or_parse_is_the_candidate_s_fault() {
     with("canonicalize,cse").accepted();
 }
 
-/// Passes run in kinstr's own process: what they print or write is not the candidate's to ask for.
+/// Passes run in kinstr's compiling process: what they print or write there is not the candidate's to ask for.
 #[test]
 fn what_is_kinstr_s_own_is_refused() {
     let writing =

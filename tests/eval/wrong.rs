@@ -152,7 +152,9 @@ const SKIPS: &str = "
 
 #[test]
 fn a_kernel_that_skips_work_it_finds_done_is_caught() {
-    incorrect(&Case::new(&kernel(SKIPS)), &["skips work that it finds done"]);
+    // In few rounds most turns begin with outputs that were poisoned to be compared, and are as slow as they ought to be.
+    let case = Case::new(&kernel(SKIPS)).with(&["--budget", "3"]);
+    incorrect(&case, &["skips work that it finds done"]);
 }
 
 /// Keeps its outputs from call to call, and hands them out again while the first input is the same.
@@ -196,6 +198,56 @@ memref.global \"private\" @kept : memref<1000xf32> = dense<0.0>\n"
     incorrect(&Case::new(&(globals + &kernel(REMEMBERS))), &["the kernel keeps results"]);
 }
 
+#[test]
+fn threads_that_are_only_asked_for_buy_no_time() {
+    let globals = "// kinstr: threads=256
+memref.global \"private\" @key : memref<1xf32> = dense<0.0>
+memref.global \"private\" @kept : memref<1000xf32> = dense<0.0>\n"
+        .to_owned();
+    incorrect(&Case::new(&(globals + &kernel(REMEMBERS))), &["the kernel keeps results"]);
+}
+
+/// Doubling in C, with `before` at the head of every call; `poisoned` knows what outputs are overwritten with.
+fn in_c(before: &str) -> Case {
+    let text = format!(
+        "// kinstr: entry=twice
+#include <stdint.h>
+#include <string.h>
+static int poisoned(const float *y) {{
+  uint32_t bits;
+  memcpy(&bits, y, 4);
+  return bits == 0xFFFFFFFFu || bits == 0x5A5A5A5Au;
+}}
+static int64_t calls;
+void twice(const float *x, float *y, int64_t n) {{
+  {before}
+  for (int64_t i = 0; i < n; i++) y[i] = 2 * x[i];
+}}
+"
+    );
+    Case::of("candidate.c", &text)
+}
+
+#[test]
+fn a_kernel_that_works_only_where_it_sees_poison_is_caught() {
+    let words = &["outputs for its own"];
+    incorrect(&in_c("if (!poisoned(y)) return;"), words);
+    incorrect(&in_c("if (!poisoned(y) && ++calls % 4) return;"), words);
+}
+
+#[test]
+fn a_write_past_the_end_after_the_checks_is_found() {
+    let case = in_c("if (++calls > 6) ((volatile float *)y)[n] = 1;");
+    case.refused(&["the candidate writes right past the end of `y`"]);
+}
+
+#[test]
+fn an_honest_kernel_has_a_time_on_renewed_tensors() {
+    let run = in_c("(void)poisoned; (void)calls;").problem("N = 1000", "N = 200000").accepted();
+    let times = run.field("/workloads/0/times");
+    assert!(times["renewed_ns"].as_f64().is_some_and(|ns| ns > 0.0), "{times}");
+}
+
 /// −1 is what poison looks like as an integer, and here it is the answer in every other place.
 #[test]
 fn an_unwritten_minus_one_is_no_answer() {
@@ -236,4 +288,20 @@ fn half_precision_does_not_pass_for_single_on_a_long_axis() {
     );
     let long = halves.problem("axes = { N = 1000 }", "axes = { N = 1000000 }");
     incorrect(&long, &["outside the tolerance"]);
+}
+
+#[test]
+fn a_build_that_leaves_other_outputs_is_noted() {
+    // A last bit of the first call alone: the same on every repeat, and another in a process of one call.
+    let case = in_c("y[0] = 0; float first = calls++ ? 2.0f : 2.000001f; (void)poisoned;");
+    let text = std::fs::read_to_string(case.path("candidate.c")).unwrap();
+    let case = case.file("candidate.c", &text.replace("y[i] = 2 * x[i]", "y[i] = first * x[i]"));
+    let run =
+        case.problem("reference = {", "tolerance = { rtol = 1e-5, atol = 1e-5 }\nreference = {").accepted();
+    for build in ["counting", "observing"] {
+        let note = format!("the {build} build leaves other outputs than the clean one");
+        assert!(run.notes().contains(&note), "{}", run.notes());
+    }
+    let honest = in_c("(void)poisoned; (void)calls;").accepted();
+    assert!(!honest.notes().contains("leaves other outputs"), "{}", honest.notes());
 }

@@ -250,6 +250,54 @@ fn a_worker_cannot_change_other_processes_or_files_it_may_read() {
     assert_eq!(mode(&outside), before);
 }
 
+/// The thread that waits for the candidate's is as confined as that one.
+#[test]
+fn a_handler_on_the_waiting_thread_gets_no_further() {
+    let arena = arena();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let source = format!(
+        r#"static volatile int went = 0, there = 0;
+        static void handler(int signal) {{
+            there = syscall(SYS_gettid) == getpid();
+            went = chmod("{}", 0777) == 0 || syscall(SYS_shmget, 1, 4096, 01600) != -1;
+            there += 1;
+        }}
+        void __kinstr_entry(void **args) {{
+            signal(SIGUSR1, handler);
+            Y[0] = syscall(SYS_tgkill, getpid(), getpid(), SIGUSR1);
+            for (int i = 0; i < 5000 && !there; ++i) usleep(1000);
+            usleep(10000);
+            Y[1] = there; Y[2] = went;
+        }}"#,
+        file.path().display()
+    );
+    run_in(&mut start(limits(), &arena, None), &compile(&source)).unwrap();
+    assert_eq!(floats(arena.bytes(1))[..3], [0.0, 2.0, 0.0]);
+}
+
+#[test]
+fn a_candidate_cannot_change_its_own_limits_or_outlive_its_parent() {
+    let arena = arena();
+    let body = "struct rlimit one = {1, 1};
+        Y[0] = setrlimit(RLIMIT_CPU, &one); Y[1] = syscall(SYS_setrlimit, RLIMIT_CPU, &one);
+        Y[2] = syscall(SYS_prlimit64, getpid(), RLIMIT_CPU, &one, 0); Y[3] = prctl(PR_SET_PDEATHSIG, 0);
+        Y[4] = syscall(SYS_shmctl, 0, 0, 0); Y[5] = getrlimit(RLIMIT_CPU, &one); Y[6] = prctl(PR_SET_NAME, \"x\");";
+    run_in(&mut start(limits(), &arena, None), &kernel(body)).unwrap();
+    assert_eq!(floats(arena.bytes(1))[..7], [-1.0, -1.0, -1.0, -1.0, -1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn a_candidate_cannot_make_its_end_look_like_somebody_else_s() {
+    let cpu = limits_with(|limits| limits.cpu = Duration::from_millis(100));
+    let ignoring = "signal(SIGXCPU, SIG_IGN); for (volatile int i = 0;; ++i);";
+    assert_eq!(fault_under(cpu, ignoring).kind(), "cpu-limit");
+    // The page of descriptor 4 begins with the phase.
+    let own = "volatile int *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, 4, 0); page[0] = 0;";
+    assert_eq!(fault(&format!("{own} _exit(101);")).kind(), "called-exit");
+    let far = "memset((char *)page + 4, 255, 4092); *(volatile int *)8 = 1;";
+    assert_eq!(fault(&format!("{own} {far}")).blame(), kinstr_trace::report::Fault::Candidate);
+}
+
 #[test]
 fn workers_are_timed_in_turns_and_their_outputs_seen_in_between() {
     let mut arena = arena();

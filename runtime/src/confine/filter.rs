@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
+    SeccompRule, TargetArch, apply_filter, apply_filter_all_threads,
 };
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -53,8 +53,11 @@ const FORBIDDEN_TO_CANDIDATES: &[i64] = &[
     // Shared memory, messages, keys.
     libc::SYS_shmget,
     libc::SYS_shmat,
+    libc::SYS_shmctl,
     libc::SYS_msgget,
+    libc::SYS_msgctl,
     libc::SYS_semget,
+    libc::SYS_semctl,
     libc::SYS_mq_open,
     libc::SYS_add_key,
     libc::SYS_request_key,
@@ -67,6 +70,8 @@ const FORBIDDEN_TO_CANDIDATES: &[i64] = &[
     libc::SYS_kcmp,
     libc::SYS_move_pages,
     libc::SYS_migrate_pages,
+    // Its own limits: who lowers them dies as if somebody else had killed it.
+    libc::SYS_setrlimit,
     // Setting it up.
     libc::SYS_chroot,
     libc::SYS_pivot_root,
@@ -126,13 +131,14 @@ impl Filter {
     }
 }
 
-/// Forbids the calling thread, and those it starts, to run another program, to signal or change another
-/// process, and what else a candidate has no use for. For a worker to call before it loads a candidate: it needs the worker's process id, and
-/// it would forbid the `exec` that starts the worker. `false` if it could not be installed.
+/// Forbids the process to run another program, to signal or change another process, to change its limits, and what else a
+/// candidate has no use for. For a worker to call before it loads a candidate: it needs the worker's process id, and it
+/// would forbid the `exec` that starts the worker. It holds for all threads: a signal handler of the candidate may run
+/// on the one that waits. `false` if it could not be installed.
 pub fn forbid_leaving() -> bool {
     leaving(std::process::id())
         .and_then(|rules| compile(rules, libc::EPERM))
-        .is_ok_and(|program| apply_filter(&program).is_ok())
+        .is_ok_and(|program| apply_filter_all_threads(&program).is_ok())
 }
 
 fn leaving(process: u32) -> Result<Rules, BackendError> {
@@ -144,6 +150,12 @@ fn leaving(process: u32) -> Result<Rules, BackendError> {
         let another = vec![is_not(0)?, is_not(process.into())?];
         rules.insert(*call, vec![SeccompRule::new(another)?]);
     }
+    // With a new limit in hand; asking for one that holds is no change.
+    let sets = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+    rules.entry(libc::SYS_prlimit64).or_default().push(SeccompRule::new(vec![sets])?);
+    let death_signal = libc::PR_SET_PDEATHSIG as u64;
+    let outlives = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, death_signal)?;
+    rules.insert(libc::SYS_prctl, vec![SeccompRule::new(vec![outlives])?]);
     let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, process.into())?;
     // Nor may it kill itself: that is how the system's own out-of-memory killer is told apart.
     let kill = libc::SIGKILL as u64;

@@ -134,7 +134,7 @@ impl Control {
     /// a stack that ran out has its pointer at its end, or below it where a frame is large.
     pub fn is_stack_overflow(&self, address: u64, stack_pointer: u64) -> bool {
         let (guard, stack) = (self.stack_guard.load(Relaxed), self.stack.load(Relaxed));
-        let ran_out = stack_pointer < stack + NEAR_THE_END;
+        let ran_out = stack_pointer < stack.saturating_add(NEAR_THE_END);
         // A frame larger than the guard jumps over it.
         let below = stack_pointer < stack && address.abs_diff(stack_pointer) < 1 << 20;
         stack != 0 && ran_out && ((guard..stack).contains(&address) || below)

@@ -120,8 +120,9 @@ impl Server {
             Request::Load { library, entry, arguments, arena_fd, arena, memory } => {
                 let mapping = arena::map_inherited(arena_fd, &arena)?;
                 self.control.enter_arena(&mapping);
-                let confined_to_program = forbid_leaving();
+                // In this order: afterwards no limit can be set.
                 let memory_limited = memory.is_none_or(|memory| limit_memory(self.control, memory));
+                let confined_to_program = forbid_leaving();
                 self.control.enter(Phase::Loading);
                 let candidate = Candidate::load(&library, &entry, &arguments, mapping, &arena);
                 self.control.enter(Phase::Own);

@@ -87,6 +87,34 @@ fn what_does_not_fit_the_type_is_refused() {
 }
 
 #[test]
+fn what_would_be_another_value_in_the_type_is_refused() {
+    let lost = |dtype, init: Init| {
+        let refused = init.check(&spec(dtype, &[5000]));
+        assert!(matches!(refused, Err(FillError::OutOfRange { .. })), "{init:?} of {dtype}: {refused:?}");
+    };
+    lost(DType::I32, Init::Constant { value: 1.7 });
+    lost(DType::I32, Init::Constant { value: f64::NAN });
+    lost(DType::I64, Init::Arange { start: 0.0, step: 0.5 });
+    lost(DType::F16, Init::Constant { value: 1e6 });
+    lost(DType::F32, Init::Arange { start: 0.0, step: 1e38 });
+    lost(DType::F16, Init::Permutation);
+    lost(DType::BF16, Init::Uniform { low: 1.001, high: 1.002 });
+    for (dtype, exact) in [(DType::F16, 2049), (DType::BF16, 257), (DType::F32, 5000)] {
+        assert_eq!(Init::Permutation.check(&spec(dtype, &[3, exact])), Ok(()));
+    }
+    // Asked for by name, as masks do.
+    let infinite = Init::Constant { value: f64::NEG_INFINITY };
+    assert_eq!(infinite.check(&spec(DType::F16, &[2])), Ok(()));
+}
+
+#[test]
+fn a_uniform_never_reaches_its_end() {
+    let values = filled::<half::f16>(&spec(DType::F16, &[200_000]), Init::Uniform { low: 0.0, high: 1.0 }, 0);
+    let top = values.iter().copied().fold(0.0, f64::max);
+    assert_eq!(top, 1.0 - half::f16::EPSILON.to_f64() / 2.0);
+}
+
+#[test]
 fn every_kind_can_be_made() {
     for kind in InitKind::ALL {
         let values: Vec<f64> = kind.parameters.iter().map(|(_, default)| default.unwrap_or(0.5)).collect();

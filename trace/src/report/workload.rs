@@ -96,6 +96,10 @@ pub struct Times {
     /// Candidate with cold caches: each call after the last cache was overwritten; absent if it was not measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cold: Option<Estimate>,
+    /// Candidate on inputs that changed and outputs that were overwritten since the call before: the shortest time seen, in
+    /// ns, which rests on less than a median does; absent if it is too short to tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub renewed_ns: Option<f64>,
     /// Why sampling stopped.
     pub stop: StopReason,
 }

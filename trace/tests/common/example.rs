@@ -66,6 +66,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             candidate: estimate(ms * 1e6, 40),
             reference: Some(estimate(ms * 1e6 * speedup, 40)),
             cold: Some(estimate(ms * 1.3e6, 20)),
+            renewed_ns: Some(ms * 1.1e6),
             stop: StopReason::IntervalTight,
         }),
         speedup: Some(Speedup { value: speedup, low: speedup * 0.98, high: speedup * 1.02 }),
