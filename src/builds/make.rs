@@ -186,7 +186,7 @@ impl<'a> Maker<'a> {
         let assembly = codegen::emit_assembly(code, &self.machine)?;
         write(self.dir, &format!("{name}.s"), assembly.as_bytes())?;
         let library = format!("{name}.so");
-        let object = codegen::emit_object(code, &self.machine)?;
+        let object = codegen::assemble(&assembly, &self.machine)?;
         codegen::write_library(&object, &self.dir.join(&library), Libraries::wanted_by(code))?;
         let sites = sites.map(|sites| self.relocate(sites));
         Ok(Build { library, assembly: assembly::facts(&assembly), sites })

@@ -68,7 +68,8 @@ pub fn shared_library(object: &Path, library: &Path, libraries: Libraries) -> Re
         .args(["-L/usr/lib/x86_64-linux-gnu", "-L/lib/x86_64-linux-gnu", "-L/usr/lib64", "-L/lib64"])
         .args(["-L", LLVM_LIBRARIES, "--as-needed"])
         .args(libraries.arguments())
-        .args(["-l:libmvec.so.1", "-l:libm.so.6", "-l:libc.so.6"])
+        // The loader itself, for variables that each thread has of its own.
+        .args(["-l:libmvec.so.1", "-l:libm.so.6", "-l:libc.so.6", "-l:ld-linux-x86-64.so.2"])
         .output()
         .map_err(|error| CodegenError::Link { reason: format!("{}: {error}", linker.display()) })?;
     if output.status.success() {
