@@ -80,11 +80,19 @@ fn broken(source: &Source, ended: Ended, said: &str) -> BuildError {
             format!("ended the compiler: {}", first_line(said))
         }
         Ended::Exited(code) if code == i32::from(exit::INTERNAL) => {
-            return refused(Fault::Internal, "internal::compile", format!("compiling {path} panicked: {}", said.trim()));
+            return refused(
+                Fault::Internal,
+                "internal::compile",
+                format!("compiling {path} panicked: {}", said.trim()),
+            );
         }
         Ended::Exited(_) => {
             let said = Some(said.trim()).filter(|said| !said.is_empty()).unwrap_or("it could not say why");
-            return refused(Fault::Infrastructure, "compiler", format!("compiling {path} left nothing: {said}"));
+            return refused(
+                Fault::Infrastructure,
+                "compiler",
+                format!("compiling {path} left nothing: {said}"),
+            );
         }
         Ended::Signalled(signal) => format!(
             "ended the compiler with signal {signal} ({}){}",

@@ -107,7 +107,8 @@ pub fn with_stack<T: Send, E: Send + From<BuildError>>(
 ) -> Result<T, E> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, body);
-        let thread = thread.map_err(|error| BuildError::from(crate::frontend::FrontendError::System(error)))?;
+        let thread =
+            thread.map_err(|error| BuildError::from(crate::frontend::FrontendError::System(error)))?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

@@ -71,10 +71,9 @@ impl<'a> Ledger<'a> {
         let build = match made {
             Ok(build) => build,
             Err(error) if error.fault() == Fault::Infrastructure => return Err(error),
-            Err(error) => Instrumented::Unavailable(format!(
-                "its build fails: {}",
-                Complaint::from(&error).summary()
-            )),
+            Err(error) => {
+                Instrumented::Unavailable(format!("its build fails: {}", Complaint::from(&error).summary()))
+            }
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(manifest) = &mut known.manifest else {

@@ -48,7 +48,8 @@ pub fn make_chosen(
     dir: &Path,
 ) -> Result<(), BuildError> {
     let unfinished = || Instrumented::Unavailable(UNFINISHED.into());
-    let ledger = Ledger::new(dir, Some(Manifest { timing: unfinished(), timeline: unfinished(), ..manifest }));
+    let ledger =
+        Ledger::new(dir, Some(Manifest { timing: unfinished(), timeline: unfinished(), ..manifest }));
     make_timed(source, &find(&probes.timing), Some(choice), dir, &ledger)
 }
 
