@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// How programs say that a disk is full.
+pub const FULL_DISK: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
 /// The first of `names` that is there: an absolute path as it is, any other in the folders of `PATH`.
 pub fn find(names: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

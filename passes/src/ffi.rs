@@ -6,7 +6,9 @@ use inkwell::{
         core::{LLVMDisposeMessage, LLVMGetDiagInfoDescription, LLVMGetDiagInfoSeverity},
         error_handling::LLVMInstallFatalErrorHandler,
         prelude::{LLVMDiagnosticInfoRef, LLVMModuleRef, LLVMValueRef},
+        target_machine::LLVMTargetMachineRef,
     },
+    targets::TargetMachine,
     values::{AsValueRef, FunctionValue},
 };
 use melior::{
@@ -26,6 +28,16 @@ unsafe extern "C" {
     fn kinstrImportLLVMIR(module: LLVMModuleRef, context: MlirContext) -> MlirOperation;
     fn kinstrDescribeFunction(function: LLVMValueRef) -> *mut c_char;
     fn kinstrFree(text: *mut c_char);
+    fn kinstrUseInitArray(machine: LLVMTargetMachineRef);
+    fn kinstrSymbols(module: LLVMModuleRef) -> *mut c_char;
+    fn kinstrAssemblyIn(module: LLVMModuleRef) -> *mut c_char;
+    fn kinstrAssemble(
+        machine: LLVMTargetMachineRef,
+        text: *const c_char,
+        length: usize,
+        take: unsafe extern "C" fn(*mut c_void, *const c_char, usize),
+        taker: *mut c_void,
+    ) -> *mut c_char;
 }
 
 /// Parses a module; locations name `source_name`. `None` after MLIR has reported why to the context's
@@ -109,15 +121,70 @@ pub struct Described {
 
 /// What a function returns, then what it takes.
 pub fn describe_function(function: FunctionValue<'_>) -> Vec<Described> {
-    // SAFETY: the function is live; the shim answers a NUL-terminated string that it allocated, which is copied
-    // and given back to it once.
-    let text = unsafe {
-        let raw = kinstrDescribeFunction(function.as_value_ref());
+    // SAFETY: the function is live, and the shim answers a string of its own.
+    let text = unsafe { take_text(kinstrDescribeFunction(function.as_value_ref())) };
+    text.lines().map(described).collect()
+}
+
+/// Copies a string of the shim's and gives it back.
+///
+/// # Safety
+/// `raw` is a NUL-terminated string that the shim allocated and that nobody has given back.
+unsafe fn take_text(raw: *mut c_char) -> String {
+    // SAFETY: as the caller promises.
+    unsafe {
         let text = CStr::from_ptr(raw).to_string_lossy().into_owned();
         kinstrFree(raw);
         text
-    };
-    text.lines().map(described).collect()
+    }
+}
+
+/// Names of all functions, variables and aliases of `module`.
+pub fn symbols(module: &inkwell::module::Module<'_>) -> Vec<String> {
+    // SAFETY: the module is live, and the shim answers a string of its own.
+    let text = unsafe { take_text(kinstrSymbols(module.as_mut_ptr())) };
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The assembly that `module` holds: its own, and that of its functions.
+pub fn assembly_in(module: &inkwell::module::Module<'_>) -> String {
+    // SAFETY: the module is live, and the shim answers a string of its own.
+    unsafe { take_text(kinstrAssemblyIn(module.as_mut_ptr())) }
+}
+
+/// Makes static constructors entries of `.init_array`. LLVM's C API leaves them in `.ctors`, which no C library of today
+/// runs.
+pub fn use_init_array(machine: &TargetMachine) {
+    // SAFETY: the machine is live and nobody else's.
+    unsafe { kinstrUseInitArray(machine.as_mut_ptr()) }
+}
+
+/// The object that `assembly` for `machine` describes.
+///
+/// # Errors
+/// What the assembler says of it.
+pub fn assemble(machine: &TargetMachine, assembly: &str) -> Result<Vec<u8>, String> {
+    let mut object: Vec<u8> = Vec::new();
+    // SAFETY: machine and text live through the call, and `take_bytes` is handed the vector that it expects; the shim
+    // answers null or a string of its own.
+    unsafe {
+        let error = kinstrAssemble(
+            machine.as_mut_ptr(),
+            assembly.as_ptr().cast(),
+            assembly.len(),
+            take_bytes,
+            (&raw mut object).cast(),
+        );
+        if error.is_null() { Ok(object) } else { Err(take_text(error)) }
+    }
+}
+
+unsafe extern "C" fn take_bytes(taker: *mut c_void, bytes: *const c_char, length: usize) {
+    // SAFETY: the shim hands back the vector of `assemble`, and `length` bytes that live through this call.
+    unsafe {
+        let taker = &mut *taker.cast::<Vec<u8>>();
+        taker.extend_from_slice(std::slice::from_raw_parts(bytes.cast(), length));
+    }
 }
 
 /// `TEXT\tPOINTER\tCONSTANT\tCLASS\tBITS`, the flags as 0 or 1.

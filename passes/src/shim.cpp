@@ -1,5 +1,5 @@
-// What the C APIs of MLIR and LLVM do not offer: LLVM IR -> LLVM dialect, parsing a module under its file's name, and
-// the types in debug information.
+// What the C APIs of MLIR and LLVM do not offer: LLVM IR -> LLVM dialect, parsing a module under its file's name, the
+// types in debug information, names and assembly in a module, an option of target machines, and the assembler.
 
 #include "mlir-c/IR.h"
 #include "mlir/CAPI/IR.h"
@@ -8,10 +8,25 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Import.h"
+#include "llvm-c/TargetMachine.h"
 #include "llvm-c/Types.h"
 #include "llvm/BinaryFormat/Dwarf.h"
 #include "llvm/IR/DebugInfoMetadata.h"
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Module.h"
+#include "llvm/MC/MCAsmBackend.h"
+#include "llvm/MC/MCCodeEmitter.h"
+#include "llvm/MC/MCContext.h"
+#include "llvm/MC/MCObjectFileInfo.h"
+#include "llvm/MC/MCObjectWriter.h"
+#include "llvm/MC/MCParser/MCAsmParser.h"
+#include "llvm/MC/MCParser/MCTargetAsmParser.h"
+#include "llvm/MC/MCStreamer.h"
+#include "llvm/MC/MCSubtargetInfo.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Target/TargetMachine.h"
 #include "llvm/Transforms/Utils/Cloning.h"
 
 namespace {
@@ -171,4 +186,75 @@ char *kinstrDescribeFunction(LLVMValueRef value) {
 }
 
 void kinstrFree(char *text) { free(text); }
+
+// Static constructors go where today's C libraries look for them, as clang's own go. To be called before emission.
+void kinstrUseInitArray(LLVMTargetMachineRef machine) {
+  reinterpret_cast<llvm::TargetMachine *>(machine)->Options.UseInitArray = true;
+}
+
+// Names of all functions, variables, aliases and ifuncs, one a line. To be given to kinstrFree.
+char *kinstrSymbols(LLVMModuleRef module) {
+  std::string text;
+  for (const llvm::GlobalValue &value : reinterpret_cast<llvm::Module *>(module)->global_values())
+    text += value.getName().str() + "\n";
+  return strdup(text.c_str());
+}
+
+// The assembly in the module: its own, and that of its functions. To be given to kinstrFree.
+char *kinstrAssemblyIn(LLVMModuleRef ref) {
+  const auto *module = reinterpret_cast<llvm::Module *>(ref);
+  std::string text = module->getModuleInlineAsm() + "\n";
+  for (const llvm::Function &function : *module)
+    for (const llvm::Instruction &instruction : llvm::instructions(function))
+      if (const auto *call = llvm::dyn_cast<llvm::CallBase>(&instruction))
+        if (const auto *assembly = llvm::dyn_cast<llvm::InlineAsm>(call->getCalledOperand()))
+          text += assembly->getAsmString().str() + "\n";
+  return strdup(text.c_str());
+}
+
+// Assembly of `machine`, as LLVM printed it, to an object: its bytes are handed to `take`. Null, or what is wrong with
+// the assembly, to be given to kinstrFree.
+char *kinstrAssemble(LLVMTargetMachineRef ref, const char *text, size_t length,
+    void (*take)(void *, const char *, size_t), void *taker) {
+  const auto *machine = reinterpret_cast<llvm::TargetMachine *>(ref);
+  const llvm::Target &target = machine->getTarget();
+  const llvm::Triple &triple = machine->getTargetTriple();
+  const llvm::MCSubtargetInfo &subtarget = *machine->getMCSubtargetInfo();
+  const llvm::MCTargetOptions &options = machine->Options.MCOptions;
+
+  std::string errors;
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(
+      llvm::MemoryBuffer::getMemBuffer(llvm::StringRef(text, length), "", false), llvm::SMLoc());
+  sources.setDiagHandler(
+      [](const llvm::SMDiagnostic &said, void *errors) {
+        if (said.getKind() == llvm::SourceMgr::DK_Error)
+          *static_cast<std::string *>(errors) += said.getMessage().str() + "\n";
+      },
+      &errors);
+
+  llvm::MCContext context(triple, machine->getMCAsmInfo(), machine->getMCRegisterInfo(), &subtarget, &sources, &options);
+  std::unique_ptr<llvm::MCObjectFileInfo> file(target.createMCObjectFileInfo(context, /*PIC=*/true));
+  context.setObjectFileInfo(file.get());
+
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream out(bytes);
+  std::unique_ptr<llvm::MCAsmBackend> backend(
+      target.createMCAsmBackend(subtarget, *machine->getMCRegisterInfo(), options));
+  std::unique_ptr<llvm::MCObjectWriter> writer = backend->createObjectWriter(out);
+  std::unique_ptr<llvm::MCCodeEmitter> emitter(target.createMCCodeEmitter(*machine->getMCInstrInfo(), context));
+  std::unique_ptr<llvm::MCStreamer> streamer(target.createMCObjectStreamer(
+      triple, context, std::move(backend), std::move(writer), std::move(emitter), subtarget));
+  std::unique_ptr<llvm::MCAsmParser> parser(
+      llvm::createMCAsmParser(sources, context, *streamer, *machine->getMCAsmInfo()));
+  std::unique_ptr<llvm::MCTargetAsmParser> targetParser(
+      target.createMCAsmParser(subtarget, *parser, *machine->getMCInstrInfo(), options));
+  if (!targetParser)
+    return strdup("there is no assembler for this machine");
+  parser->setTargetParser(*targetParser);
+  if (parser->Run(/*NoInitialTextSection=*/false) || !errors.empty())
+    return strdup(errors.empty() ? "the assembler gave no reason" : errors.c_str());
+  take(taker, bytes.data(), bytes.size());
+  return nullptr;
+}
 }

@@ -1,10 +1,12 @@
 //! The compiling process from the parent's side: confined like the candidate, because it works on the candidate's text.
 
 use super::{
-    BuildError,
+    BuildError, Probes,
     job::{JOB, Job, OUTCOME, Outcome, Refusal, Work, read, write},
+    ledger,
 };
 use crate::{
+    cli::exit,
     complaint::Complaint,
     frontend::{FrontendError, Source},
     worker::{
@@ -21,18 +23,36 @@ pub const SUBCOMMAND: &str = "compile";
 const TIME: Duration = Duration::from_secs(300);
 /// Bytes of address space for one job.
 const MEMORY: u64 = 12 << 30;
-/// Status of a Rust program that panicked.
-const PANICKED: i32 = 101;
+/// Exit status of the compiling process when LLVM cannot go on. Its other ones are those of `kinstr`.
+pub const LLVM_ENDED: u8 = 71;
 
-/// Has `work` done on `source` in `dir`, which then holds what came of it.
+/// Has `work` done on `source` in `dir`, which then holds what came of it. If the process does not live to finish, but has
+/// made a clean build or does so without probes, then that is what came of it, and its manifest says why there are no others.
 pub fn compile(source: &Source, work: Work, dir: &Path) -> Result<(), BuildError> {
+    let Some(broken) = attempt(source, &work, dir)? else { return Ok(()) };
+    if broken.fault() == Fault::Infrastructure {
+        return Err(broken);
+    }
+    let reason = broken.to_string();
+    if ledger::close(dir, &reason)? {
+        return Ok(());
+    }
+    let Work::Build { examined, .. } = work else { return Err(broken) };
+    match attempt(source, &Work::Build { probes: Probes::none(), examined }, dir)? {
+        None => ledger::close_without_probes(dir, &reason),
+        Some(broken) => Err(broken),
+    }
+}
+
+/// Runs the process once. Answers how it ended, if it did not live to say so itself.
+fn attempt(source: &Source, work: &Work, dir: &Path) -> Result<Option<BuildError>, BuildError> {
     let job = Job {
         directory: std::env::current_dir().map_err(FrontendError::System)?,
         path: source.path.clone(),
         text: source.text.clone(),
         language: source.language,
         entry: source.directives.entry.clone(),
-        work,
+        work: work.clone(),
     };
     write(dir, JOB, &job)?;
     let arguments: [OsString; 2] = [SUBCOMMAND.into(), dir.into()];
@@ -45,22 +65,35 @@ pub fn compile(source: &Source, work: Work, dir: &Path) -> Result<(), BuildError
         let _ = std::fs::remove_file(dir.join(name));
     }
     match outcome {
-        Ok(Outcome::Done) => Ok(()),
+        Ok(Outcome::Done) => Ok(None),
         Ok(Outcome::Refused(refusal)) => Err(BuildError::Refused(refusal)),
-        Err(_) => Err(broken(source, ended, &said)),
+        Err(_) => Ok(Some(broken(source, ended, &said))),
     }
 }
 
-/// Without an outcome the process did not live to write one.
+/// Without an outcome the process did not live to write one, or there was no room for it.
 fn broken(source: &Source, ended: Ended, said: &str) -> BuildError {
+    let path = source.path.display();
     let reason = match ended {
         Ended::TimedOut => format!("takes more than {} s", TIME.as_secs()),
-        Ended::Exited(PANICKED) => {
-            let text = format!("compiling {} panicked: {}", source.path.display(), said.trim());
-            let complaint = Complaint::new("internal::compile", text);
-            return BuildError::Refused(Box::new(Refusal { fault: Fault::Internal, complaint }));
+        Ended::Exited(code) if code == i32::from(LLVM_ENDED) => {
+            format!("ended the compiler: {}", first_line(said))
         }
-        Ended::Exited(_) => format!("ended the compiler: {}", first_line(said)),
+        Ended::Exited(code) if code == i32::from(exit::INTERNAL) => {
+            return refused(
+                Fault::Internal,
+                "internal::compile",
+                format!("compiling {path} panicked: {}", said.trim()),
+            );
+        }
+        Ended::Exited(_) => {
+            let said = Some(said.trim()).filter(|said| !said.is_empty()).unwrap_or("it could not say why");
+            return refused(
+                Fault::Infrastructure,
+                "compiler",
+                format!("compiling {path} left nothing: {said}"),
+            );
+        }
         Ended::Signalled(signal) => format!(
             "ended the compiler with signal {signal} ({}){}",
             cause(signal),
@@ -71,6 +104,15 @@ fn broken(source: &Source, ended: Ended, said: &str) -> BuildError {
         ),
     };
     FrontendError::Compiler { path: source.path.clone(), reason }.into()
+}
+
+fn refused(fault: Fault, code: &str, text: String) -> BuildError {
+    let complaint = Complaint::new(code, text);
+    let complaint = match fault {
+        Fault::Infrastructure => complaint.help("is the disk full? XDG_CACHE_HOME moves the cache elsewhere"),
+        _ => complaint,
+    };
+    BuildError::Refused(Box::new(Refusal { fault, complaint }))
 }
 
 fn cause(signal: i32) -> String {

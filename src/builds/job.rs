@@ -54,7 +54,7 @@ pub(super) struct Job {
 }
 
 /// What to do.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) enum Work {
     /// Read the entry's signature.
     Examine,
@@ -99,10 +99,16 @@ pub fn perform(dir: &Path) -> Result<(), BuildError> {
 }
 
 /// Runs `body` on a thread with room for deep recursion.
-fn with_stack<T: Send>(body: impl FnOnce() -> Result<T, BuildError> + Send) -> Result<T, BuildError> {
+///
+/// # Errors
+/// What `body` returns, and [`BuildError`] without such a thread.
+pub fn with_stack<T: Send, E: Send + From<BuildError>>(
+    body: impl FnOnce() -> Result<T, E> + Send,
+) -> Result<T, E> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, body);
-        let thread = thread.map_err(crate::frontend::FrontendError::System)?;
+        let thread =
+            thread.map_err(|error| BuildError::from(crate::frontend::FrontendError::System(error)))?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
@@ -154,7 +160,11 @@ pub(super) fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T, Bui
 /// Writes one of them.
 pub(super) fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<(), BuildError> {
     let path = dir.join(name);
-    let json = serde_json::to_vec_pretty(value)
-        .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })?;
-    std::fs::write(&path, json).map_err(|error| StoreError::new("write", &path, error).into())
+    std::fs::write(&path, to_json(dir, value)?).map_err(|error| StoreError::new("write", &path, error).into())
+}
+
+/// What stands in one of them.
+pub(super) fn to_json<T: Serialize>(dir: &Path, value: &T) -> Result<Vec<u8>, BuildError> {
+    serde_json::to_vec_pretty(value)
+        .map_err(|error| BuildError::Damaged { dir: dir.into(), reason: error.to_string() })
 }

@@ -1,8 +1,9 @@
 //! Making the builds, in an empty directory.
 
 use super::{
-    Build, BuildError, Convention, Instrumented, MANIFEST, Manifest, Probes,
-    job::{self, STACK},
+    Build, BuildError, Instrumented, Manifest, Probes,
+    job::STACK,
+    ledger::{Kind, Ledger, UNFINISHED},
     optimize::{Early, Optimized, optimized, optimized_with},
 };
 use crate::{
@@ -23,22 +24,19 @@ use melior::ir::Module;
 use std::path::Path;
 
 /// Writes every build of `source` and the manifest into `dir`. What is timed and what is counted or observed are built side
-/// by side, each in MLIR and LLVM contexts of its own.
+/// by side, each in MLIR and LLVM contexts of its own. The verdict rests on the clean build alone: how an instrumented
+/// one fails is told in its place.
 pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildError> {
-    let (timed, late) = std::thread::scope(|scope| {
+    let ledger = Ledger::new(dir, None);
+    std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
-        let timed = thread.spawn_scoped(scope, || make_timed(source, &find(&probes.timing), None, dir));
+        let timed =
+            thread.spawn_scoped(scope, || make_timed(source, &find(&probes.timing), None, dir, &ledger));
         let timed = timed.map_err(FrontendError::System)?;
-        let late = make_late(source, probes, dir)?;
+        make_late(source, probes, dir, &ledger)?;
         // A panic of the other thread goes on in this one.
-        let timed = timed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok::<_, BuildError>((timed, late))
-    })?;
-    let (timing, timeline) = timed;
-    let Late { entry, convention, clean, counting, observing } = late;
-    let threads = source.directives.threads.unwrap_or(1);
-    let manifest = Manifest { entry, convention, threads, clean, timing, timeline, counting, observing };
-    job::write(dir, MANIFEST, &manifest)
+        timed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Writes timing builds with the sites of `choice` alone, and a manifest that says the rest as `manifest` does.
@@ -49,28 +47,25 @@ pub fn make_chosen(
     manifest: Manifest,
     dir: &Path,
 ) -> Result<(), BuildError> {
-    let (timing, timeline) = make_timed(source, &find(&probes.timing), Some(choice), dir)?;
-    job::write(dir, MANIFEST, &Manifest { timing, timeline, ..manifest })
+    let unfinished = || Instrumented::Unavailable(UNFINISHED.into());
+    let ledger =
+        Ledger::new(dir, Some(Manifest { timing: unfinished(), timeline: unfinished(), ..manifest }));
+    make_timed(source, &find(&probes.timing), Some(choice), dir, &ledger)
 }
 
 /// The clean build, and what is made of its code.
-struct Late {
-    entry: String,
-    convention: Convention,
-    clean: Build,
-    counting: Instrumented,
-    observing: Instrumented,
-}
-
-fn make_late(source: &Source, probes: &Probes, dir: &Path) -> Result<Late, BuildError> {
+fn make_late(source: &Source, probes: &Probes, dir: &Path, ledger: &Ledger<'_>) -> Result<(), BuildError> {
     let maker = Maker::new(source, dir)?;
     let llvm = codegen::context();
     let Optimized { code, convention, entry } = optimized(source, &maker.mlir, &maker.machine, &llvm)?;
     codegen::name_blocks(&code);
     let clean = maker.emit(&code, "clean", None)?;
-    let counting = maker.late(&find(&probes.counting), "counting", &code, &llvm)?;
-    let observing = maker.late(&find(&probes.observing), "observing", &code, &llvm)?;
-    Ok(Late { entry, convention, clean, counting, observing })
+    let threads = source.directives.threads.unwrap_or(1);
+    ledger.begin(entry, convention, threads, clean)?;
+    let counting = maker.late(&find(&probes.counting), "counting", &code, &llvm);
+    ledger.set(Kind::Counting, counting)?;
+    let observing = maker.late(&find(&probes.observing), "observing", &code, &llvm);
+    ledger.set(Kind::Observing, observing)
 }
 
 /// Both builds with timing probes: aggregates, and every event.
@@ -79,12 +74,12 @@ fn make_timed(
     probes: &[&dyn Probe],
     choice: Option<&Choice>,
     dir: &Path,
-) -> Result<(Instrumented, Instrumented), BuildError> {
+    ledger: &Ledger<'_>,
+) -> Result<(), BuildError> {
     let maker = Maker::new(source, dir)?;
     let llvm = codegen::context();
-    let timing = maker.timing(probes, choice, Mode::Aggregate, "timing", &llvm)?;
-    let timeline = maker.timing(probes, choice, Mode::Trace, "timeline", &llvm)?;
-    Ok((timing, timeline))
+    ledger.set(Kind::Timing, maker.timing(probes, choice, Mode::Aggregate, "timing", &llvm))?;
+    ledger.set(Kind::Timeline, maker.timing(probes, choice, Mode::Trace, "timeline", &llvm))
 }
 
 fn find(names: &[String]) -> Vec<&'static dyn Probe> {
@@ -186,7 +181,7 @@ impl<'a> Maker<'a> {
         let assembly = codegen::emit_assembly(code, &self.machine)?;
         write(self.dir, &format!("{name}.s"), assembly.as_bytes())?;
         let library = format!("{name}.so");
-        let object = codegen::emit_object(code, &self.machine)?;
+        let object = codegen::assemble(&assembly, &self.machine)?;
         codegen::write_library(&object, &self.dir.join(&library), Libraries::wanted_by(code))?;
         let sites = sites.map(|sites| self.relocate(sites));
         Ok(Build { library, assembly: assembly::facts(&assembly), sites })

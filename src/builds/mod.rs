@@ -4,11 +4,12 @@
 mod complain;
 mod confined;
 mod job;
+mod ledger;
 mod make;
 pub mod optimize;
 
-pub use confined::SUBCOMMAND;
-pub use job::{Refusal, perform};
+pub use confined::{LLVM_ENDED, SUBCOMMAND};
+pub use job::{Refusal, perform, with_stack};
 
 use crate::{
     codegen::{CodegenError, assembly::AssemblyFacts, machine::Machine},

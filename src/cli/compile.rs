@@ -12,14 +12,14 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<u8, Failure> {
+    // The job itself says how it failed; what can fail here is the disk.
     builds::perform(&options.directory)
-        .map_err(|error| Failure::new(exit::INTERNAL, Complaint::from(&error)))?;
+        .map_err(|error| Failure::new(exit::INFRASTRUCTURE, Complaint::from(&error)))?;
     Ok(exit::CORRECT)
 }
 
 /// LLVM's last words, for kinstr to repeat.
-#[allow(clippy::print_stderr, reason = "this is the edge")]
 pub fn end_of_llvm(reason: &str) -> ! {
-    eprintln!("LLVM cannot go on: {reason}");
-    std::process::exit(i32::from(exit::INTERNAL))
+    super::say(&format!("LLVM cannot go on: {reason}"));
+    std::process::exit(i32::from(builds::LLVM_ENDED))
 }

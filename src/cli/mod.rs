@@ -83,6 +83,15 @@ impl Failure {
 /// Parses the arguments, runs the command and renders what went wrong.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // The panic itself has been told by then. Its default status, 101, would be none that is documented.
+    std::panic::catch_unwind(|| run(arguments)).unwrap_or_else(|_| {
+        let complaint = Complaint::new("internal::panic", "kinstr has a bug, told above, and gave up");
+        print_error(&complaint.into());
+        ExitCode::from(exit::INTERNAL)
+    })
+}
+
+fn run(arguments: Arguments) -> ExitCode {
     let is_compiler = matches!(arguments.command, Command::Compile(_));
     kinstr_passes::ffi::on_fatal_llvm_error(if is_compiler { compile::end_of_llvm } else { end_of_llvm });
     let result = match arguments.command {
@@ -115,15 +124,19 @@ fn end_of_llvm(reason: &str) -> ! {
     std::process::exit(i32::from(exit::INTERNAL))
 }
 
-#[allow(clippy::print_stderr, reason = "this is the edge")]
 fn print_error(report: &miette::Report) {
-    eprintln!("{report:?}");
+    say(&format!("{report:?}"));
 }
 
 /// Something to know that is no error.
-#[allow(clippy::print_stderr, reason = "this is the edge")]
 fn note(text: &str) {
-    eprintln!("note: {text}");
+    say(&format!("note: {text}"));
+}
+
+/// A line on standard error. That it cannot be written, there is nowhere to say.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Writes `text` to standard output. A reader that went away is no error; output that is lost otherwise ends the

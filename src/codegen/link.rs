@@ -3,8 +3,9 @@
 use super::CodegenError;
 use inkwell::module::Module;
 use std::{
+    io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 /// Runtime libraries that code asks for by the names it calls.
@@ -68,14 +69,28 @@ pub fn shared_library(object: &Path, library: &Path, libraries: Libraries) -> Re
         .args(["-L/usr/lib/x86_64-linux-gnu", "-L/lib/x86_64-linux-gnu", "-L/usr/lib64", "-L/lib64"])
         .args(["-L", LLVM_LIBRARIES, "--as-needed"])
         .args(libraries.arguments())
-        .args(["-l:libmvec.so.1", "-l:libm.so.6", "-l:libc.so.6"])
+        // The loader itself, for variables that each thread has of its own.
+        .args(["-l:libmvec.so.1", "-l:libm.so.6", "-l:libc.so.6", "-l:ld-linux-x86-64.so.2"])
         .output()
-        .map_err(|error| CodegenError::Link { reason: format!("{}: {error}", linker.display()) })?;
+        .map_err(|error| CodegenError::Write { path: library.display().to_string(), error })?;
     if output.status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(CodegenError::Link { reason: first_lines(&stderr, 3) })
+    Err(refusal(library, &linker, &output))
+}
+
+/// Why the linker failed: for lack of room, without a word, which tells nothing of the candidate, or because of it.
+fn refusal(library: &Path, linker: &Path, output: &Output) -> CodegenError {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let unwritten = |error| CodegenError::Write { path: library.display().to_string(), error };
+    if crate::program::FULL_DISK.iter().any(|words| said.contains(words)) {
+        return unwritten(io::ErrorKind::StorageFull.into());
+    }
+    if said.trim().is_empty() {
+        let text = format!("{} ended with {} and said nothing", linker.display(), output.status);
+        return unwritten(io::Error::other(text));
+    }
+    CodegenError::Link { reason: first_lines(&said, 3) }
 }
 
 /// The linker that will be used.
@@ -89,4 +104,23 @@ pub fn find_linker() -> Result<PathBuf, CodegenError> {
 
 fn first_lines(text: &str, count: usize) -> String {
     text.lines().take(count).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn a_linker_without_room_or_words_is_not_the_candidate_s_fault() {
+        let of = |said: &str| {
+            let status = std::process::ExitStatus::from_raw(1 << 8);
+            let output = Output { status, stdout: Vec::new(), stderr: said.as_bytes().to_vec() };
+            refusal(Path::new("k.so"), Path::new("ld.lld"), &output)
+        };
+        let full = "ld.lld: error: failed to open k.so: No space left on device";
+        assert!(matches!(of(full), CodegenError::Write { .. }));
+        assert!(matches!(of(""), CodegenError::Write { .. }));
+        assert!(matches!(of("ld.lld: error: undefined symbol: f"), CodegenError::Link { .. }));
+    }
 }

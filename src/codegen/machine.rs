@@ -6,6 +6,7 @@ use inkwell::{
     module::Module,
     targets::{CodeModel, InitializationConfig, RelocMode, Target, TargetMachine, TargetTriple},
 };
+use kinstr_passes::ffi;
 
 /// One LLVM target machine.
 pub struct Machine {
@@ -60,6 +61,7 @@ impl Machine {
                 CodeModel::Default,
             )
             .ok_or_else(|| refused("LLVM made no target machine".into()))?;
+        ffi::use_init_array(&machine);
         Ok(Self { machine, features: features.to_owned() })
     }
 

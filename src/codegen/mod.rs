@@ -121,31 +121,27 @@ fn check_errors() -> Result<(), CodegenError> {
 /// [`CodegenError::Emit`].
 pub fn emit_assembly(module: &Module<'_>, machine: &Machine) -> Result<String, CodegenError> {
     machine.raw().set_asm_verbosity(true);
-    let buffer = emit(module, machine, FileType::Assembly)?;
-    Ok(String::from_utf8_lossy(&buffer).into_owned())
-}
-
-/// Object code.
-///
-/// # Errors
-/// [`CodegenError::Emit`].
-pub fn emit_object(module: &Module<'_>, machine: &Machine) -> Result<Vec<u8>, CodegenError> {
-    emit(module, machine, FileType::Object)
-}
-
-fn emit(module: &Module<'_>, machine: &Machine, kind: FileType) -> Result<Vec<u8>, CodegenError> {
-    // Code generation splits and moves blocks of the module that it is given: another one is, so that assembly, object
-    // and the code that late probes go into are of the same blocks.
+    // Code generation splits and moves blocks of the module that it is given: another one is, so that assembly and the
+    // code that late probes go into are of the same blocks.
     let module = module.clone();
     machine.prepare(&module);
     let buffer = machine
         .raw()
-        .write_to_memory_buffer(&module, kind)
+        .write_to_memory_buffer(&module, FileType::Assembly)
         .map_err(|reason| CodegenError::Emit { reason: reason.to_string() })?;
     check_errors()?;
     // inkwell's slice of an assembly buffer ends with LLVM's NUL.
     let bytes = buffer.as_slice();
-    Ok(bytes.strip_suffix(&[0]).filter(|_| kind == FileType::Assembly).unwrap_or(bytes).to_vec())
+    Ok(String::from_utf8_lossy(bytes.strip_suffix(&[0]).unwrap_or(bytes)).into_owned())
+}
+
+/// Object code of `assembly`: what is read of it is what runs, and the back end runs once.
+///
+/// # Errors
+/// [`CodegenError::Emit`].
+pub fn assemble(assembly: &str, machine: &Machine) -> Result<Vec<u8>, CodegenError> {
+    let failed = |said: String| CodegenError::Emit { reason: said.lines().collect::<Vec<_>>().join("; ") };
+    ffi::assemble(machine.raw(), assembly).map_err(failed)
 }
 
 /// Object → shared library at `library`, linked against `libraries`.

@@ -1,6 +1,9 @@
 //! clang as a confined child process, and what it says.
 
-use crate::worker::tool::{Ended, Tool};
+use crate::{
+    program,
+    worker::tool::{Ended, Tool},
+};
 use kinstr_passes::context::Message;
 use kinstr_trace::sites::Place;
 use std::{
@@ -21,14 +24,7 @@ const ERRORS: usize = 20;
 
 /// The compiler that will be used, if there is one.
 pub fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    COMPILERS.iter().find_map(|name| {
-        let absolute = Path::new(name);
-        if absolute.is_absolute() {
-            return absolute.is_file().then(|| absolute.to_owned());
-        }
-        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-    })
+    program::find(&COMPILERS)
 }
 
 /// How a compilation ended.
@@ -51,18 +47,33 @@ pub fn run(
 ) -> io::Result<Compilation> {
     let tool = Tool { program: compiler, arguments, scratch, time: TIME, memory: MEMORY };
     let (ended, said) = tool.run()?;
+    let messages = messages(&said, file, shown);
+    if ended != Ended::Exited(0) && disk_is_full(&messages, &said) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     Ok(match ended {
         Ended::Exited(0) => Compilation::Done,
-        Ended::Exited(_) => match messages(&said, file, shown) {
-            messages if messages.is_empty() => Compilation::Broke(format!("failed: {}", said.trim())),
-            messages => Compilation::Refused(messages),
-        },
+        Ended::Exited(_) if !messages.is_empty() => Compilation::Refused(messages),
+        // What it would have said did not reach its file.
+        Ended::Exited(status) if said.trim().is_empty() => {
+            return Err(io::Error::other(format!("it failed with status {status} and said nothing")));
+        }
+        Ended::Exited(_) => Compilation::Broke(format!("failed: {}", said.trim())),
         Ended::TimedOut => Compilation::Broke(format!("takes more than {} s", TIME.as_secs())),
         Ended::Signalled(signal) => Compilation::Broke(format!(
             "ended the compiler with signal {signal}; it may have run out of its {} GiB of memory",
             MEMORY >> 30
         )),
     })
+}
+
+/// Whether the compiler had no room for its output. What has a place in the file is the candidate's own text.
+fn disk_is_full(messages: &[Message], said: &str) -> bool {
+    let full = |text: &str| program::FULL_DISK.iter().any(|words| text.contains(words));
+    match messages.is_empty() {
+        true => full(said),
+        false => messages.iter().any(|message| message.place.is_none() && full(&message.text)),
+    }
 }
 
 /// clang's `FILE:LINE:COLUMN: error: TEXT` lines; notes go with the error before them.
@@ -99,6 +110,16 @@ fn message<'a>(line: &'a str, file: &str, shown: &str) -> Option<(Option<Place>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_candidate_that_speaks_of_one() {
+        let full = |said: &str| disk_is_full(&messages(said, "k.c", "k.c"), said);
+        assert!(full(
+            "error: unable to open output file 'k.bc': 'No space left on device'\n1 error generated.\n"
+        ));
+        assert!(full("LLVM ERROR: IO failure on output stream: No space left on device\n"));
+        assert!(!full("k.c:1:2: error: No space left on device\n1 error generated.\n"));
+    }
 
     #[test]
     fn errors_keep_their_places_and_notes() {

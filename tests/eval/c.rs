@@ -239,3 +239,26 @@ fn code_that_mlir_cannot_import_is_judged_without_probes() {
     }
     assert!(run.notes().contains("memory accesses and branches were not observed"), "{}", run.notes());
 }
+
+#[test]
+fn what_is_constructed_before_the_entry_runs_is() {
+    let text = "#include <cstdint>
+#include <cstdlib>
+static float factor = (float)atof(\"2\");
+extern \"C\" void twice(const float *x, float *y, int64_t n) {
+  for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor;
+}
+";
+    Case::of("candidate.cpp", &named(text)).accepted();
+    let endless =
+        "__attribute__((constructor)) static void spin(void) { volatile int on = 1; while (on); }\n";
+    Case::of("candidate.c", &named(&(endless.to_owned() + &function(LOOP))))
+        .with(&["--timeout", "0.5"])
+        .refused(&["the candidate does not return within 0.5 s"]);
+}
+
+#[test]
+fn variables_of_a_thread_are_taken() {
+    let text = function("  for (int64_t i = 0; i < n; i++) { last = x[i]; y[i] = last + last; }");
+    Case::of("candidate.c", &named(&("_Thread_local float last;\n".to_owned() + &text))).accepted();
+}

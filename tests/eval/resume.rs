@@ -120,29 +120,11 @@ fn another_candidate_in_the_same_directory_starts_over() {
 #[test]
 fn a_full_disk_is_an_infrastructure_failure_that_can_be_gone_on_from() {
     let case = Case::new(&kernel(DOUBLE));
-    // A file system of one page, in a name space of its own; else, files of at most one block.
-    let mounted = "mkdir -p out && mount -t tmpfs -o size=4k none out && exec \"$0\" \"$@\"";
-    let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
-    let can_mount = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
-    let can_mount = can_mount.is_ok_and(|status| status.success());
-    let mut shell = if can_mount {
-        let mut shell = Command::new("unshare");
-        shell.args(["--user", "--map-root-user", "--mount", "bash", "-c", mounted]);
-        shell
-    } else {
-        let mut shell = Command::new("bash");
-        shell.args(["-c", limited]);
-        shell
-    };
-    let command = case.command();
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell.arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap());
-    let run = case.finish(shell.output().unwrap());
+    // A file system of one page; else, files of at most one block.
+    let small = on_small_disk(&case, "out", "4k");
+    let can_mount = small.is_some();
+    let run = small
+        .unwrap_or_else(|| case.wrapped("bash", &["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\""]));
     assert_eq!(run.code, Some(3), "{}\n{}", run.stderr, run.stdout);
     if can_mount {
         run.says(&[
@@ -181,4 +163,46 @@ fn a_reference_that_is_killed_is_started_again() {
     let faults: Vec<_> = measure["attempts"].as_array().unwrap().iter().map(|a| &a["fault"]).collect();
     assert_eq!(faults, ["infrastructure".into(), serde_json::Value::Null].iter().collect::<Vec<_>>());
     assert!(run.notes().contains("the reference runs on"), "{}", run.notes());
+}
+
+/// Runs `case` with its folder `name` on a file system of `size`, in a name space of its own; `None` where none can be
+/// mounted.
+fn on_small_disk(case: &Case, name: &str, size: &str) -> Option<Run> {
+    let space = ["--user", "--map-root-user", "--mount"];
+    let can_mount = Command::new("unshare").args(space).arg("true").output();
+    can_mount.ok().filter(|output| output.status.success())?;
+    let mounted =
+        format!("mkdir -p {name} && mount -t tmpfs -o size={size} none {name} && exec \"$0\" \"$@\"");
+    Some(case.wrapped("unshare", &[&space[..], &["bash", "-c", &mounted]].concat()))
+}
+
+#[test]
+fn a_full_cache_is_no_fault_of_the_candidate_s_or_of_kinstr_s() {
+    let text = format!(
+        "// {}\n// kinstr: entry=twice\nvoid twice(const float *x, float *y, long n) {{
+  for (long i = 0; i < n; i++) y[i] = 2 * x[i];\n}}\n",
+        "room ".repeat(4096)
+    );
+    // From no room for a file to nearly enough for all.
+    for size in ["4k", "32k", "64k", "96k", "192k"] {
+        let case = Case::of("candidate.c", &text).environment("XDG_CACHE_HOME", "cache");
+        let Some(run) = on_small_disk(&case, "cache", size) else { return };
+        assert_eq!(run.code, Some(3), "{size}: {}\n{}", run.stderr, run.stdout);
+        run.says(&["is the disk full?"]);
+    }
+}
+
+#[test]
+fn a_compiler_without_room_is_no_fault_of_the_candidate_s() {
+    let text = format!(
+        "// {}\n// kinstr: entry=twice\nvoid twice(const float *x, float *y, long n) {{
+  for (long i = 0; i < n; i++) y[i] = 2 * x[i];\n}}\n",
+        "room ".repeat(1024)
+    );
+    for size in ["4k", "8k", "12k", "16k", "20k"] {
+        let case = Case::of("candidate.c", &text).environment("TMPDIR", "temporary");
+        let Some(run) = on_small_disk(&case, "temporary", size) else { return };
+        assert_eq!(run.code, Some(3), "{size}: {}\n{}", run.stderr, run.stdout);
+        run.says(&["is the disk full?"]);
+    }
 }

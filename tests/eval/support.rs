@@ -49,6 +49,7 @@ pub struct Case {
     candidate: String,
     problem: String,
     arguments: Vec<String>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl Case {
@@ -60,7 +61,7 @@ impl Case {
     /// Doubling a vector, with a candidate in the file `name`.
     pub fn of(name: &str, text: &str) -> Self {
         let (folder, problem) = (tempfile::tempdir().unwrap(), "problem.toml".into());
-        let case = Self { folder, candidate: name.into(), problem, arguments: vec![] };
+        let case = Self { folder, candidate: name.into(), problem, arguments: vec![], environment: vec![] };
         case.file("problem.toml", PROBLEM).file("reference.py", REFERENCE).file(name, text)
     }
 
@@ -89,6 +90,12 @@ impl Case {
         self
     }
 
+    /// With a variable that names a folder of the case.
+    pub fn environment(mut self, name: &str, folder: &str) -> Self {
+        self.environment.push((name.to_owned(), self.path(folder)));
+        self
+    }
+
     /// Path of a file of the case.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -110,7 +117,22 @@ impl Case {
     pub fn command(&self) -> Command {
         let mut command = kinstr();
         command.args(self.arguments()).current_dir(self.folder.path());
+        command.envs(self.environment.iter().map(|(name, folder)| (name, folder)));
         command
+    }
+
+    /// Runs it as the last arguments of `program`.
+    pub fn wrapped(&self, program: &str, arguments: &[&str]) -> Run {
+        let command = self.command();
+        let mut wrapped = Command::new(program);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
+        self.finish(wrapped.stdin(Stdio::null()).current_dir(self.folder.path()).output().unwrap())
     }
 
     /// Runs it.
