@@ -173,6 +173,9 @@ pub struct LineFacts {
     /// Calls that remain in the machine code.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub calls: Vec<CallFact>,
+    /// Pieces of inline assembly, of whose operations and bytes nothing is known.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub assembly: u32,
 }
 
 /// Floating-point operations of one type and width in one execution of a block.

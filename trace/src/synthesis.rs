@@ -347,6 +347,7 @@ pub fn synthesize(tables: &Tables) -> Synthesis {
         score.then(a.workload.cmp(&b.workload)).then_with(|| a.code.cmp(&b.code))
     });
     note_unexplained(tables, &mut synthesis);
+    note_assembly(tables, &mut synthesis);
     synthesis.notes.extend(skipped);
     synthesis
 }
@@ -387,6 +388,19 @@ fn drop_consequences(diagnoses: &mut Vec<Diagnosis>) {
         d.code == *code && sure.iter().any(is_cause)
     };
     diagnoses.retain(|d| !CONSEQUENCES.iter().any(|pair| follows(d, pair)));
+}
+
+/// What rests on operations and bytes is too low where inline assembly runs.
+fn note_assembly(tables: &Tables, synthesis: &mut Synthesis) {
+    for workload in &tables.workloads {
+        let Some(work) = workload.work.as_ref().filter(|work| work.total.assembly > 0) else { continue };
+        synthesis.notes.push(format!(
+            "workload {} runs inline assembly {} times a launch: its floating-point operations and bytes are not known, \
+             and count as none",
+            workload.index,
+            work.per_launch(work.total.assembly)
+        ));
+    }
 }
 
 fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {

@@ -63,6 +63,9 @@ pub struct Amounts {
     pub memory: Vec<AccessWork>,
     /// Calls by callee.
     pub calls: Vec<CallWork>,
+    /// Runs of inline assembly, of whose operations and bytes nothing is known.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub assembly: u64,
 }
 
 /// Floating-point operations of one kind.
@@ -110,6 +113,10 @@ pub struct CallWork {
     pub internal: bool,
     /// Calls.
     pub calls: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Work {

@@ -8,7 +8,7 @@ pub(crate) mod types;
 pub use access::{Access, access_of};
 pub use address::AddressSources;
 
-use crate::ir::{name, operations, place_of};
+use crate::ir::{name, operations, place_of, string_attribute};
 use kinstr_trace::sites::{AccessFact, CallFact, FlopFact, LineFacts, Place};
 use melior::ir::{
     BlockRef, OperationRef, ValueLike,
@@ -77,6 +77,8 @@ impl<'d> FunctionFacts<'d> {
             line.memory.push(access);
         } else if matches!(short, "br" | "cond_br" | "switch" | "indirectbr" | "return" | "unreachable") {
             line.branches += 1;
+        } else if short == "inline_asm" {
+            line.assembly += u32::from(!is_empty_assembly(operation));
         } else if let Some(call) = self.call(operation, short) {
             match line.calls.iter_mut().find(|c| c.callee == call.callee && c.lanes == call.lanes) {
                 Some(known) => known.count += call.count,
@@ -120,6 +122,11 @@ impl<'d> FunctionFacts<'d> {
             internal: false,
         })
     }
+}
+
+/// Assembly without an instruction, which is written to keep the optimiser from something.
+fn is_empty_assembly(operation: OperationRef<'_, '_>) -> bool {
+    string_attribute(operation, "asm_string").is_some_and(|text| text.trim().is_empty())
 }
 
 fn add_flops(line: &mut LineFacts, fact: FlopFact) {

@@ -76,6 +76,7 @@ impl Amounts {
             instructions: times(facts.instructions)?,
             int_ops: times(facts.int_ops)?,
             branches: times(facts.branches)?,
+            assembly: times(facts.assembly)?,
             ..Self::default()
         };
         for fact in &facts.flops {
@@ -103,6 +104,7 @@ impl Amounts {
         self.instructions = self.instructions.checked_add(other.instructions)?;
         self.int_ops = self.int_ops.checked_add(other.int_ops)?;
         self.branches = self.branches.checked_add(other.branches)?;
+        self.assembly = self.assembly.checked_add(other.assembly)?;
         other.flops.iter().try_for_each(|row| self.add_flops(row))?;
         other.memory.iter().try_for_each(|row| self.add_access(row))?;
         other.calls.iter().try_for_each(|row| self.add_calls(row))
