@@ -28,6 +28,7 @@ unsafe extern "C" {
     fn kinstrImportLLVMIR(module: LLVMModuleRef, context: MlirContext) -> MlirOperation;
     fn kinstrDescribeFunction(function: LLVMValueRef) -> *mut c_char;
     fn kinstrFree(text: *mut c_char);
+    fn kinstrFunctionName(symbol: *const c_char) -> *mut c_char;
     fn kinstrUseInitArray(machine: LLVMTargetMachineRef);
     fn kinstrSymbols(module: LLVMModuleRef) -> *mut c_char;
     fn kinstrAssemblyIn(module: LLVMModuleRef) -> *mut c_char;
@@ -136,6 +137,16 @@ unsafe fn take_text(raw: *mut c_char) -> String {
         let text = CStr::from_ptr(raw).to_string_lossy().into_owned();
         kinstrFree(raw);
         text
+    }
+}
+
+/// The name of the C++ function that `symbol` is, without its parameters: `ns::f` for `_ZN2ns1fEv`.
+pub fn function_name(symbol: &str) -> Option<String> {
+    let symbol = CString::new(symbol).ok()?;
+    // SAFETY: the string lives through the call; the shim answers null or a string of its own.
+    unsafe {
+        let name = kinstrFunctionName(symbol.as_ptr());
+        if name.is_null() { None } else { Some(take_text(name)) }
     }
 }
 

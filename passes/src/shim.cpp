@@ -11,6 +11,7 @@
 #include "llvm-c/TargetMachine.h"
 #include "llvm-c/Types.h"
 #include "llvm/BinaryFormat/Dwarf.h"
+#include "llvm/Demangle/Demangle.h"
 #include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
@@ -210,6 +211,12 @@ char *kinstrAssemblyIn(LLVMModuleRef ref) {
         if (const auto *assembly = llvm::dyn_cast<llvm::InlineAsm>(call->getCalledOperand()))
           text += assembly->getAsmString().str() + "\n";
   return strdup(text.c_str());
+}
+
+// The name of the C++ function that `symbol` is, without its parameters, or null. To be given to kinstrFree.
+char *kinstrFunctionName(const char *symbol) {
+  llvm::ItaniumPartialDemangler demangler;
+  return demangler.partialDemangle(symbol) ? nullptr : demangler.getFunctionName(nullptr, nullptr);
 }
 
 // Assembly of `machine`, as LLVM printed it, to an object: its bytes are handed to `take`. Null, or what is wrong with

@@ -14,6 +14,7 @@ use crate::{
 };
 use kinstr_passes::{
     context::Message,
+    ffi,
     probe::{self, Level, Probe, ProbeError},
 };
 use kinstr_trace::{
@@ -137,7 +138,7 @@ impl<'a> Maker<'a> {
         };
         let instrumented = lower::to_llvm_ir(&self.mlir, &module, llvm)?;
         codegen::inline_probes(&instrumented, &code, &self.machine)?;
-        Ok(Instrumented::Built(self.emit(&instrumented, name, Some(sites))?))
+        Ok(Instrumented::Built(self.emit(&instrumented, name, Some(demangled(sites)))?))
     }
 
     /// What counts or observes goes in late, into the code that the clean build runs.
@@ -202,12 +203,24 @@ impl<'a> Maker<'a> {
     }
 }
 
+/// Loops of C++ functions under the names that their author gave these.
+fn demangled(mut sites: SiteTable) -> SiteTable {
+    for site in &mut sites.sites {
+        let rest = site.name.strip_prefix(&site.function).filter(|rest| rest.starts_with(':'));
+        if let (Some(rest), Some(name)) = (rest, ffi::function_name(&site.function)) {
+            site.name = format!("{name}{rest}");
+        }
+    }
+    sites
+}
+
 /// A probe with nothing to watch leaves its layer unavailable; anything else is an error.
 fn unavailable(error: LowerError) -> Result<Instrumented, BuildError> {
     match error {
         LowerError::Probe(reason @ ProbeError::NothingToWatch { .. }) => {
             Ok(Instrumented::Unavailable(reason.to_string()))
         }
+        nothing @ LowerError::NothingToTime { .. } => Ok(Instrumented::Unavailable(nothing.to_string())),
         LowerError::Import { messages } => {
             let reason = messages.first().map_or("MLIR gave no reason".to_owned(), in_one_line);
             Ok(Instrumented::Unavailable(format!("the optimised code could not be imported: {reason}")))

@@ -36,7 +36,8 @@ impl From<&FrontendError> for Complaint {
                 .help("write its text into the candidate; headers of the system may be included"),
             FrontendError::OtherMachine { .. } => Self::new("candidate::machine", text)
                 .help("compile it for this machine, or leave `target triple` and `target datalayout` out"),
-            FrontendError::Entry(_) => Self::new("candidate::entry", text),
+            FrontendError::Entry(_) => Self::new("candidate::entry", text)
+                .help("a line `kinstr: entry=NAME` in a comment names the entry, if it is not called like the problem"),
             FrontendError::NoCompiler { .. } => Self::new("compiler", text).help("run scripts/setup"),
             FrontendError::System(_) => {
                 Self::new("compiler", text).help("is the disk full? TMPDIR moves temporary files elsewhere")

@@ -15,7 +15,7 @@ impl From<&LowerError> for Complaint {
                 Self::new("pipeline::run", text).messages(messages)
             }
             LowerError::Transform(_) => Self::new("candidate::entry", text),
-            LowerError::Probe(_) => {
+            LowerError::Probe(_) | LowerError::NothingToTime { .. } => {
                 Self::new("probe", text).help("`kinstr list probes` says where each probe goes in; late probes show with `--emit llvm-dialect`, `llvm-ir` or `asm`")
             }
             LowerError::Conversion(_) => Self::new("probe::conversion", text),

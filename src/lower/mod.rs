@@ -46,6 +46,9 @@ pub enum LowerError {
     Probe(#[from] ProbeError),
     #[error(transparent)]
     Conversion(#[from] ConversionError),
+    /// No timing probe found anything to watch.
+    #[error("{}", reasons.join("; "))]
+    NothingToTime { reasons: Vec<String> },
     /// It holds what no candidate may hold.
     #[error("{what} is not for candidates: {why}")]
     Refused { what: String, why: &'static str, place: Option<kinstr_trace::sites::Place> },

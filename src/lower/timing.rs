@@ -23,7 +23,7 @@ pub fn carry_regions<'c>(mlir: &'c Mlir, structured: &Structured<'c>) -> Result<
 /// something: code without loops or threads has none to time.
 ///
 /// # Errors
-/// [`LowerError::Import`], `Probe`, `Transform`, `Conversion`.
+/// [`LowerError::Import`], `Probe`, `NothingToTime`, `Transform`, `Conversion`.
 pub fn insert_timing<'c>(
     mlir: &'c Mlir,
     code: &inkwell::module::Module<'_>,
@@ -34,20 +34,20 @@ pub fn insert_timing<'c>(
     let module = import(mlir, code)?;
     calls_to_regions(&mlir.context, &module)?;
     let mut sites = early;
-    let mut nothing = None;
+    let mut nothing: Vec<ProbeError> = Vec::new();
     for probe in late {
         let request = Request { probes: &[*probe], entry: None, before: sites.clone(), choice };
         match probe::insert_more(&mlir.context, &module, request) {
             Ok(more) => sites = more,
-            Err(found_nothing @ ProbeError::NothingToWatch { .. }) => {
-                nothing = Some(found_nothing);
-            }
+            Err(found_nothing @ ProbeError::NothingToWatch { .. }) => nothing.push(found_nothing),
             Err(error) => return Err(error.into()),
         }
     }
     drop_markers(&mlir.context, &module);
-    if let (true, Some(nothing)) = (sites.sites.is_empty() && choice.is_none(), nothing) {
-        return Err(nothing.into());
+    if sites.sites.is_empty() && choice.is_none() && !nothing.is_empty() {
+        // What early probes found is told in the table.
+        let reasons = sites.left_out.into_iter().chain(nothing.iter().map(ProbeError::to_string));
+        return Err(LowerError::NothingToTime { reasons: reasons.collect() });
     }
     // Regions may nest in another way than before the optimiser, and loops lie between them.
     let request = Request { before: sites, ..Request::default() };

@@ -5,6 +5,7 @@
 //! a few loads more.
 
 use super::{TransformError, wrap_entry::SYMBOL};
+use crate::ffi;
 use inkwell::{
     AddressSpace, GlobalVisibility,
     attributes::{Attribute, AttributeLoc},
@@ -28,7 +29,11 @@ pub fn find_entry<'l>(
         .get_functions()
         .filter(|function| function.count_basic_blocks() > 0 && function.get_linkage() == Linkage::External)
         .collect();
-    let names = visible.iter().map(|function| name_of(*function)).collect::<Vec<_>>().join(", ");
+    let shown = |function: &FunctionValue<'_>| {
+        let name = name_of(*function);
+        ffi::function_name(&name).unwrap_or(name)
+    };
+    let names = visible.iter().map(shown).collect::<Vec<_>>().join(", ");
     let names = if names.is_empty() { "none" } else { &names };
     let matching: Vec<FunctionValue<'l>> = match wanted {
         Some(wanted) => {
