@@ -59,11 +59,16 @@ fn from_llvm<'l>(
     let code = match source.language {
         Language::LlvmIr => {
             let code = llvm_ir::parse(source, llvm, machine)?;
+            lower::refuse::check_code(&code)?;
             codegen::optimize(&code, machine)?;
             code
         }
         _ => {
             let code = c::compile(source, markers, llvm)?;
+            // With markers there are names of kinstr's in it; without them it was checked for the clean build.
+            if markers == Markers::Vanish {
+                lower::refuse::check_code(&code)?;
+            }
             codegen::adopt(&code, machine)?;
             code
         }
@@ -120,6 +125,7 @@ fn from_mlir<'l>(
     lower::to_llvm_dialect(mlir, &mut structured, &rest, None)?;
     lower::carry_regions(mlir, &structured)?;
     let code = lower::to_llvm_ir(mlir, &structured.module, llvm)?;
+    lower::refuse::check_assembly(&code)?;
     codegen::optimize(&code, machine)?;
     let convention = memrefs(&structured.signature);
     Ok((Optimized { code, convention, entry: structured.signature.name }, sites))

@@ -1,10 +1,14 @@
-//! What no candidate may hold: kinstr's own ops and names, and passes that print or write instead of changing the module.
+//! What no candidate may hold: kinstr's own ops and names, passes that print or write instead of changing the module, and
+//! assembly that reads files.
 //!
-//! Passes run in kinstr's own process, where a file or standard output is not the candidate's to write.
+//! Passes run in kinstr's compiling process, where a file or standard output is not the candidate's to write.
 
 use super::LowerError;
 use crate::frontend::directives::Directives;
-use kinstr_passes::ir::{name, nested, place_of, string_attribute, symbol};
+use kinstr_passes::{
+    ffi,
+    ir::{name, nested, place_of, string_attribute, symbol},
+};
 use melior::ir::{Module, OperationRef, operation::OperationLike};
 
 /// Ops of these dialects and kinds are kinstr's, or have no effect but to print.
@@ -32,6 +36,44 @@ pub fn check(module: &Module<'_>, directives: &Directives) -> Result<(), LowerEr
     nested(module.as_operation()).into_iter().try_for_each(check_op)
 }
 
+/// Directives of the assembler that read a file, which no digest knows.
+const READING: [&str; 2] = [".incbin", ".include"];
+
+/// Checks the LLVM IR of a candidate in C or LLVM IR, before anything of kinstr's is in it.
+///
+/// # Errors
+/// [`LowerError::Refused`].
+pub fn check_code(code: &inkwell::module::Module<'_>) -> Result<(), LowerError> {
+    // A name that C gives in assembly's words begins with this mark.
+    let symbols = ffi::symbols(code);
+    let taken =
+        symbols.iter().map(|symbol| symbol.trim_start_matches('\u{1}')).find(|symbol| is_taken(symbol));
+    match taken {
+        Some(symbol) => Err(refused(format!("symbol `{symbol}`"), TAKEN, None)),
+        None => check_assembly(code),
+    }
+}
+
+/// Checks the assembly in a candidate's code, whatever it came from.
+///
+/// # Errors
+/// [`LowerError::Refused`].
+pub fn check_assembly(code: &inkwell::module::Module<'_>) -> Result<(), LowerError> {
+    let text = ffi::assembly_in(code).to_ascii_lowercase();
+    match READING.iter().find(|directive| text.contains(*directive)) {
+        Some(directive) => {
+            let why = "it reads a file, and a candidate is one file";
+            Err(refused(format!("`{directive}` in assembly"), why, None))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_taken(symbol: &str) -> bool {
+    SYMBOLS.iter().any(|prefix| symbol.starts_with(prefix))
+}
+
+const TAKEN: &str = "names that begin so are kinstr's";
 const WRITES: &str = "it prints or writes files while kinstr compiles";
 
 fn check_op(operation: OperationRef<'_, '_>) -> Result<(), LowerError> {
@@ -41,8 +83,8 @@ fn check_op(operation: OperationRef<'_, '_>) -> Result<(), LowerError> {
         return Err(refused(format!("op `{name}`"), why, place()));
     }
     let symbol = symbol(operation);
-    if SYMBOLS.iter().any(|prefix| symbol.starts_with(prefix)) {
-        return Err(refused(format!("symbol `{symbol}`"), "names that begin so are kinstr's", place()));
+    if is_taken(&symbol) {
+        return Err(refused(format!("symbol `{symbol}`"), TAKEN, place()));
     }
     let applied = string_attribute(operation, "pass_name").unwrap_or_default();
     match refused_pass(&applied) {

@@ -45,7 +45,9 @@ fn a_c_candidate_counts_what_its_twin_in_mlir_counts() {
 fn the_entry_is_called_like_the_problem() {
     let text = function(LOOP).replace("twice", "two_fold");
     Case::of("candidate.c", &text).problem("name = \"double\"", "name = \"two-fold\"").accepted();
-    c(LOOP).refused(&["no function `double` that other files would see; there is: twice"]);
+    let words = ["no function `double` that other files would see; there is: twice", "kinstr: entry=NAME"];
+    c(LOOP).refused(&words);
+    Case::of("candidate.cpp", &function(LOOP).replace("restrict", "")).refused(&words);
 }
 
 #[test]
@@ -137,9 +139,11 @@ fn variadic_calls_and_inline_assembly_are_taken() {
 void twice";
     let text = function("  for (int64_t i = 0; i < n; i++) y[i] = (float)sum(2, x[i], x[i]);");
     Case::of("candidate.c", &named(&text.replace("void twice", sum))).accepted();
-    taken(
+    let run = taken(
         "  for (int64_t i = 0; i < n; i++) { float v = x[i]; __asm__(\"vaddss %0, %0, %0\" : \"+x\"(v)); y[i] = v; }",
     );
+    let note = "workload 0 runs inline assembly 1000 times a launch";
+    assert!(run.notes().contains(note), "{}", run.notes());
 }
 
 const THROWING: &str = "#include <cstdint>
@@ -261,4 +265,26 @@ extern \"C\" void twice(const float *x, float *y, int64_t n) {
 fn variables_of_a_thread_are_taken() {
     let text = function("  for (int64_t i = 0; i < n; i++) { last = x[i]; y[i] = last + last; }");
     Case::of("candidate.c", &named(&("_Thread_local float last;\n".to_owned() + &text))).accepted();
+}
+
+#[test]
+fn what_is_kinstr_s_own_is_refused_in_c_and_llvm_ir() {
+    let with = |text: &str| Case::of("candidate.c", &named(&format!("{text}\n{}", function(LOOP))));
+    with("void __kinstr_entry(void) {}").refused(&["symbol `__kinstr_entry` is not for candidates"]);
+    with("void *__kinstr_state;").refused(&["symbol `__kinstr_state` is not for candidates"]);
+    with("void own(void) __asm__(\"__kinstr_get_unit\"); void own(void) {}")
+        .refused(&["symbol `__kinstr_get_unit` is not for candidates"]);
+    let ll = LLVM.to_owned() + "define void @__kinstr_get_unit() {\n  ret void\n}\n";
+    Case::of("candidate.ll", &ll).refused(&["symbol `__kinstr_get_unit` is not for candidates"]);
+}
+
+#[test]
+fn assembly_that_reads_files_is_refused() {
+    let with = |text: &str, body: &str| {
+        Case::of("candidate.c", &named(&format!("{text}\n{}", function(&format!("{body}\n{LOOP}")))))
+    };
+    let words = ["`.incbin` in assembly is not for candidates"];
+    with("__asm__(\".section .rodata\\n.incbin \\\"/etc/passwd\\\"\\n.text\");", "").refused(&words);
+    with("", "  __asm__ volatile(\".pushsection .rodata; .INC\" \"BIN \\\"/etc/passwd\\\"; .popsection\");")
+        .refused(&words);
 }
