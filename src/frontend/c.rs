@@ -149,7 +149,7 @@ pub fn bitcode(source: &Source, markers: Markers) -> Result<Vec<u8>, FrontendErr
             return Err(FrontendError::Compiler { path: source.path.clone(), reason });
         }
     }
-    check_includes(source, scratch.path(), &file)?;
+    check_includes(source, scratch.path())?;
     std::fs::read(scratch.path().join(BITCODE)).map_err(FrontendError::System)
 }
 
@@ -170,6 +170,8 @@ fn arguments(source: &Source, markers: Markers, file: &str) -> Vec<OsString> {
         "-g",
         "-fvisibility=hidden",
         "-ffile-compilation-dir=.",
+        // The file is given with its folder, and known without.
+        "-ffile-prefix-map=./=",
         "-w",
         "-fno-color-diagnostics",
         "-fno-caret-diagnostics",
@@ -194,26 +196,40 @@ fn arguments(source: &Source, markers: Markers, file: &str) -> Vec<OsString> {
         arguments.push("-DKINSTR_MARKED".into());
     }
     arguments.extend(source.directives.flags.iter().map(OsString::from));
-    arguments.extend(["--".into(), file.into()]);
+    // With a folder, a name that begins with `-` is no option, to whatever program of the compiler's.
+    arguments.push(format!("./{file}").into());
     arguments
 }
 
 /// What a candidate includes beyond the system's headers is in no digest: a change of it would go unseen.
-fn check_includes(source: &Source, scratch: &Path, file: &str) -> Result<(), FrontendError> {
+fn check_includes(source: &Source, scratch: &Path) -> Result<(), FrontendError> {
     let list = std::fs::read_to_string(scratch.join(INCLUDED)).map_err(FrontendError::System)?;
-    let escaped = file.replace(' ', "\\ ");
-    let list = list.replace("\\\n", " ");
-    let list = list.strip_prefix("candidate:").unwrap_or(&list).replacen(&escaped, "", 1);
-    let included: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
+    let included = dependencies(&list);
     if included.is_empty() {
         return Ok(());
     }
     Err(FrontendError::Includes { path: source.path.clone(), included })
 }
 
+/// What a list in make's words names after the file itself, which stands first. Spaces in a name are behind `\`; what
+/// else make would want written otherwise stays as it is.
+fn dependencies(list: &str) -> Vec<String> {
+    let list = list.replace("\\\n", " ");
+    let list = list.strip_prefix("candidate:").unwrap_or(&list);
+    let spaced = list.replace("\\ ", "\0");
+    spaced.split_whitespace().skip(1).map(|name| name.replace('\0', " ")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_dependency_is_the_candidate_however_it_is_written() {
+        assert!(dependencies("candidate: ./a\\#b.c\n").is_empty());
+        assert!(dependencies("candidate: \\\n  ./$$x\\ y.c\n").is_empty());
+        assert_eq!(dependencies("candidate: ./a.c \\\n  /tmp/my\\ own.h\n"), ["/tmp/my own.h"]);
+    }
 
     #[test]
     fn only_listed_flags_are_allowed() {

@@ -102,7 +102,11 @@ fn message<'a>(line: &'a str, file: &str, shown: &str) -> Option<(Option<Place>,
         let column = parts.next()?.parse().ok()?;
         let line = parts.next()?.parse().ok()?;
         let name = parts.next()?;
-        Some(Place { file: if name == file { shown } else { name }.to_owned(), line, column })
+        Some(Place {
+            file: if name.strip_prefix("./").unwrap_or(name) == file { shown } else { name }.to_owned(),
+            line,
+            column,
+        })
     });
     Some((place, severity, text))
 }
