@@ -1,5 +1,6 @@
 //! Errors as people see them: a stable code, what, where, and what to do about it.
 
+use crate::harmless;
 use kinstr_passes::context::Message;
 use kinstr_trace::sites::Place;
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
@@ -14,18 +15,20 @@ pub struct Complaint {
     help: Option<String>,
     labels: Vec<LabeledSpan>,
     source: Option<NamedSource<String>>,
+    /// Places, and what is said of them, in files whose text is not at hand.
+    places: Vec<(Place, String)>,
 }
 
 impl Complaint {
     /// `code` is stable and kebab-case after `kinstr::`, e.g. `kinstr::mlir`.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: format!("kinstr::{code}"), message: message.into(), ..Self::default() }
+        Self { code: format!("kinstr::{code}"), message: harmless::text(&message.into()), ..Self::default() }
     }
 
     /// What to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(harmless::text(&help.into()));
         self
     }
 
@@ -37,7 +40,8 @@ impl Complaint {
     /// The message and what its labels say, each with its place, on one line: for reports.
     pub fn summary(&self) -> String {
         let lines = self.message.lines().map(|line| line.trim().to_owned());
-        lines.chain(self.labels.iter().filter_map(|label| self.placed(label))).collect::<Vec<_>>().join("; ")
+        let shown = self.labels.iter().filter_map(|label| self.placed(label));
+        lines.chain(shown).chain(self.unshown()).collect::<Vec<_>>().join("; ")
     }
 
     fn placed(&self, label: &LabeledSpan) -> Option<String> {
@@ -48,24 +52,38 @@ impl Complaint {
         Some(format!("{}:{line}:{column}: {text}", source.name()))
     }
 
-    /// Points at `place`. The first call decides the file that is shown; a file that cannot be read, or another
-    /// one, is named in the message instead.
+    /// Points at `place`. What stands there is shown by [`Complaint::shown_in`] alone: a candidate's locations may name
+    /// any file.
     #[must_use]
     pub fn at(mut self, place: &Place, label: impl Into<String>) -> Self {
-        if self.source.is_none()
-            && let Ok(text) = std::fs::read_to_string(&place.file)
-        {
-            self.source = Some(NamedSource::new(&place.file, text));
-        }
-        let label = label.into();
-        match self.source.as_ref().filter(|source| source.name() == place.file) {
-            Some(source) => {
-                let offset = offset_of(source.inner(), place);
-                self.labels.push(LabeledSpan::at_offset(offset, label));
-            }
-            None => self.message += &format!("\n  {place}: {label}"),
-        }
+        let place = Place { file: harmless::text(&place.file), ..place.clone() };
+        self.places.push((place, harmless::text(&label.into())));
         self
+    }
+
+    /// Shows the places in the file `name`, whose text is `text`.
+    #[must_use]
+    pub fn shown_in(mut self, name: &str, text: &str) -> Self {
+        let name = harmless::text(name);
+        if self.source.is_some() || !self.places.iter().any(|(place, _)| place.file == name) {
+            return self;
+        }
+        let (here, elsewhere) = self.places.into_iter().partition(|(place, _)| place.file == name);
+        self.places = elsewhere;
+        let here: Vec<(Place, String)> = here;
+        self.labels.extend(
+            here.into_iter().map(|(place, label)| LabeledSpan::at_offset(offset_of(text, &place), label)),
+        );
+        self.source = Some(NamedSource::new(name, harmless::source(text)));
+        self
+    }
+
+    /// The places that are not shown, each on a line.
+    fn unshown(&self) -> impl Iterator<Item = String> {
+        self.places.iter().map(|(Place { file, line, column }, label)| match column {
+            0 => format!("{file}:{line}: {label}"),
+            _ => format!("{file}:{line}:{column}: {label}"),
+        })
     }
 
     /// Adds MLIR's messages: the located ones point into the source, the others join the text.
@@ -75,7 +93,7 @@ impl Complaint {
             self = match &message.place {
                 Some(place) => self.at(place, &message.text),
                 None => {
-                    self.message += &format!("\n  {}", message.text);
+                    self.message += &harmless::text(&format!("\n  {}", message.text));
                     self
                 }
             };
@@ -94,11 +112,12 @@ struct Plain {
     labels: Vec<(usize, String)>,
     /// Name and text.
     source: Option<(String, String)>,
+    places: Vec<(Place, String)>,
 }
 
 impl From<Complaint> for Plain {
     fn from(complaint: Complaint) -> Self {
-        let Complaint { code, message, help, labels, source } = complaint;
+        let Complaint { code, message, help, labels, source, places } = complaint;
         let label = |label: LabeledSpan| (label.offset(), label.label().unwrap_or_default().to_owned());
         Self {
             code,
@@ -106,19 +125,21 @@ impl From<Complaint> for Plain {
             help,
             labels: labels.into_iter().map(label).collect(),
             source: source.map(|source| (source.name().to_owned(), source.inner().clone())),
+            places,
         }
     }
 }
 
 impl From<Plain> for Complaint {
     fn from(plain: Plain) -> Self {
-        let Plain { code, message, help, labels, source } = plain;
+        let Plain { code, message, help, labels, source, places } = plain;
         Self {
             code,
             message,
             help,
             labels: labels.into_iter().map(|(offset, text)| LabeledSpan::at_offset(offset, text)).collect(),
             source: source.map(|(name, text)| NamedSource::new(name, text)),
+            places,
         }
     }
 }
@@ -132,7 +153,8 @@ fn offset_of(text: &str, place: &Place) -> usize {
 
 impl std::fmt::Display for Complaint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        self.unshown().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -169,11 +191,9 @@ mod tests {
 
     #[test]
     fn a_complaint_crosses_processes_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("f.mlir").display().to_string();
-        std::fs::write(&file, "ab\ncd\n").unwrap();
-        let place = Place { file, line: 2, column: 2 };
-        let sent = Complaint::new("mlir", "not valid").help("mend it").at(&place, "expected ','");
+        let at = |file: &str| Place { file: file.into(), line: 2, column: 2 };
+        let sent = Complaint::new("mlir", "not valid").help("mend it").at(&at("f.mlir"), "expected ','");
+        let sent = sent.shown_in("f.mlir", "ab\ncd\n").at(&at("g.h"), "elsewhere");
         let json = serde_json::to_string(&sent).unwrap();
         let received: Complaint = serde_json::from_str(&json).unwrap();
         assert_eq!(received.summary(), sent.summary());
@@ -185,11 +205,20 @@ mod tests {
 
     #[test]
     fn a_summary_says_each_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("f.mlir").display().to_string();
-        std::fs::write(&file, "ab\ncd\n").unwrap();
-        let place = Place { file: file.clone(), line: 2, column: 2 };
+        let place = Place { file: "f.mlir".into(), line: 2, column: 2 };
         let complaint = Complaint::new("mlir", "not valid\n  at all").at(&place, "expected ','");
-        assert_eq!(complaint.summary(), format!("not valid; at all; {file}:2:2: expected ','"));
+        let summary = "not valid; at all; f.mlir:2:2: expected ','";
+        assert_eq!(complaint.summary(), summary);
+        assert_eq!(complaint.shown_in("f.mlir", "ab\ncd\n").summary(), summary);
+    }
+
+    #[test]
+    fn no_file_is_read_for_a_place_and_no_escape_gets_through() {
+        let place = Place { file: "/etc/passwd".into(), line: 1, column: 1 };
+        let complaint =
+            Complaint::new("mlir", "no\u{1b}[2J").at(&place, "here\u{7}").shown_in("f.mlir", "ab\n");
+        let shown = format!("{:?}", miette::Report::new(complaint));
+        assert!(shown.contains("/etc/passwd:1:1: here�") && shown.contains("no�[2J"), "{shown}");
+        assert!(!shown.contains("root:"), "{shown}");
     }
 }

@@ -8,6 +8,7 @@ pub mod correctness;
 pub mod diff;
 pub mod eval;
 pub mod frontend;
+mod harmless;
 pub mod jobs;
 pub mod lower;
 pub mod measure;

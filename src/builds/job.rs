@@ -88,11 +88,13 @@ pub fn perform(dir: &Path) -> Result<(), BuildError> {
     let job: Job = read(dir, JOB)?;
     std::env::set_current_dir(&job.directory)
         .map_err(|error| StoreError::new("enter", &job.directory, error))?;
+    let (path, text) = (job.path.clone(), job.text.clone());
     let done = with_stack(|| job.perform(dir));
     let outcome = match done {
         Ok(()) => Outcome::Done,
         Err(error) => {
-            Outcome::Refused(Box::new(Refusal { fault: error.fault(), complaint: Complaint::from(&error) }))
+            let complaint = Complaint::from(&error).shown_in(&path.to_string_lossy(), &text);
+            Outcome::Refused(Box::new(Refusal { fault: error.fault(), complaint }))
         }
     };
     write(dir, OUTCOME, &outcome)

@@ -13,6 +13,7 @@ pub use job::{Refusal, perform, with_stack};
 
 use crate::{
     codegen::{CodegenError, assembly::AssemblyFacts, machine::Machine},
+    complaint::Complaint,
     frontend::{self, FrontendError, Source, signature::Written},
     lower::LowerError,
     store::{Store, StoreError, Stored, build_identity, digest},
@@ -202,10 +203,18 @@ fn examined(source: &Source, store: &Store) -> Result<Stored<Written>, BuildErro
 
 fn examine(source: &Source, dir: &Path) -> Result<(), BuildError> {
     for (markers, name) in job::bitcode_of(source) {
-        let (bitcode, path) = (frontend::c::bitcode(source, markers)?, dir.join(name));
+        let bitcode = frontend::c::bitcode(source, markers).map_err(|error| shown(error, source))?;
+        let path = dir.join(name);
         std::fs::write(&path, bitcode).map_err(|error| StoreError::new("write", &path, error))?;
     }
     confined::compile(source, Work::Examine, dir)
+}
+
+/// `error` with the lines of `source` that it is about.
+fn shown(error: FrontendError, source: &Source) -> BuildError {
+    let error = BuildError::from(error);
+    let complaint = source.show(Complaint::from(&error));
+    BuildError::Refused(Box::new(Refusal { fault: error.fault(), complaint }))
 }
 
 /// Builds `source`, or takes the builds from `store`.

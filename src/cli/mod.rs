@@ -12,7 +12,7 @@ mod schema;
 mod show;
 mod trace;
 
-use crate::complaint::Complaint;
+use crate::{complaint::Complaint, frontend::Source, harmless};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -55,7 +55,7 @@ enum Command {
     Trace(trace::Options),
     /// Say what works on this machine, and what each absent thing costs
     Doctor(doctor::Options),
-    /// Print the JSON schema of a report
+    /// Print the JSON schema of a report, a site table, a comparison or totals
     Schema(schema::Options),
     /// Do one job of the compiler for another kinstr
     #[command(hide = true)]
@@ -74,6 +74,15 @@ impl Failure {
         Self { code, report: report.into() }
     }
 
+    /// With the places in `source` shown, if it is a complaint.
+    fn shown_in(self, source: &Source) -> Self {
+        let Self { code, report } = self;
+        let report = report
+            .downcast::<Complaint>()
+            .map_or_else(|other| other, |complaint| source.show(complaint).into());
+        Self { code, report }
+    }
+
     /// An unreadable input or wrong usage.
     pub fn usage(complaint: impl Into<Complaint>) -> Self {
         Self::new(exit::USAGE, complaint.into())
@@ -83,6 +92,11 @@ impl Failure {
 /// Parses the arguments, runs the command and renders what went wrong.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Names stay whole. That a hook is there already is impossible here, and would do no harm.
+    let _ = miette::set_hook(Box::new(|_| {
+        let splitter = textwrap::WordSplitter::NoHyphenation;
+        Box::new(miette::MietteHandlerOpts::new().break_words(false).word_splitter(splitter).build())
+    }));
     // The panic itself has been told by then. Its default status, 101, would be none that is documented.
     std::panic::catch_unwind(|| run(arguments)).unwrap_or_else(|_| {
         let complaint = Complaint::new("internal::panic", "kinstr has a bug, told above, and gave up");
@@ -125,12 +139,12 @@ fn end_of_llvm(reason: &str) -> ! {
 }
 
 fn print_error(report: &miette::Report) {
-    say(&format!("{report:?}"));
+    say(&harmless::coloured(&format!("{report:?}")));
 }
 
 /// Something to know that is no error.
 fn note(text: &str) {
-    say(&format!("note: {text}"));
+    say(&harmless::text(&format!("note: {text}")));
 }
 
 /// A line on standard error. That it cannot be written, there is nowhere to say.

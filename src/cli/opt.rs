@@ -5,6 +5,7 @@ use crate::{
     builds::{
         BuildError,
         optimize::{Early, optimized, optimized_with},
+        with_stack,
     },
     codegen::{self, CodegenError, machine::Machine},
     complaint::Complaint,
@@ -19,7 +20,7 @@ use kinstr_passes::{
     probe::{self, Level, Perturbation, Probe},
     transforms::{adapt_entry::find_entry, strip_probes::strip_probes},
 };
-use kinstr_trace::{layout::Mode, sites::SiteTable};
+use kinstr_trace::{layout::Mode, report::Fault, sites::SiteTable};
 use melior::ir::{
     Module,
     operation::{OperationLike, OperationPrintingFlags},
@@ -84,17 +85,20 @@ enum Emit {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<u8, Failure> {
+    // As candidates are compiled: MLIR and LLVM walk nested code by recursion.
+    with_stack(|| run_here(options))
+}
+
+fn run_here(options: &Options) -> Result<u8, Failure> {
     let probes = options.probes.iter().map(|name| find_probe(name)).collect::<Result<Vec<_>, _>>()?;
     let source = Source::read(&options.file).map_err(|error| Failure::usage(&error))?;
     let mlir = Mlir::new().map_err(|error| internal(&error.to_string()))?;
     let job = Job { options, mlir: &mlir, source: &source, probes };
-    let (text, sites) = match source.language {
-        Language::Mlir => job.emit(job.parse()?)?,
-        _ => job.emit_optimized()?,
-    };
+    let (text, sites) = job.run().map_err(|failure| failure.shown_in(&source))?;
     if let (Some(path), Some(sites)) = (&options.sites, &sites) {
         std::fs::write(path, to_json(sites)).map_err(|error| {
-            Failure::usage(Complaint::new("opt::write", format!("cannot write {}: {error}", path.display())))
+            let text = format!("cannot write {}: {error}", path.display());
+            Failure::new(exit::INFRASTRUCTURE, Complaint::new("opt::write", text))
         })?;
     }
     print(&text);
@@ -114,7 +118,7 @@ fn internal(text: &str) -> Failure {
 }
 
 fn lowering(error: impl Into<LowerError>) -> Failure {
-    Failure::new(exit::NOT_ACCEPTED, Complaint::from(&error.into()))
+    BuildError::from(error.into()).into()
 }
 
 /// A pipeline given on the command line that does not parse is wrong usage; one that fails is the module's matter.
@@ -125,16 +129,25 @@ fn own_pipeline(error: PipelineError) -> Failure {
     }
 }
 
-/// A file that cannot be read is wrong usage, whatever it is written in.
-fn building(error: BuildError) -> Failure {
-    match error {
-        BuildError::Frontend(error) => Failure::usage(&error),
-        other => Failure::new(exit::NOT_ACCEPTED, Complaint::from(&other)),
-    }
+fn emission(error: CodegenError) -> Failure {
+    BuildError::from(error).into()
 }
 
-fn emission(error: CodegenError) -> Failure {
-    Failure::new(exit::NOT_ACCEPTED, Complaint::from(&error))
+/// A chip that there is none of is wrong usage.
+fn device(error: CodegenError) -> Failure {
+    Failure::usage(&error)
+}
+
+/// As an evaluation would end.
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let code = match error.fault() {
+            Fault::Candidate => exit::NOT_ACCEPTED,
+            Fault::Infrastructure => exit::INFRASTRUCTURE,
+            Fault::Internal => exit::INTERNAL,
+        };
+        Self::new(code, Complaint::from(&error))
+    }
 }
 
 fn to_json(sites: &SiteTable) -> String {
@@ -151,10 +164,44 @@ struct Job<'a> {
 type Emitted = (String, Option<SiteTable>);
 
 impl<'a> Job<'a> {
+    fn run(&self) -> Result<Emitted, Failure> {
+        self.check_options()?;
+        match self.source.language {
+            Language::Mlir => self.emit(self.parse()?),
+            _ => self.emit_optimized(),
+        }
+    }
+
+    /// An option that would have no effect is refused.
+    fn check_options(&self) -> Result<(), Failure> {
+        let Options { emit, strip, chip, pipeline, sites, .. } = self.options;
+        let is_module = matches!(emit, Emit::Mlir | Emit::Sites);
+        let idle = [
+            (*strip && !is_module, "--strip", "what --emit mlir prints"),
+            (chip.is_some() && !matches!(emit, Emit::Ptx | Emit::Amdgcn), "--chip", "--emit ptx and amdgcn"),
+            (sites.is_some() && self.probes.is_empty(), "--sites", "probes, given by --probes"),
+            (
+                !pipeline.is_empty() && self.source.language != Language::Mlir && !is_module,
+                "--pipeline",
+                "MLIR, and with other languages on what --emit mlir prints",
+            ),
+        ];
+        if let Some((_, option, what)) = idle.into_iter().find(|(is_idle, ..)| *is_idle) {
+            let text = format!("{option} has no effect here: it works on {what}");
+            return Err(Failure::usage(Complaint::new("opt::options", text)));
+        }
+        let times = |probe: &&&dyn Probe| probe.perturbation() == Perturbation::Timing;
+        let timing = self.probes.iter().map(|probe| probe as &&dyn Probe).filter(times).count();
+        if !is_module && timing > 0 && timing < self.probes.len() {
+            let text = "probes that time and probes that count go into separate builds";
+            return Err(Failure::usage(Complaint::new("opt::probes", text).help("run opt once for each")));
+        }
+        Ok(())
+    }
+
     fn parse(&self) -> Result<Module<'a>, Failure> {
         let Mlir { context, messages } = self.mlir;
-        let mut module =
-            mlir::parse(self.source, context, messages).map_err(|error| Failure::usage(&error))?;
+        let mut module = mlir::parse(self.source, context, messages).map_err(BuildError::from)?;
         self.run_pipeline(&mut module)?;
         Ok(module)
     }
@@ -175,8 +222,7 @@ impl<'a> Job<'a> {
                 optimized_with(&early, self.source, self.mlir, &machine, &llvm).map(|(code, _)| code)
             }
             false => optimized(self.source, self.mlir, &machine, &llvm).map(|optimized| optimized.code),
-        }
-        .map_err(building)?;
+        }?;
         match self.options.emit {
             Emit::Mlir | Emit::Sites => {
                 let mut module = lower::import(self.mlir, &code).map_err(lowering)?;
@@ -204,12 +250,12 @@ impl<'a> Job<'a> {
             Emit::Structured | Emit::LlvmDialect | Emit::LlvmIr | Emit::Asm => self.emit_cpu(module),
             Emit::Ptx => {
                 let chip = self.options.chip.as_deref().unwrap_or("sm_90");
-                let machine = Machine::nvptx(chip).map_err(emission)?;
+                let machine = Machine::nvptx(chip).map_err(device)?;
                 self.emit_device(module, pipelines::NVVM_LOWERING, &machine)
             }
             Emit::Amdgcn => {
                 let chip = self.options.chip.as_deref().unwrap_or("gfx942");
-                let machine = Machine::amdgpu(chip).map_err(emission)?;
+                let machine = Machine::amdgpu(chip).map_err(device)?;
                 self.emit_device(module, &pipelines::rocdl_lowering(chip), &machine)
             }
         }
@@ -246,12 +292,6 @@ impl<'a> Job<'a> {
     fn emit_cpu(&self, module: Module<'a>) -> Result<Emitted, Failure> {
         let (early, late): (Vec<&dyn Probe>, Vec<&dyn Probe>) =
             self.probes.iter().partition(|probe| probe.level() == Level::Structured);
-        let times = |probe: &&&dyn Probe| probe.perturbation() == Perturbation::Timing;
-        let timing = self.probes.iter().map(|probe| probe as &&dyn Probe).filter(times).count();
-        if timing > 0 && timing < self.probes.len() {
-            let text = "probes that time and probes that count go into separate builds";
-            return Err(Failure::usage(Complaint::new("opt::probes", text).help("run opt once for each")));
-        }
         let directives = &self.source.directives;
         let (mut structured, rest) = lower::structure(self.mlir, module, directives).map_err(lowering)?;
         let mut sites = None;

@@ -50,8 +50,9 @@ enum Format {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<u8, Failure> {
-    let sites = read_sites(options)?;
     let records = File::open(&options.records).map_err(|error| unreadable(&options.records, &error))?;
+    let sites = read_sites(options)?;
+    check_out(options)?;
     let losses = match &options.out {
         Some(path) => to_file(options, records, &sites, path)?,
         None => to_stdout(options, records, &sites)?,
@@ -61,6 +62,21 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         note(&format!("not all of it is there: {}", losses.sentences().join("; ")));
     }
     Ok(exit::CORRECT)
+}
+
+/// What is read is not written over.
+fn check_out(options: &Options) -> Result<(), Failure> {
+    let sites = options.sites.clone().unwrap_or_else(|| sites_beside(&options.records));
+    let same = |a: &Path, b: &Path| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    let inputs = [options.records.as_path(), &sites];
+    let overwritten = |out: &&PathBuf| inputs.iter().any(|input| same(input, out));
+    match options.out.as_ref().filter(overwritten) {
+        None => Ok(()),
+        Some(out) => {
+            let text = format!("-o {} would overwrite what is read", out.display());
+            Err(Failure::usage(Complaint::new("usage::out", text).help("name another file")))
+        }
+    }
 }
 
 fn to_file(options: &Options, records: File, sites: &SiteTable, path: &Path) -> Result<Losses, Failure> {

@@ -11,6 +11,7 @@ pub mod llvm_ir;
 pub mod mlir;
 pub mod signature;
 
+use crate::complaint::Complaint;
 use directives::{DirectiveError, Directives};
 use kinstr_passes::{context::Message, transforms::TransformError};
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,11 @@ impl Source {
     /// Whether it may hold markers of regions, so that it is compiled once more with them.
     pub fn may_hold_markers(&self) -> bool {
         self.language.has_compiler() && self.text.contains("kinstr.h")
+    }
+
+    /// `complaint` with its places in this source shown.
+    pub fn show(&self, complaint: Complaint) -> Complaint {
+        complaint.shown_in(&self.path.to_string_lossy(), &self.text)
     }
 
     /// The file's name without its folder.

@@ -11,7 +11,8 @@ pub fn primary(page: &mut Page, report: &Report) {
     let Some(primary) = &report.primary else { return };
     page.heading("Primary bottleneck");
     let name = page.ink(Ink::Strong, &primary.name);
-    let place = primary.place.as_ref().map(|place| format!("  {place}")).unwrap_or_default();
+    let place =
+        primary.place.as_ref().map(|place| page.ink(Ink::Plain, &format!("  {place}"))).unwrap_or_default();
     page.line(&format!("  {name}{place}"));
     page.paragraph(2, &primary.sentence);
     if primary.potential > 1.05 {

@@ -1,5 +1,7 @@
 //! A page of text: sections, wrapped paragraphs, colour if wanted.
 
+use crate::harmless;
+
 /// How to render.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
@@ -57,7 +59,7 @@ impl Page {
 
     /// `text` in `ink`, or as it is without colour.
     pub fn ink(&self, ink: Ink, text: &str) -> String {
-        let text = harmless(text);
+        let text = harmless::line(text);
         match ink.code().filter(|_| self.style.color && !text.is_empty()) {
             Some(code) => format!("\x1b[{code}m{text}\x1b[0m"),
             None => text,
@@ -72,7 +74,8 @@ impl Page {
     }
 
     pub fn line(&mut self, text: &str) {
-        self.text.push_str(text.trim_end());
+        // Whatever part of a line nobody made harmless before.
+        self.text.push_str(harmless::coloured(text).trim_end());
         self.text.push('\n');
     }
 
@@ -118,11 +121,6 @@ impl Page {
     }
 }
 
-/// `text` without the control characters by which a candidate could drive the terminal.
-fn harmless(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '�' } else { character }).collect()
-}
-
 /// Columns `text` takes, taking every character for one column.
 pub fn columns(text: &str) -> usize {
     text.chars().count()
@@ -132,7 +130,7 @@ pub fn columns(text: &str) -> usize {
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![];
     let mut line = String::new();
-    for word in text.split_whitespace().map(harmless) {
+    for word in text.split_whitespace().map(harmless::line) {
         if !line.is_empty() && columns(&line) + 1 + columns(&word) > width {
             lines.push(std::mem::take(&mut line));
         }
