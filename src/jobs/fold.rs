@@ -360,15 +360,21 @@ impl Fold<'_> {
 const LEFT_OUT_NAMED: usize = 4;
 
 fn left_out_note(budget: f64, sites: usize, left_out: &[LeftOut]) -> String {
-    let named = left_out.iter().take(LEFT_OUT_NAMED).map(|site| {
+    let (ran, idle): (Vec<&LeftOut>, Vec<&LeftOut>) = left_out.iter().partition(|site| site.entries > 0);
+    let named = ran.iter().take(LEFT_OUT_NAMED).map(|site| {
         let place = site.place.as_ref().map_or_else(|| site.name.clone(), |place| place.to_string());
         format!("{place} ({} entries a launch, {:.1} %)", site.entries, site.cost * 100.0)
     });
     let named: Vec<String> = named.collect();
-    let others = left_out.len() - named.len();
+    let others = ran.len() - named.len();
     let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let idle = match (idle.len(), named.is_empty()) {
+        (0, _) => String::new(),
+        (count, true) => format!("{count} that never run"),
+        (count, false) => format!("; besides, {count} that never run"),
+    };
     format!(
-        "the overhead budget of {} % leaves out {} of {sites} timing sites: {}{more}",
+        "the overhead budget of {} % leaves out {} of {sites} timing sites: {}{more}{idle}",
         budget * 100.0,
         left_out.len(),
         named.join(", ")

@@ -287,11 +287,15 @@ impl InternalFault {
 /// Where a place lies relative to its buffer, in words that go before the buffer's name.
 pub fn distance(place: Place) -> String {
     match place {
-        Place::Inside(bytes) => format!("{bytes} bytes into"),
-        Place::Before(bytes) => format!("{bytes} bytes before the start of"),
+        Place::Inside(bytes) => format!("{} into", bytes_of(bytes)),
+        Place::Before(bytes) => format!("{} before the start of", bytes_of(bytes)),
         Place::After(0) => "right past the end of".into(),
-        Place::After(bytes) => format!("{bytes} bytes past the end of"),
+        Place::After(bytes) => format!("{} past the end of", bytes_of(bytes)),
     }
+}
+
+fn bytes_of(bytes: usize) -> String {
+    if bytes == 1 { "1 byte".into() } else { format!("{bytes} bytes") }
 }
 
 fn said(last_words: &str) -> String {

@@ -193,7 +193,7 @@ fn hot_lines(page: &mut Page, diff: &Diff) {
         return;
     }
     page.heading("Hot lines, one launch");
-    let names = ["line", "instructions", "after", "share", "after", "in vectors", "after"];
+    let names = ["line", "instructions", "after", "share", "after", "in vectors", "after", "workload"];
     let header = table::header(&names.map(|name| (name, name != "line")));
     let row = |change: &LineChange| {
         let [old, new] = [&change.before, &change.after].map(Option::as_ref);
@@ -214,6 +214,7 @@ fn hot_lines(page: &mut Page, diff: &Diff) {
             share(new),
             vectors(old),
             vectors(new),
+            right(new.or(old).map(|line| line.workload.to_string()).unwrap_or_default()),
         ]
     };
     let rows = diff.hot_lines.iter().take(SHOWN).map(row);

@@ -41,7 +41,9 @@ fn system_row(index: usize, counts: &SystemCounts) -> Vec<table::Cell> {
 }
 
 fn system_facts(system: &SystemSummary) -> Vec<String> {
-    let counted = |value: Option<u64>, what: &str| value.map(|value| format!("{value} {what}"));
+    let counted = |value: Option<u64>, what: &str| {
+        value.map(|value| format!("{value} {}", if value == 1 { one(what) } else { what }))
+    };
     let facts = [
         system.processor.clone(),
         counted(system.cores.map(u64::from), "cores"),
@@ -164,4 +166,9 @@ pub fn provenance(page: &mut Page, report: &Report) {
     }
     page.line("");
     page.faint_paragraph(&parts.join(" · "));
+}
+
+/// The singular of a word whose plural ends in `s`.
+fn one(words: &str) -> &str {
+    words.strip_suffix("es").filter(|stem| stem.ends_with("ch")).or(words.strip_suffix('s')).unwrap_or(words)
 }
