@@ -10,7 +10,7 @@ import os
 import lit.formats
 
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-kinstr = os.environ.get("KINSTR", os.path.join(root, "target", "debug", "kinstr"))
+kinstr = os.path.abspath(os.environ.get("KINSTR", os.path.join(root, "target", "debug", "kinstr")))
 blessing = "KINSTR_BLESS" in os.environ
 
 config.name = "kinstr"

@@ -5,7 +5,7 @@ mod loops;
 use kinstr_trace::synthesis::LoopChange;
 pub use loops::{InnermostLoop, innermost};
 
-/// Counts over all functions of one assembly file whose names do not begin with `__kinstr_` except the entry.
+/// Counts over all functions of one assembly file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AssemblyFacts {
     /// Machine instructions.
