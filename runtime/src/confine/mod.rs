@@ -38,6 +38,8 @@ pub struct Confinement {
     pub cores: Vec<usize>,
     /// Directories it may write in; files elsewhere it can only read. `None` leaves all writable.
     pub writable: Option<Vec<PathBuf>>,
+    /// Files elsewhere that it may write to all the same: device nodes, as a rule.
+    pub devices: Vec<PathBuf>,
 }
 
 /// One confining measure, by the name the report uses when it could not be applied.
@@ -133,7 +135,8 @@ pub fn confine(command: &mut Command, plan: &Confinement, fds: &[BorrowedFd<'_>]
         fds.iter().map(|fd| duplicate_above(fd.as_raw_fd(), end)).collect::<Result<Vec<_>, _>>()?;
     let (status, report) = io::pipe()?;
     let report = File::from(duplicate_above(report.as_raw_fd(), end)?);
-    let files = plan.writable.as_deref().map(files::WriteRules::new).transpose()?;
+    let files =
+        plan.writable.as_deref().map(|paths| files::WriteRules::new(paths, &plan.devices)).transpose()?;
     let filter = filter::Filter::new(plan.processes);
     let limits = limits::limits(plan);
     let cores = (!plan.cores.is_empty()).then(|| set_of(&plan.cores));

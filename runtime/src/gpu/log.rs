@@ -7,8 +7,8 @@ use super::driver::{self, Event};
 use crate::clock;
 
 /// Host calls and launches that are kept; the others are counted.
-const KEPT_CALLS: usize = 16 << 10;
-const KEPT_LAUNCHES: usize = 4 << 10;
+const KEPT_CALLS: usize = 8 << 10;
+const KEPT_LAUNCHES: usize = 2 << 10;
 
 /// Host calls and launches of some calls of an entry.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

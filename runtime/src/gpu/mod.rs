@@ -144,8 +144,8 @@ impl Gpu {
         (0..calls).for_each(|_| entry());
         on(|host| {
             host.finish()?;
-            if calls > 0 {
-                self.launches = (host.launches / calls).max(1);
+            if let Some(launches) = host.launches.checked_div(calls) {
+                self.launches = launches.max(1);
             }
             host.end_recorded(calls)
         })
