@@ -2,6 +2,7 @@
 
 mod conditions;
 mod date;
+mod device_peaks;
 pub mod events;
 pub mod paired;
 pub mod peaks;
@@ -10,6 +11,7 @@ mod system;
 
 pub use conditions::{Chill, cold, flushed};
 pub use date::today;
+pub use device_peaks::{device_peaks, remeasure_device, try_device};
 pub use paired::{Measurement, Moment, Plan, Samples, Timed, interleave};
 pub use statistics::Interval;
 pub use system::{Watched, peak_resident, summary};

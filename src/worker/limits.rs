@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kinstr_runtime::confine::Confinement;
+use kinstr_runtime::confine::{Confinement, device_nodes};
 
 use super::core::quiet_cores;
 
@@ -94,11 +94,4 @@ impl Limits {
             devices: if self.device.is_some() { device_nodes() } else { Vec::new() },
         }
     }
-}
-
-/// What a driver of NVIDIA's is reached through.
-fn device_nodes() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
-    let is_node = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("nvidia");
-    entries.filter(is_node).map(|entry| entry.path()).collect()
 }

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 pub use control::{CONTROL_BYTES, CONTROL_FD, Control, LastSignal, Phase};
 
 use crate::arena;
-use crate::confine::{FIRST_FD, forbid_leaving, limit_address_space};
+use crate::confine::{FIRST_FD, device_nodes, forbid_leaving, forbid_what_drivers_need, limit_address_space};
 use crate::peaks;
 use crate::shared::{Access, Mapping};
 use attach::Attachment;
@@ -133,7 +133,8 @@ impl Server {
                     Some(device) => Some(device.gpu.mirror(&arena, memory)?),
                     None => None,
                 };
-                let confined_to_program = forbid_leaving();
+                let gave_up = self.device.is_none() || forbid_what_drivers_need(&device_nodes());
+                let confined_to_program = forbid_leaving() && gave_up;
                 // The driver reserves address space by the size of the machine, so there is no limit for it.
                 let memory_limited =
                     memory.is_none_or(|memory| addresses.is_none() && limit_memory(self.control, memory));

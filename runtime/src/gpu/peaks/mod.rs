@@ -198,7 +198,9 @@ impl<'h> Bench<'h> {
         let (make, chase) =
             (self.find(self.module, "kinstr_peak_ring")?, self.find(self.module, "kinstr_peak_chase")?);
         self.run(make, &self.grid(), 1, &[ring, RING_BYTES / 256])?;
-        let round_ns = self.per_round(|rounds| self.run(chase, &Shape::flat(1, 1), rounds, &[ring]))?;
+        self.host.work.synchronize()?;
+        driver::copy_in(self.out, &ring.to_le_bytes())?;
+        let round_ns = self.per_round(|rounds| self.run(chase, &Shape::flat(1, 1), rounds, &[]))?;
         driver::free(ring)?;
         Ok(round_ns / CHASED)
     }

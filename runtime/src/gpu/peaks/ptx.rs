@@ -255,27 +255,30 @@ FILL:
     kernel(name, &declare, &prepare, &body, &fold)
 }
 
-/// Every thread reads its own 16 bytes of shared memory, over and over.
+/// Every thread reads 16 bytes at a time from all over shared memory, without conflicts; every other round it takes its
+/// neighbour's, so that no load can be left out.
 fn shared() -> String {
     let declare = format!(
-        "    .reg .b32 %v<4>, %at, %base;\n    .shared .align 16 .b8 words[{}];",
-        16 * SHARED_THREADS
+        "    .reg .b32 %v<4>, %at, %base;\n    .shared .align 32 .b8 words[{}];",
+        32 * SHARED_THREADS
     );
-    let mut prepare = "    shl.b32 %at, %thread, 4;
+    let prepare = "    shl.b32 %at, %thread, 4;
     mov.u32 %base, words;
     add.u32 %at, %at, %base;
     st.shared.v4.b32 [%at], {%hash, %hash, %hash, %hash};
+    st.shared.v4.b32 [%at+16384], {%hash, %hash, %hash, %hash};
     bar.sync 0;
     mov.u32 %x, 0;
-"
-    .to_owned();
-    prepare.push_str("    mov.b32 %v0, 0;\n");
+";
     let mut body = String::new();
-    for _ in 0..SHARED_LOADS {
-        body.push_str("    ld.volatile.shared.v4.b32 {%v0, %v1, %v2, %v3}, [%at];\n");
+    for load in 0..SHARED_LOADS {
+        let _ = writeln!(body, "    ld.shared.v4.b32 {{%v0, %v1, %v2, %v3}}, [%at+{}];", 1024 * load);
+        for word in 0..4 {
+            let _ = writeln!(body, "    xor.b32 %x, %x, %v{word};");
+        }
     }
-    body.push_str("    xor.b32 %x, %x, %v0;\n");
-    kernel("kinstr_peak_shared", &declare, &prepare, &body, "")
+    body.push_str("    xor.b32 %at, %at, 16;\n");
+    kernel("kinstr_peak_shared", &declare, prepare, &body, "")
 }
 
 #[cfg(test)]
