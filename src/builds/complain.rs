@@ -13,6 +13,7 @@ impl From<&BuildError> for Complaint {
             BuildError::Refused(refusal) => refusal.complaint.clone(),
             BuildError::Store(error) => Self::new("store", error.to_string())
                 .help("is the disk full? XDG_CACHE_HOME moves the cache elsewhere"),
+            BuildError::Target(_) => Self::new("candidate::target", error.to_string()),
             BuildError::Damaged { dir, .. } => {
                 Self::new("store::damaged", error.to_string()).help(format!("remove {}", dir.display()))
             }

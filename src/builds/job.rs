@@ -12,6 +12,7 @@ use crate::{
     },
     lower::Mlir,
     store::StoreError,
+    target::Target,
 };
 use kinstr_trace::{report::Fault, sites::Choice};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -59,7 +60,7 @@ pub(super) enum Work {
     /// Read the entry's signature.
     Examine,
     /// Make every build; `examined` is the directory in which the candidate was examined.
-    Build { probes: Probes, examined: PathBuf },
+    Build { probes: Probes, target: Target, examined: PathBuf },
     /// Make timing builds with the sites of `choice` alone.
     Choose { probes: Probes, choice: Choice, manifest: Box<Manifest>, examined: PathBuf },
 }
@@ -116,9 +117,12 @@ impl Job {
                 know_bitcode(&source, dir)?;
                 examine(&source, dir)
             }
-            Work::Build { probes, examined } => {
+            Work::Build { probes, target, examined } => {
                 know_bitcode(&source, &examined)?;
-                make::make(&source, &probes, dir)
+                match target {
+                    Target::Cpu => make::make(&source, &probes, dir),
+                    Target::Cuda { .. } => Err(BuildError::Target(target)),
+                }
             }
             Work::Choose { probes, choice, manifest, examined } => {
                 know_bitcode(&source, &examined)?;

@@ -10,6 +10,7 @@ use crate::{
     frontend::{FrontendError, Source},
     lower::{self, LowerError, Mlir},
     store::StoreError,
+    target::Target,
 };
 use kinstr_passes::{
     context::Message,
@@ -37,7 +38,8 @@ pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildErr
     let (timing, timeline) = timed;
     let Late { entry, convention, clean, counting, observing } = late;
     let threads = source.directives.threads.unwrap_or(1);
-    let manifest = Manifest { entry, convention, threads, clean, timing, timeline, counting, observing };
+    let target = Target::Cpu;
+    let manifest = Manifest { entry, convention, threads, target, clean, timing, timeline, counting, observing };
     job::write(dir, MANIFEST, &manifest)
 }
 
@@ -189,7 +191,7 @@ impl<'a> Maker<'a> {
         let object = codegen::emit_object(code, &self.machine)?;
         codegen::write_library(&object, &self.dir.join(&library), Libraries::wanted_by(code))?;
         let sites = sites.map(|sites| self.relocate(sites));
-        Ok(Build { library, assembly: assembly::facts(&assembly), sites })
+        Ok(Build { library, assembly: assembly::facts(&assembly), sites, kernels: Vec::new() })
     }
 
     /// Debug information keeps a file's name and loses its folder: places get back the path the user gave.

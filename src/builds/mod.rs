@@ -15,9 +15,13 @@ use crate::{
     frontend::{self, FrontendError, Source, signature::Written},
     lower::LowerError,
     store::{Store, StoreError, Stored, build_identity, digest},
+    target::Target,
 };
 use job::Work;
-use kinstr_trace::sites::{Choice, SiteTable};
+use kinstr_trace::{
+    device::KernelResources,
+    sites::{Choice, SiteTable},
+};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +42,9 @@ pub enum BuildError {
     /// The compiling process refused the candidate.
     #[error("{}", .0.complaint)]
     Refused(Box<Refusal>),
+    /// No builds for this target in this version.
+    #[error("candidates are not built for `{0}` in this version")]
+    Target(Target),
     /// The cached manifest is damaged.
     #[error("the cached build in {} is damaged: {reason}", dir.display())]
     Damaged { dir: PathBuf, reason: String },
@@ -57,6 +64,10 @@ pub struct Probes {
 /// What an evaluation observes.
 const OBSERVING: [&str; 3] = ["memory-access", "cache-footprint", "branch-outcome"];
 
+/// What an evaluation times and observes on a GPU.
+const GPU_TIMING: [&str; 4] = ["block-timeline", "loop-time", "barrier-wait", "async-wait"];
+const GPU_OBSERVING: [&str; 2] = ["memory-access", "divergence"];
+
 impl Default for Probes {
     fn default() -> Self {
         Self {
@@ -68,6 +79,18 @@ impl Default for Probes {
 }
 
 impl Probes {
+    /// What an evaluation on `target` inserts.
+    pub fn on(target: &Target) -> Self {
+        match target {
+            Target::Cpu => Self::default(),
+            Target::Cuda { .. } => Self {
+                timing: GPU_TIMING.map(str::to_owned).into(),
+                counting: vec!["block-count".into()],
+                observing: GPU_OBSERVING.map(str::to_owned).into(),
+            },
+        }
+    }
+
     /// No probes at all: what a reference in MLIR needs.
     pub fn none() -> Self {
         Self { timing: Vec::new(), counting: Vec::new(), observing: Vec::new() }
@@ -83,6 +106,9 @@ pub struct Build {
     pub assembly: AssemblyFacts,
     /// Its sites; `None` for the clean build.
     pub sites: Option<SiteTable>,
+    /// Its kernels on a GPU, whose code stands beside the library as `.ptx`; none on the CPU.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<KernelResources>,
 }
 
 /// An instrumented build, or why there is none.
@@ -134,6 +160,9 @@ pub struct Manifest {
     pub convention: Convention,
     /// Threads it may run on.
     pub threads: u32,
+    /// What it is built for.
+    #[serde(default)]
+    pub target: Target,
     /// Clean.
     pub clean: Build,
     /// With timing probes.
@@ -207,14 +236,20 @@ fn examine(source: &Source, dir: &Path) -> Result<(), BuildError> {
     confined::compile(source, Work::Examine, dir)
 }
 
-/// Builds `source`, or takes the builds from `store`.
+/// Builds `source` for `target`, or takes the builds from `store`.
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn build(source: &Source, probes: &Probes, store: &Store) -> Result<Builds, BuildError> {
-    let digest = digest_of(source, &format!("{probes:?}"))?;
+pub fn build(
+    source: &Source,
+    probes: &Probes,
+    store: &Store,
+    target: &Target,
+) -> Result<Builds, BuildError> {
+    let digest = digest_of(source, &format!("{target} {probes:?}"))?;
     let examined = examined(source, store)?.dir;
-    let work = || Work::Build { probes: probes.clone(), examined: examined.clone() };
+    let work =
+        || Work::Build { probes: probes.clone(), target: target.clone(), examined: examined.clone() };
     take(source, digest, work, Manifest::builds, store)
 }
 

@@ -8,6 +8,7 @@ use crate::{
     problem::{Problem, ReferenceSource},
     reference::{Reference, ReferenceError, ReferenceProcess, buffer_specs},
     store::Store,
+    target::Target,
     tensor::Seed,
     worker::{Limits, Worker},
 };
@@ -53,7 +54,7 @@ impl NativeReference {
         let signature = builds::written_signature(&source, store)
             .map_err(|error| failed(Complaint::from(&error).summary()))?;
         fit::check(problem, &signature).map_err(|complaint| failed(complaint.summary()))?;
-        let builds = builds::build(&source, &Probes::none(), store)
+        let builds = builds::build(&source, &Probes::none(), store, &Target::Cpu)
             .map_err(|error| failed(Complaint::from(&error).summary()))?;
         let arena = Arena::new(&buffer_specs(problem, 0)).map_err(|error| failed(error.to_string()))?;
         Ok(Self {

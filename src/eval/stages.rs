@@ -16,6 +16,7 @@ use crate::{
     builds::{self, Builds},
     complaint::Complaint,
     jobs::event::{Event, Failure, LoadedWorkload, Stage},
+    target::Target,
     tensor::TensorSpec,
 };
 use kinstr_trace::{
@@ -159,7 +160,7 @@ fn loaded(session: &Session<'_>, index: usize) -> LoadedWorkload {
 fn build(session: &mut Session<'_>) -> Result<Builds, Ended> {
     let body = |session: &mut Session<'_>| -> Result<Builds, Stop> {
         session.progress("building");
-        let builds = builds::build(&session.source, &session.options.probes, &session.options.store)?;
+        let builds = builds::build(&session.source, &session.options.probes, &session.options.store, &Target::Cpu)?;
         Ok(builds)
     };
     if session.is_done(Stage::Build) {
