@@ -39,7 +39,7 @@ impl BuildError {
                 Fault::Internal
             }
             Self::Codegen(CodegenError::Invalid { .. } | CodegenError::Passes { .. }) => Fault::Internal,
-            Self::Frontend(_) | Self::Lower(_) | Self::Codegen(_) => Fault::Candidate,
+            Self::Frontend(_) | Self::Lower(_) | Self::Codegen(_) | Self::Target(_) => Fault::Candidate,
         }
     }
 }

@@ -39,7 +39,8 @@ pub fn make(source: &Source, probes: &Probes, dir: &Path) -> Result<(), BuildErr
     let Late { entry, convention, clean, counting, observing } = late;
     let threads = source.directives.threads.unwrap_or(1);
     let target = Target::Cpu;
-    let manifest = Manifest { entry, convention, threads, target, clean, timing, timeline, counting, observing };
+    let manifest =
+        Manifest { entry, convention, threads, target, clean, timing, timeline, counting, observing };
     job::write(dir, MANIFEST, &manifest)
 }
 

@@ -240,16 +240,10 @@ fn examine(source: &Source, dir: &Path) -> Result<(), BuildError> {
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn build(
-    source: &Source,
-    probes: &Probes,
-    store: &Store,
-    target: &Target,
-) -> Result<Builds, BuildError> {
+pub fn build(source: &Source, probes: &Probes, store: &Store, target: &Target) -> Result<Builds, BuildError> {
     let digest = digest_of(source, &format!("{target} {probes:?}"))?;
     let examined = examined(source, store)?.dir;
-    let work =
-        || Work::Build { probes: probes.clone(), target: target.clone(), examined: examined.clone() };
+    let work = || Work::Build { probes: probes.clone(), target: target.clone(), examined: examined.clone() };
     take(source, digest, work, Manifest::builds, store)
 }
 

@@ -160,7 +160,8 @@ fn loaded(session: &Session<'_>, index: usize) -> LoadedWorkload {
 fn build(session: &mut Session<'_>) -> Result<Builds, Ended> {
     let body = |session: &mut Session<'_>| -> Result<Builds, Stop> {
         session.progress("building");
-        let builds = builds::build(&session.source, &session.options.probes, &session.options.store, &Target::Cpu)?;
+        let builds =
+            builds::build(&session.source, &session.options.probes, &session.options.store, &Target::Cpu)?;
         Ok(builds)
     };
     if session.is_done(Stage::Build) {
