@@ -13,7 +13,7 @@ use kinstr_passes::{
         strip_probes::strip_probes,
     },
 };
-use kinstr_trace::sites::{Choice, SiteTable};
+use kinstr_trace::sites::{Choice, Place, SiteTable};
 use melior::ir::{BlockLike, Location, Module, OperationRef, operation::OperationLike};
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 pub struct Device<'l> {
     /// Its symbol.
     pub name: String,
+    /// Its kernels, each with the place of its first line.
+    pub kernels: Vec<(String, Option<Place>)>,
     /// The code.
     pub code: inkwell::module::Module<'l>,
 }
@@ -68,6 +70,19 @@ pub fn lower<'c, 'l>(
     devices.into_iter().map(|device| lower_one(mlir, device, llvm)).collect()
 }
 
+/// Lowers NVIDIA's device code.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_nvidia<'c, 'l>(
+    mlir: &'c Mlir,
+    module: &mut Module<'c>,
+    llvm: &'l inkwell::context::Context,
+) -> Result<Vec<Device<'l>>, LowerError> {
+    let pipeline = pipelines::nvvm_lowering(holds(module, "nvgpu."));
+    lower(mlir, module, &pipeline, llvm)
+}
+
 fn gpu_modules<'c, 'a>(module: &'a Module<'c>) -> Vec<OperationRef<'c, 'a>> {
     ir::operations(module.body()).filter(|operation| ir::is(*operation, "gpu.module")).collect()
 }
@@ -88,14 +103,15 @@ fn lower_one<'c, 'l>(
         run(mlir, &mut alone, pipelines::KERNEL_SCOPE)?;
     }
     regions_to_calls(&mlir.context, &alone)?;
-    let kernels: Vec<String> =
-        ir::functions(&alone, "llvm").into_iter().filter(|f| is_kernel(*f)).map(ir::symbol).collect();
+    let kernels = ir::functions(&alone, "llvm").into_iter().filter(|function| is_kernel(*function));
+    let named = |kernel: OperationRef<'_, '_>| (ir::symbol(kernel), ir::place_of(kernel.location()));
+    let kernels: Vec<_> = kernels.map(named).collect();
     let code = to_llvm_ir(mlir, &alone, llvm)?;
     // Only kernels are called from outside: what is inlined into them everywhere is dropped.
     let defined = code.get_functions().filter(|function| function.count_basic_blocks() > 0);
-    let helpers = defined.filter(|f| !kernels.iter().any(|kernel| f.get_name().to_str() == Ok(kernel)));
+    let helpers = defined.filter(|f| !kernels.iter().any(|(kernel, _)| f.get_name().to_str() == Ok(kernel)));
     helpers.for_each(|function| function.set_linkage(Linkage::Internal));
-    Ok(Device { name: ir::symbol(device), code })
+    Ok(Device { name: ir::symbol(device), kernels, code })
 }
 
 fn check_lowered(module: &Module<'_>) -> Result<(), LowerError> {
@@ -200,7 +216,7 @@ pub fn instrumented<'l, E: From<LowerError> + From<CodegenError>>(
     let code = |(device, module): (&Device<'_>, &Module<'_>)| {
         let code = to_llvm_ir(mlir, module, llvm)?;
         codegen::inline_device_probes(&code, machine)?;
-        Ok(Device { name: device.name.clone(), code })
+        Ok(Device { name: device.name.clone(), kernels: device.kernels.clone(), code })
     };
     devices.iter().zip(modules).map(code).collect()
 }

@@ -56,12 +56,17 @@ pub const GPU_OUTLINE: &str = "func.func(gpu-launch-sink-index-computations),gpu
 /// Kernels get debug scopes of lines alone: with any more, PTX is marked `debug` and `ptxas` spills.
 pub const KERNEL_SCOPE: &str = "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly}";
 
-/// NVIDIA device code: every `gpu.module` to NVVM. nvgpu goes before memrefs are taken apart, NVVM ops without an intrinsic become
-/// inline PTX.
-pub const NVVM_LOWERING: &str = "gpu.module(convert-linalg-to-loops,lower-affine,\
-convert-vector-to-scf{full-unroll=true},convert-nvgpu-to-nvvm,expand-strided-metadata,lower-affine,arith-expand,\
-convert-scf-to-cf,convert-gpu-to-nvvm{has-redux=true},convert-vector-to-llvm,convert-nvvm-to-llvm,convert-math-to-llvm,\
-convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse)";
+/// NVIDIA device code: every `gpu.module` to NVVM. `nvgpu`, where there is any, goes before memrefs are taken apart: the pass does
+/// not know the types of `gpu.subgroup_mma` in loops. NVVM ops without an intrinsic become inline PTX.
+pub fn nvvm_lowering(has_nvgpu: bool) -> String {
+    let nvgpu = if has_nvgpu { "convert-nvgpu-to-nvvm," } else { "" };
+    format!(
+        "gpu.module(convert-linalg-to-loops,lower-affine,convert-vector-to-scf{{full-unroll=true}},{nvgpu}\
+         expand-strided-metadata,lower-affine,arith-expand,convert-scf-to-cf,convert-gpu-to-nvvm{{has-redux=true}},\
+         convert-vector-to-llvm,convert-nvvm-to-llvm,convert-math-to-llvm,convert-to-llvm,\
+         reconcile-unrealized-casts,canonicalize,cse)"
+    )
+}
 
 /// GPU, host code that does not order its launches itself: they follow each other in one stream, which the host waits for at
 /// the end.

@@ -73,11 +73,7 @@ impl<'a> Job<'a> {
             Vendor::Amd { chip } => Machine::amdgpu(chip),
         }
         .map_err(emission)?;
-        let (lowering_pipeline, can_probe) = match vendor {
-            Vendor::Nvidia { .. } => (pipelines::NVVM_LOWERING.to_owned(), true),
-            Vendor::Amd { chip } => (pipelines::rocdl_lowering(chip), false),
-        };
-        if !can_probe && !self.probes.is_empty() {
+        if matches!(vendor, Vendor::Amd { .. }) && !self.probes.is_empty() {
             return Err(lowering(ConversionError::Target { target: "amdgcn".into() }));
         }
         let mut module = self.kernels(module)?;
@@ -88,7 +84,13 @@ impl<'a> Job<'a> {
             return Ok((self.print_module(&module), Some(sites)));
         }
         let llvm = codegen::context();
-        let devices = device::lower(self.mlir, &mut module, &lowering_pipeline, &llvm).map_err(lowering)?;
+        let devices = match vendor {
+            Vendor::Nvidia { .. } => device::lower_nvidia(self.mlir, &mut module, &llvm),
+            Vendor::Amd { chip } => {
+                device::lower(self.mlir, &mut module, &pipelines::rocdl_lowering(chip), &llvm)
+            }
+        }
+        .map_err(lowering)?;
         match vendor {
             Vendor::Nvidia { .. } => device::optimize(&devices, &machine, &Tools::find()),
             Vendor::Amd { .. } => {
