@@ -74,6 +74,12 @@ pub fn functions<'c, 'a>(module: &'a Module<'c>, dialect: &str) -> Vec<Operation
         .collect()
 }
 
+/// True for the imported code of a GPU.
+pub fn is_device(module: &Module<'_>) -> bool {
+    let triple = string_attribute(module.as_operation(), "llvm.target_triple").unwrap_or_default();
+    triple.starts_with("nvptx")
+}
+
 /// First region of a function that has one with blocks.
 pub fn body<'c, 'a>(function: OperationRef<'c, 'a>) -> Option<RegionRef<'c, 'a>> {
     if function.region_count() == 0 {

@@ -3,6 +3,7 @@
 
 mod complain;
 mod confined;
+mod device;
 mod job;
 mod make;
 pub mod optimize;
@@ -11,8 +12,8 @@ pub use confined::SUBCOMMAND;
 pub use job::{Refusal, perform};
 
 use crate::{
-    codegen::{CodegenError, assembly::AssemblyFacts, machine::Machine},
-    frontend::{self, FrontendError, Source, signature::Written},
+    codegen::{CodegenError, assembly::AssemblyFacts, cuda::Tools, machine::Machine},
+    frontend::{self, FrontendError, Language, Source, signature::Written},
     lower::LowerError,
     store::{Store, StoreError, Stored, build_identity, digest},
     target::Target,
@@ -42,9 +43,9 @@ pub enum BuildError {
     /// The compiling process refused the candidate.
     #[error("{}", .0.complaint)]
     Refused(Box<Refusal>),
-    /// No builds for this target in this version.
-    #[error("candidates are not built for `{0}` in this version")]
-    Target(Target),
+    /// No builds of this language for this target.
+    #[error("candidates in {} are not built for `{target}` in this version", language.name())]
+    Target { target: Target, language: Language },
     /// The cached manifest is damaged.
     #[error("the cached build in {} is damaged: {reason}", dir.display())]
     Damaged { dir: PathBuf, reason: String },
@@ -102,7 +103,7 @@ impl Probes {
 pub struct Build {
     /// File name of the library in the artifact's directory; its assembly stands beside it as `.s`.
     pub library: String,
-    /// What its assembly says.
+    /// What its assembly says; nothing is read from the host code of a candidate for a GPU.
     pub assembly: AssemblyFacts,
     /// Its sites; `None` for the clean build.
     pub sites: Option<SiteTable>,
@@ -241,9 +242,15 @@ fn examine(source: &Source, dir: &Path) -> Result<(), BuildError> {
 /// # Errors
 /// [`BuildError`].
 pub fn build(source: &Source, probes: &Probes, store: &Store, target: &Target) -> Result<Builds, BuildError> {
-    let digest = digest_of(source, &format!("{target} {probes:?}"))?;
+    let tools = tools_for(target);
+    let digest = digest_of(source, &format!("{target} {tools:?} {probes:?}"))?;
     let examined = examined(source, store)?.dir;
-    let work = || Work::Build { probes: probes.clone(), target: target.clone(), examined: examined.clone() };
+    let work = || Work::Build {
+        probes: probes.clone(),
+        target: target.clone(),
+        tools: tools.clone(),
+        examined: examined.clone(),
+    };
     take(source, digest, work, Manifest::builds, store)
 }
 
@@ -259,6 +266,7 @@ pub fn with_choice(
     builds: &Builds,
     store: &Store,
 ) -> Result<Builds, BuildError> {
+    let tools = tools_for(&builds.manifest.target);
     let keys = choice.0.iter().map(String::as_bytes);
     let digest = digest([builds.digest.as_bytes()].into_iter().chain(keys));
     let examined = examined(source, store)?.dir;
@@ -266,9 +274,18 @@ pub fn with_choice(
         probes: probes.clone(),
         choice: choice.clone(),
         manifest: Box::new(builds.manifest.clone()),
+        tools: tools.clone(),
         examined: examined.clone(),
     };
     take(source, digest, work, Manifest::timing_builds, store)
+}
+
+/// Looked for here: the compiling process has no environment to look at.
+fn tools_for(target: &Target) -> Tools {
+    match target {
+        Target::Cpu => Tools::default(),
+        Target::Cuda { .. } => Tools::find(),
+    }
 }
 
 fn take(

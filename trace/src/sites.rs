@@ -148,6 +148,14 @@ pub enum SiteKind {
     Branch,
     /// A branch with more ways to go.
     Switch,
+    /// The whole of a kernel on a GPU, timed warp by warp.
+    Kernel,
+    /// A barrier that the warps of a block wait at, timed.
+    Barrier,
+    /// A wait for copies or matrix products that a warp began before, timed.
+    AsyncWait,
+    /// An atomic read-modify-write of device code.
+    Atomic,
 }
 
 /// What one execution of a block does on behalf of one source line.
@@ -190,6 +198,9 @@ pub struct FlopFact {
     /// True for fused multiply-adds, which do two of these operations an instruction.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub fused: bool,
+    /// True for matrix products on tensor cores; `flops` is one thread's share of what its warp does.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub tensor: bool,
 }
 
 /// Memory traffic of one kind in one execution of a block.
@@ -248,6 +259,8 @@ pub enum Buffer {
     Stack,
     /// A constant or global of the module.
     Global,
+    /// Shared memory of a block on a GPU.
+    Shared,
     /// Not recoverable from the code.
     Unknown,
 }

@@ -45,6 +45,7 @@ fn what(row: &HotAccess) -> String {
         Buffer::Allocation(number) => format!("{verb}, temporary {number}"),
         Buffer::Stack => format!("{verb}, stack"),
         Buffer::Global => format!("{verb}, global"),
+        Buffer::Shared => format!("{verb}, shared memory"),
         Buffer::Unknown => verb.to_owned(),
     }
 }

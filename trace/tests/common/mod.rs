@@ -67,7 +67,14 @@ pub trait Does: Sized {
 
 impl Does for LineFacts {
     fn flops(mut self, flops: u32, lanes: u32) -> Self {
-        self.flops.push(FlopFact { dtype: "f32".to_owned(), lanes, flops, slow: false, fused: false });
+        self.flops.push(FlopFact {
+            dtype: "f32".to_owned(),
+            lanes,
+            flops,
+            slow: false,
+            fused: false,
+            tensor: false,
+        });
         self
     }
     fn access(mut self, buffer: Buffer, kind: AccessKind, lanes: u32) -> Self {
