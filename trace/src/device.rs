@@ -1,4 +1,22 @@
-//! What is known of a GPU and of the kernels that were launched on it, besides records.
+//! What is known of a GPU and of the kernels that were launched on it: from its driver, its host runtime and its warps' records.
+
+mod build;
+mod counted;
+mod host;
+mod inputs;
+mod occupancy;
+mod table;
+mod timeline;
+mod warps;
+mod watched;
+
+pub use inputs::{DeviceInputs, DeviceRecords};
+pub use occupancy::WARP;
+pub use table::{
+    AccessTable, BlockTimeline, BranchTable, DeviceTable, HostSummary, KernelTable, KernelWork, Limiter,
+    Occupancy, TimedShare,
+};
+pub use watched::{ACCESS_WORDS, DIVERGENCE_WORDS, SECTOR_BYTES, WAVEFRONT_BYTES};
 
 use crate::sites::Place;
 use schemars::JsonSchema;

@@ -327,7 +327,8 @@ const _: () = assert!(size_of::<Aggregate>() == AGGREGATE_BYTES as usize);
 const _: () = assert!(std::mem::offset_of!(StateHeader, word_count) == 128);
 const _: () = assert!(std::mem::offset_of!(StateHeader, units) == offset::STATE_UNITS as usize);
 const _: () = assert!(std::mem::offset_of!(StateHeader, unit_stride) == offset::STATE_UNIT_STRIDE as usize);
-const _: () = assert!(std::mem::offset_of!(StateHeader, unit_capacity) == offset::STATE_UNIT_CAPACITY as usize);
+const _: () =
+    assert!(std::mem::offset_of!(StateHeader, unit_capacity) == offset::STATE_UNIT_CAPACITY as usize);
 const _: () = assert!(std::mem::offset_of!(StateHeader, launch) == offset::STATE_LAUNCH as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, core_id) == offset::CORE_ID as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, clock_entry) == offset::CLOCK_ENTRY as usize);

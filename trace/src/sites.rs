@@ -148,6 +148,14 @@ pub enum SiteKind {
     Branch,
     /// A branch with more ways to go.
     Switch,
+    /// The whole body of a kernel on a GPU, timed by warp.
+    Kernel,
+    /// A barrier of a block on a GPU, timed: the wait of a warp for the others.
+    Barrier,
+    /// A wait of a warp for copies or matrix operations that run beside it, timed.
+    AsyncWait,
+    /// A conditional branch on a GPU, of which some lanes of a warp may go one way and some the other.
+    Divergence,
 }
 
 /// What one execution of a block does on behalf of one source line.
@@ -190,6 +198,9 @@ pub struct FlopFact {
     /// True for fused multiply-adds, which do two of these operations an instruction.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub fused: bool,
+    /// True for work of a GPU's tensor cores, which a warp or several do together: `flops` is the part of one lane.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub tensor: bool,
 }
 
 /// Memory traffic of one kind in one execution of a block.
@@ -234,6 +245,19 @@ pub enum AccessKind {
     Load,
     /// Register to memory.
     Store,
+    /// Read, changed and written back as one.
+    Atomic,
+}
+
+impl AccessKind {
+    /// What it does, in a word.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Store => "store",
+            Self::Atomic => "atomic",
+        }
+    }
 }
 
 /// Memory object behind an access.
@@ -246,6 +270,8 @@ pub enum Buffer {
     Allocation(u32),
     /// The stack.
     Stack,
+    /// Memory that the threads of a block on a GPU share.
+    Shared,
     /// A constant or global of the module.
     Global,
     /// Not recoverable from the code.

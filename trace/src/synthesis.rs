@@ -1,5 +1,6 @@
 //! From tables to ranked diagnoses. One file in `synthesis/` is one rule; the folder is the registry.
 
+use crate::device::{DevicePeaks, DeviceTable};
 use crate::diagnosis::Diagnosis;
 use crate::observed::{Accesses, Branches};
 use crate::peaks::Peaks;
@@ -16,10 +17,34 @@ use serde::{Deserialize, Serialize};
 /// Everything a rule may look at.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tables {
+    /// What the candidate ran on: rules for something else are silent.
+    #[serde(default)]
+    pub target: Target,
     /// One entry a workload.
     pub workloads: Vec<WorkloadTable>,
-    /// Peaks of the device; without them the rules that need them are skipped, and a note says so.
+    /// Peaks of the CPU; without them the rules that need them are skipped, and a note says so.
     pub peaks: Option<Peaks>,
+    /// Peaks of the GPU, if it is the target.
+    #[serde(default)]
+    pub device_peaks: Option<DevicePeaks>,
+}
+
+/// What a candidate runs on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A CPU.
+    #[default]
+    Cpu,
+    /// A GPU, with host code on a CPU.
+    Gpu,
+}
+
+impl Target {
+    /// Of a target as users name it: `cpu`, `cuda:0`.
+    pub fn of(name: &str) -> Self {
+        if name.starts_with("cuda") { Self::Gpu } else { Self::Cpu }
+    }
 }
 
 impl Tables {
@@ -67,6 +92,9 @@ pub struct WorkloadTable {
     pub events: Option<EventCounts>,
     /// The port model of the hottest loops, hottest first.
     pub hot_blocks: Option<Vec<HotBlock>>,
+    /// What the GPU did, if it is the target.
+    #[serde(default)]
+    pub device: Option<DeviceTable>,
 }
 
 /// Clean time of one launch, in ns.

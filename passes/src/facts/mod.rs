@@ -69,7 +69,7 @@ impl<'d> FunctionFacts<'d> {
                     shape.lanes
                 };
                 let fused = matches!(short, "intr.fma" | "intr.fmuladd");
-                add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow, fused });
+                add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow, fused, tensor: false });
             }
         } else if is_integer_work(short) {
             line.int_ops += 1;

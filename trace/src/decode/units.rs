@@ -129,7 +129,9 @@ fn header(fields: &Fields, head: &Head, index: u32) -> Result<Unit, DecodeError>
     }
     let produced = fields.u64(offset::CURSOR);
     let dropped = produced.saturating_sub(head.record_capacity);
-    Ok(Unit { id, core: fields.u32(4), clock, produced, dropped })
+    let (launch, warp) = (fields.u32(offset::LAUNCH), fields.u32(offset::WARP));
+    let (core, block) = (fields.u32(offset::CORE_ID), fields.u64(offset::BLOCK));
+    Ok(Unit { id, core, clock, produced, dropped, launch, warp, block })
 }
 
 fn aggregates<C: Consumer>(

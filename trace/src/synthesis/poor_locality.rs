@@ -28,7 +28,7 @@ use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::observed::LINE_BYTES;
 use crate::peaks::Peaks;
 use crate::roofline::{RooflinePoint, issue_seconds};
-use crate::sites::{AccessKind, AddressSource};
+use crate::sites::AddressSource;
 use crate::traffic::{RowTraffic, line_use, time_share, traffic};
 
 /// Stable code.
@@ -88,7 +88,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         message: format!(
             "a {} of {} bytes leaves its cache line on {:.0} % of its moves: {:.1} MiB of lines are fetched from {} \
              for {:.1} MiB, and {:.0} % of what is fetched for this buffer is used",
-            verb(row.kind),
+            row.kind.verb(),
             row.width,
             far * 100.0,
             fetched / MIB,
@@ -121,11 +121,4 @@ fn strides(row: &RowTraffic<'_>) -> bool {
     row.missed_lines > 0.0
         && row.is_far()
         && !(row.is_irregular() && row.row.address != AddressSource::Computed)
-}
-
-fn verb(kind: AccessKind) -> &'static str {
-    match kind {
-        AccessKind::Load => "load",
-        AccessKind::Store => "store",
-    }
 }
