@@ -4,14 +4,19 @@ mod build;
 mod counted;
 mod host;
 mod inputs;
+mod limits;
 mod occupancy;
+mod subject;
 mod table;
 mod timeline;
 mod warps;
 mod watched;
 
 pub use inputs::{DeviceInputs, DeviceRecords};
+pub use limits::Limits;
+pub(crate) use limits::arithmetic_ns;
 pub use occupancy::WARP;
+pub(crate) use subject::{Finding, Subject};
 pub use table::{
     AccessTable, BlockTimeline, BranchTable, DeviceTable, HostSummary, KernelTable, KernelWork, Limiter,
     Occupancy, TimedShare,

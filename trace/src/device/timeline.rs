@@ -9,8 +9,8 @@ use super::{BlockTimeline, DeviceRecords};
 use crate::tables::{Clock, Unit};
 use std::collections::BTreeMap;
 
-/// Part of the span in which as many blocks or more must run for them to count as running at once: clocks that are off a
-/// little make two blocks overlap that follow each other.
+/// Part of the blocks' time in which as many of them or more must run for them to count as running at once: clocks that
+/// are off a little make two blocks overlap that follow each other.
 const AT_ONCE: f64 = 0.05;
 
 /// The clock of one SM in one launch.
@@ -137,8 +137,8 @@ impl Shape {
         let end = runs.iter().map(|run| run.end).fold(f64::NEG_INFINITY, f64::max);
         let span = (end - begin).max(1.0);
         let levels = levels(runs);
-        let at_once = at_once(&levels, span);
         let busy: f64 = runs.iter().map(|run| run.end - run.begin).sum();
+        let at_once = at_once(&levels, busy);
         let half = levels.iter().rev().find(|level| 2.0 * level.running as f64 >= at_once);
         let (sms, sm_imbalance) = by_sm(runs, begin);
         Self {
@@ -173,16 +173,17 @@ fn levels(runs: &[Run]) -> Vec<Level> {
     levels
 }
 
-/// The most blocks that ran at once for [`AT_ONCE`] of the span.
-fn at_once(levels: &[Level], span: f64) -> f64 {
-    let mut by_number: Vec<(usize, f64)> = levels.iter().map(|level| (level.running, level.ns)).collect();
-    by_number.sort_by_key(|(running, _)| std::cmp::Reverse(*running));
+/// The most blocks that ran at once for [`AT_ONCE`] of the time of all, `busy`.
+fn at_once(levels: &[Level], busy: f64) -> f64 {
+    let mut by_number: Vec<(f64, f64)> =
+        levels.iter().map(|level| (level.running as f64, level.ns)).collect();
+    by_number.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut above = 0.0;
-    let reached = by_number.iter().find(|(_, ns)| {
-        above += ns;
-        above >= AT_ONCE * span
+    let reached = by_number.iter().find(|(running, ns)| {
+        above += running * ns;
+        above >= AT_ONCE * busy
     });
-    reached.map_or(1.0, |(running, _)| *running as f64).max(1.0)
+    reached.map_or(1.0, |(running, _)| *running).max(1.0)
 }
 
 /// SMs that ran a block, and how much later the last of them was done than their mean, from the launch's beginning.

@@ -23,7 +23,7 @@
 //! Exchange the loops so that the innermost one walks along rows; work on tiles of which all lines stay in L1 until they
 //! are used up; change the layout, or transpose a tile on the way in.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::observed::LINE_BYTES;
 use crate::peaks::Peaks;
@@ -35,6 +35,8 @@ use crate::traffic::{RowTraffic, line_use, time_share, traffic};
 pub const CODE: &str = "KI0010";
 /// Peaks and observed accesses.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Accesses];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "poor-locality";
 /// Most of the fetched bytes that may be used.
 const USE: f64 = 0.5;
