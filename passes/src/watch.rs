@@ -42,7 +42,7 @@ pub fn watch_accesses<'c>(
                 };
                 let fact = AccessFact { address: sources.of(operation), ..fact };
                 let place = place_of(operation.location());
-                let name = format!("{}:bb{index}.{}{number}", symbol(function), fact.kind.verb());
+                let name = format!("{}:bb{index}.{}{number}", symbol(function), verb(fact.kind));
                 number += 1;
                 let site = insertion.add_site(NewSite {
                     probe,
@@ -73,5 +73,12 @@ pub fn watch_accesses<'c>(
         Ok(())
     } else {
         Err(ProbeError::NothingToWatch { probe, reason: "the optimised code has no load and no store" })
+    }
+}
+
+fn verb(kind: AccessKind) -> &'static str {
+    match kind {
+        AccessKind::Load => "load",
+        AccessKind::Store => "store",
     }
 }

@@ -148,14 +148,14 @@ pub enum SiteKind {
     Branch,
     /// A branch with more ways to go.
     Switch,
-    /// The whole body of a kernel on a GPU, timed by warp.
+    /// The whole of a kernel on a GPU, timed warp by warp.
     Kernel,
-    /// A barrier of a block on a GPU, timed: the wait of a warp for the others.
+    /// A barrier that the warps of a block wait at, timed.
     Barrier,
-    /// A wait of a warp for copies or matrix operations that run beside it, timed.
+    /// A wait for copies or matrix products that a warp began before, timed.
     AsyncWait,
-    /// A conditional branch on a GPU, of which some lanes of a warp may go one way and some the other.
-    Divergence,
+    /// An atomic read-modify-write of device code.
+    Atomic,
 }
 
 /// What one execution of a block does on behalf of one source line.
@@ -198,7 +198,7 @@ pub struct FlopFact {
     /// True for fused multiply-adds, which do two of these operations an instruction.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub fused: bool,
-    /// True for work of a GPU's tensor cores, which a warp or several do together: `flops` is the part of one lane.
+    /// True for matrix products on tensor cores; `flops` is one thread's share of what its warp does.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub tensor: bool,
 }
@@ -245,8 +245,6 @@ pub enum AccessKind {
     Load,
     /// Register to memory.
     Store,
-    /// Read, changed and written back as one.
-    Atomic,
 }
 
 impl AccessKind {
@@ -255,7 +253,6 @@ impl AccessKind {
         match self {
             Self::Load => "load",
             Self::Store => "store",
-            Self::Atomic => "atomic",
         }
     }
 }
@@ -270,10 +267,10 @@ pub enum Buffer {
     Allocation(u32),
     /// The stack.
     Stack,
-    /// Memory that the threads of a block on a GPU share.
-    Shared,
     /// A constant or global of the module.
     Global,
+    /// Shared memory of a block on a GPU.
+    Shared,
     /// Not recoverable from the code.
     Unknown,
 }

@@ -141,7 +141,7 @@ pub fn redundant_sweeps(workload: &WorkloadTable, peaks: &Peaks) -> Vec<Redundan
         }
         let seconds = match sweep.kind {
             AccessKind::Load => level.stream_seconds(sweep.bytes, 0),
-            AccessKind::Store | AccessKind::Atomic => level.stream_seconds(0, sweep.bytes),
+            AccessKind::Store => level.stream_seconds(0, sweep.bytes),
         };
         let (sweep, level) = (sweep.clone(), level.name.clone());
         redundant.push(RedundantSweep { sweep, working_set, level, seconds });

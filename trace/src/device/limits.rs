@@ -3,7 +3,7 @@
 use super::{DevicePeaks, DeviceTable, Rate, SECTOR_BYTES, WAVEFRONT_BYTES};
 use crate::roofline::RooflinePoint;
 use crate::sites::Buffer;
-use crate::synthesis::WorkloadTable;
+use crate::synthesis::{Role, WorkloadTable};
 use crate::work::FlopWork;
 
 /// Times of one call's parts at measured peaks, in ns; 0 for what is not known, so that it limits nothing.
@@ -13,6 +13,9 @@ pub struct Limits {
     pub time_ns: f64,
     /// Every input once from device memory, and every output once to it.
     pub dram_ns: f64,
+    /// The same, and once more for each launch beyond the first that moves more than the L2 cache holds; no launch is taken to
+    /// move a byte of the problem's buffers more than once.
+    pub traffic_ns: f64,
     /// All sectors that warps touched, at the bandwidth of the L2 cache; where they were not observed, all bytes that
     /// threads asked for.
     pub l2_ns: f64,
@@ -42,6 +45,7 @@ impl Limits {
         Some(Self {
             time_ns,
             dram_ns: memory_ns,
+            traffic_ns: memory_ns.max(traffic_ns(workload, device, peaks)),
             l2_ns: 1e9 * outside_bytes(device) / peaks.l2_read_bytes_per_s,
             l2_floor_ns: 1e9 * bytes as f64 / peaks.l2_read_bytes_per_s,
             shared_ns: 1e9 * shared_bytes(device) / peaks.shared_read_bytes_per_s,
@@ -59,7 +63,7 @@ impl Limits {
     /// The part that comes nearest to explaining the time: its name and its share.
     pub fn nearest(&self) -> (&'static str, f64) {
         let parts = [
-            ("device memory", self.dram_ns),
+            ("device memory", self.traffic_ns),
             ("the L2 cache", self.l2_ns),
             ("shared memory", self.shared_ns),
             ("arithmetic", self.fma_ns),
@@ -94,11 +98,28 @@ pub(crate) fn arithmetic_ns(device: &DeviceTable, peaks: &DevicePeaks) -> (f64, 
     )
 }
 
+/// Bytes that the launches move between device memory and the chip, as [`Limits::traffic_ns`] says.
+fn traffic_ns(workload: &WorkloadTable, device: &DeviceTable, peaks: &DevicePeaks) -> f64 {
+    let bytes = |role: Option<Role>| -> f64 {
+        let of_role = workload.buffers.iter().filter(|buffer| role.is_none_or(|role| buffer.role == role));
+        of_role.map(|buffer| buffer.bytes as f64).sum()
+    };
+    let (all, outputs) = (bytes(None), bytes(Some(Role::Output)));
+    let kernel_ns = |kernel: &super::KernelTable| {
+        let work = kernel.work.as_ref()?;
+        let each = |bytes: u64, most: f64| (bytes as f64 / kernel.launches.max(1.0)).min(most);
+        let (read, written) = (each(work.global_loaded, all), each(work.global_stored, outputs));
+        let remembered = read + written <= peaks.facts.l2_bytes as f64;
+        (!remembered).then(|| kernel.launches * peaks.stream_ns(read as u64, written as u64))
+    };
+    device.kernels.iter().filter_map(kernel_ns).sum()
+}
+
 /// Bytes between SMs and the L2 cache, if no L1 cache held any.
 fn outside_bytes(device: &DeviceTable) -> f64 {
     let observed = |kernel: &super::KernelTable| {
         let rows = kernel.accesses.as_ref()?.iter();
-        let outside = rows.filter(|row| !matches!(row.buffer, Buffer::Shared | Buffer::Stack));
+        let outside = rows.filter(|row| row.is_global());
         Some(outside.map(|row| (row.parts * SECTOR_BYTES) as f64).sum())
     };
     let counted = |kernel: &super::KernelTable| {

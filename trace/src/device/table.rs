@@ -122,7 +122,7 @@ pub struct BlockTimeline {
     pub median_ns: f64,
     /// Longest.
     pub longest_ns: f64,
-    /// Blocks that ran at once at most, of those that recorded: mean of a launch.
+    /// Blocks that ran at once in the busiest 32nd of the span, of those that recorded: mean of a launch.
     pub at_once: f64,
     /// Time of `at_once` places in which no block ran, as part of the span: mean of a launch.
     pub idle: f64,
@@ -190,6 +190,9 @@ pub struct AccessTable {
     pub buffer: Buffer,
     /// What it does.
     pub kind: AccessKind,
+    /// True for an atomic, which reads and writes as one.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub atomic: bool,
     /// What its address is computed from.
     pub address: AddressSource,
     /// Loops around it.
@@ -206,6 +209,18 @@ pub struct AccessTable {
     pub ideal_parts: u64,
     /// Most lanes of a warp on one address, summed over executions.
     pub same_address: u64,
+}
+
+impl AccessTable {
+    /// What it does, in a word.
+    pub const fn verb(&self) -> &'static str {
+        if self.atomic { "atomic" } else { self.kind.verb() }
+    }
+
+    /// Whether it goes through the caches to memory that all threads see.
+    pub fn is_global(&self) -> bool {
+        !matches!(self.buffer, Buffer::Shared | Buffer::Stack)
+    }
 }
 
 /// One conditional branch of a kernel.

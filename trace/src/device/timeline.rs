@@ -9,9 +9,9 @@ use super::{BlockTimeline, DeviceRecords};
 use crate::tables::{Clock, Unit};
 use std::collections::BTreeMap;
 
-/// Part of the blocks' time in which as many of them or more must run for them to count as running at once: clocks that
-/// are off a little make two blocks overlap that follow each other.
-const AT_ONCE: f64 = 0.05;
+/// Stretches that a launch's span is divided into to tell how many blocks ran at once: enough to see a tail, and few enough
+/// for each to average over many blocks where a sample of them recorded.
+const STRETCHES: usize = 32;
 
 /// The clock of one SM in one launch.
 #[derive(Debug, Clone, Copy)]
@@ -136,54 +136,34 @@ impl Shape {
         let begin = runs.iter().map(|run| run.begin).fold(f64::INFINITY, f64::min);
         let end = runs.iter().map(|run| run.end).fold(f64::NEG_INFINITY, f64::max);
         let span = (end - begin).max(1.0);
-        let levels = levels(runs);
+        let running = running(runs, begin, span);
+        let at_once = running.iter().copied().fold(1.0, f64::max);
         let busy: f64 = runs.iter().map(|run| run.end - run.begin).sum();
-        let at_once = at_once(&levels, busy);
-        let half = levels.iter().rev().find(|level| 2.0 * level.running as f64 >= at_once);
+        let tail = running.iter().rev().take_while(|running| 2.0 * **running < at_once).count();
         let (sms, sm_imbalance) = by_sm(runs, begin);
         Self {
             span,
             at_once,
             idle: (1.0 - busy / (at_once * span)).max(0.0),
-            tail: half.map_or(0.0, |level| (end - level.until).max(0.0) / span),
+            tail: tail as f64 / STRETCHES as f64,
             sms,
             sm_imbalance,
         }
     }
 }
 
-/// A stretch of time in which the number of running blocks did not change.
-struct Level {
-    running: usize,
-    ns: f64,
-    until: f64,
-}
-
-fn levels(runs: &[Run]) -> Vec<Level> {
-    let mut changes: Vec<(f64, bool)> =
-        runs.iter().flat_map(|run| [(run.begin, true), (run.end, false)]).collect();
-    // At the same instant a block ends before the next begins.
-    changes.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let mut running = 0_usize;
-    let mut levels = Vec::with_capacity(changes.len());
-    for pair in changes.windows(2) {
-        running = if pair[0].1 { running + 1 } else { running.saturating_sub(1) };
-        levels.push(Level { running, ns: pair[1].0 - pair[0].0, until: pair[1].0 });
+/// Mean number of blocks that ran in each stretch of the span.
+fn running(runs: &[Run], begin: f64, span: f64) -> [f64; STRETCHES] {
+    let stretch = span / STRETCHES as f64;
+    let mut running = [0.0; STRETCHES];
+    for run in runs {
+        let (from, to) = ((run.begin - begin) / stretch, (run.end - begin) / stretch);
+        let touched = from as usize..(to.ceil() as usize).min(STRETCHES);
+        for (index, sum) in running.iter_mut().enumerate().take(touched.end).skip(touched.start) {
+            *sum += (to.min(index as f64 + 1.0) - from.max(index as f64)).max(0.0);
+        }
     }
-    levels
-}
-
-/// The most blocks that ran at once for [`AT_ONCE`] of the time of all, `busy`.
-fn at_once(levels: &[Level], busy: f64) -> f64 {
-    let mut by_number: Vec<(f64, f64)> =
-        levels.iter().map(|level| (level.running as f64, level.ns)).collect();
-    by_number.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut above = 0.0;
-    let reached = by_number.iter().find(|(running, ns)| {
-        above += running * ns;
-        above >= AT_ONCE * busy
-    });
-    reached.map_or(1.0, |(running, _)| *running).max(1.0)
+    running
 }
 
 /// SMs that ran a block, and how much later the last of them was done than their mean, from the launch's beginning.

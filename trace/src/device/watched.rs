@@ -8,6 +8,8 @@ use crate::sites::{AddressSource, Buffer, ProbeSite, SiteKind};
 pub const ACCESS_WORDS: usize = 4;
 /// Words of a branch: active lanes, lanes that took it, executions in which some did and some did not.
 pub const DIVERGENCE_WORDS: usize = 3;
+/// The probe of branches, whose sites are of the kind that CPU branches are.
+const DIVERGENCE: &str = "divergence";
 /// Bytes of a sector, the least that caches move.
 pub const SECTOR_BYTES: u64 = 32;
 /// Bytes of a wavefront of shared memory: a word from each of 32 banks.
@@ -15,13 +17,14 @@ pub const WAVEFRONT_BYTES: u64 = 128;
 
 /// Accesses that ran, in one call.
 pub(super) fn accesses(records: &DeviceRecords, of: &Of) -> Vec<AccessTable> {
-    let sites = of.sites(records.sites).filter(|site| site.kind == SiteKind::Access);
+    let sites =
+        of.sites(records.sites).filter(|site| matches!(site.kind, SiteKind::Access | SiteKind::Atomic));
     sites.filter_map(|site| access(records, site, scale(records, of))).collect()
 }
 
 /// Branches that ran, in one call.
 pub(super) fn branches(records: &DeviceRecords, of: &Of) -> Vec<BranchTable> {
-    let sites = of.sites(records.sites).filter(|site| site.kind == SiteKind::Divergence);
+    let sites = of.sites(records.sites).filter(|site| site.probe == DIVERGENCE);
     sites.filter_map(|site| branch(records, site, scale(records, of))).collect()
 }
 
@@ -41,6 +44,7 @@ fn access(records: &DeviceRecords, site: &ProbeSite, scale: f64) -> Option<Acces
         place: site.place.clone(),
         buffer: fact.buffer.clone(),
         kind: fact.kind,
+        atomic: site.kind == SiteKind::Atomic,
         address: fact.address.unwrap_or(AddressSource::Computed),
         loop_depth: site.loop_depth,
         executions,

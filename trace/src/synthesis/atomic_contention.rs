@@ -21,7 +21,7 @@
 use super::{Need, Tables, Target};
 use crate::device::{AccessTable, Finding, KernelTable, Subject, WARP};
 use crate::diagnosis::{Class, Diagnosis, Evidence};
-use crate::sites::{AccessKind, Buffer};
+use crate::sites::Buffer;
 
 /// Stable code.
 pub const CODE: &str = "KI0112";
@@ -44,7 +44,7 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
 
 fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let (clock, sms) = (subject.peaks?.clock_hz, f64::from(subject.peaks?.facts.sm_count.max(1)));
-    let contended = |row: &&AccessTable| row.kind == AccessKind::Atomic && together(row) >= LANES;
+    let contended = |row: &&AccessTable| row.atomic && together(row) >= LANES;
     let ns = |row: &AccessTable| single_file_ns(row, clock, sms);
     let rows: Vec<_> = kernel.accesses.iter().flatten().filter(contended).collect();
     let worst = rows.iter().max_by(|a, b| ns(a).total_cmp(&ns(b)))?;

@@ -21,7 +21,7 @@
 use super::{Need, Tables, Target};
 use crate::device::{AccessTable, Finding, KernelTable, Subject, WAVEFRONT_BYTES};
 use crate::diagnosis::{Class, Diagnosis, Evidence};
-use crate::sites::{AccessKind, Buffer};
+use crate::sites::Buffer;
 
 /// Stable code.
 pub const CODE: &str = "KI0104";
@@ -62,7 +62,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         message: format!(
             "a {} to shared memory takes {taken:.1} turns a warp where {needed:.1} would do; such turns take {:.0} % of the \
              kernel's time",
-            worst.kind.verb(),
+            worst.verb(),
             share.min(1.0) * 100.0
         ),
         evidence: vec![
@@ -79,7 +79,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
 }
 
 fn is_conflict(row: &AccessTable) -> bool {
-    let shared = row.buffer == Buffer::Shared && row.kind != AccessKind::Atomic;
+    let shared = row.buffer == Buffer::Shared && !row.atomic;
     shared && row.parts as f64 >= CONFLICT * row.ideal_parts as f64
 }
 

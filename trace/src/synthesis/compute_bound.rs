@@ -62,7 +62,7 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
 fn judge_device(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let share = limits.share(limits.fma_ns.max(limits.tensor_ns));
-    let memory = limits.share(limits.dram_ns.max(limits.l2_ns.min(limits.time_ns)));
+    let memory = limits.share(limits.traffic_ns.max(limits.l2_ns.min(limits.time_ns)));
     if !(FRACTION..super::at_roofline::FRACTION).contains(&share) || memory > share {
         return None;
     }

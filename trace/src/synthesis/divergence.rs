@@ -47,7 +47,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let idle = 1.0 - kernel.work.as_ref()?.active_lanes;
     let branch = kernel.branches.iter().flatten().filter(|row| split(row) >= SPLIT).max_by_key(|row| row.mixed)?;
-    let memory = limits.share(limits.dram_ns.max(limits.l2_ns));
+    let memory = limits.share(limits.traffic_ns.max(limits.l2_ns));
     if idle < IDLE || memory >= MEMORY {
         return None;
     }

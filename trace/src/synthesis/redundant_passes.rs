@@ -129,7 +129,7 @@ fn buffer_name(workload: &WorkloadTable, sweep: &RedundantSweep) -> String {
         Buffer::Allocation(number) => format!("temporary {number}"),
         _ => match sweep.sweep.kind {
             AccessKind::Load => "a buffer it reads".to_owned(),
-            AccessKind::Store | AccessKind::Atomic => "a buffer it writes".to_owned(),
+            AccessKind::Store => "a buffer it writes".to_owned(),
         },
     }
 }

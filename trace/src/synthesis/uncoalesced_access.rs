@@ -22,7 +22,6 @@
 use super::{Need, Tables, Target};
 use crate::device::{AccessTable, Finding, KernelTable, SECTOR_BYTES, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence};
-use crate::sites::{AccessKind, Buffer};
 
 /// Stable code.
 pub const CODE: &str = "KI0103";
@@ -63,7 +62,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         message: format!(
             "a {} touches {touched:.1} sectors a warp where {needed:.1} hold its bytes; such sectors take {:.0} % of the \
              kernel's time at the bandwidth of the L2 cache",
-            worst.kind.verb(),
+            worst.verb(),
             share.min(1.0) * 100.0
         ),
         evidence: vec![
@@ -81,8 +80,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
 }
 
 fn is_spread(row: &AccessTable) -> bool {
-    let outside = !matches!(row.buffer, Buffer::Shared | Buffer::Stack) && row.kind != AccessKind::Atomic;
-    outside && row.parts as f64 >= SPREAD * row.ideal_parts as f64
+    row.is_global() && !row.atomic && row.parts as f64 >= SPREAD * row.ideal_parts as f64
 }
 
 fn beyond(row: &AccessTable) -> u64 {
