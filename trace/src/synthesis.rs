@@ -469,6 +469,7 @@ const CONSEQUENCES: &[(&str, &str, f64)] = &[
     (latency_bound::CODE, register_spill::CODE, 1.2),
     (latency_bound::CODE, launch_bound::CODE, 1.2),
     (latency_bound::CODE, host_sync_bound::CODE, 1.2),
+    (latency_bound::CODE, copy_bound::CODE, 1.2),
     (occupancy_limited::CODE, latency_bound::CODE, 1.2),
     (occupancy_limited::CODE, load_imbalance::CODE, 1.2),
     (occupancy_limited::CODE, register_spill::CODE, 1.2),
