@@ -6,8 +6,9 @@ use kinstr_trace::{
     observed::{Accesses, Branches},
     regions::{ProbeCost, timed_sites},
     report::{
-        Attempt, DeviceReport, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus, LoopRow, ParallelRow,
-        PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
+        Attempt, DeviceReport, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus,
+        LoopRow, ParallelRow, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict,
+        WorkloadReport,
     },
     sites::SiteTable,
     synthesis::{Certificate, LoopTime, Tables, Target, WorkloadTable, synthesize},
