@@ -6,12 +6,12 @@ use kinstr_trace::{
     observed::{Accesses, Branches},
     regions::{ProbeCost, timed_sites},
     report::{
-        Attempt, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus, LoopRow, ParallelRow,
-        PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
+        Attempt, DeviceReport, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus,
+        LoopRow, ParallelRow, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict,
+        WorkloadReport,
     },
-    roofline::RooflinePoint,
     sites::SiteTable,
-    synthesis::{Certificate, LoopTime, Tables, WorkloadTable, synthesize},
+    synthesis::{Certificate, LoopTime, Tables, Target, WorkloadTable, synthesize},
     tables::Trace,
     threads::parallel_regions,
     work::Work,
@@ -85,9 +85,11 @@ fn empty() -> Report {
         hot_blocks: Vec::new(),
         hot_accesses: Vec::new(),
         hot_branches: Vec::new(),
+        device: None,
         system: None,
         layers: Vec::new(),
         peaks: None,
+        device_peaks: None,
         losses: Default::default(),
         stages: Vec::new(),
         provenance: Default::default(),
@@ -112,6 +114,7 @@ impl Fold<'_> {
                 report.problem = problem.clone();
                 report.target = target.clone();
                 report.provenance = provenance.clone();
+                self.tables.target = Target::of(target);
             }
             Event::StageBegan { stage, attempt } => {
                 if let Some((stage, number)) = self.open.replace((*stage, *attempt)) {
@@ -313,9 +316,10 @@ impl Fold<'_> {
         report.primary = synthesis.diagnoses.first().map(PrimaryBottleneck::of);
         report.diagnoses = synthesis.diagnoses;
         report.notes.extend(synthesis.notes);
+        report.device = DeviceReport::of(&self.tables.workloads);
         for table in &self.tables.workloads {
-            if let (Some(peaks), Some(entry)) = (&self.tables.peaks, report.workloads.get_mut(table.index)) {
-                entry.roofline = RooflinePoint::of(table, peaks);
+            if let Some(entry) = report.workloads.get_mut(table.index) {
+                entry.roofline = self.tables.roofline(table);
             }
             let regions = table.regions.iter().flatten();
             report
@@ -336,7 +340,10 @@ impl Fold<'_> {
             }
             let parallel = table.parallel.iter().flatten();
             report.parallel.extend(parallel.map(|region| ParallelRow::of(table.index, region)));
-            let lines = table.work.iter().flat_map(|work| HotLine::of(table.index, work));
+            let device = table.device.as_ref();
+            report.notes.extend(device.iter().flat_map(|device| &device.missing).cloned());
+            let work = table.work.as_ref().or(device.and_then(|device| device.work.as_ref()));
+            let lines = work.iter().flat_map(|work| HotLine::of(table.index, work));
             report.hot_lines.extend(lines.take(HOT_LINES));
             let blocks = table.hot_blocks.iter().flatten().cloned();
             report.hot_blocks.extend(blocks.map(|block| HotBlockRow { workload: table.index, block }));

@@ -1,4 +1,27 @@
-//! What is known of a GPU and of the kernels that were launched on it, besides records.
+//! What is known of a GPU and of the kernels that were launched on it: from its driver, its host runtime and its warps' records.
+
+mod build;
+mod counted;
+mod host;
+mod inputs;
+mod limits;
+mod occupancy;
+mod subject;
+mod table;
+mod timeline;
+mod warps;
+mod watched;
+
+pub use inputs::{DeviceInputs, DeviceRecords};
+pub use limits::Limits;
+pub(crate) use limits::arithmetic_ns;
+pub use occupancy::WARP;
+pub(crate) use subject::{Finding, Subject};
+pub use table::{
+    AccessTable, BlockTimeline, BranchTable, DeviceTable, HostSummary, KernelTable, KernelWork, Limiter,
+    Occupancy, TimedShare,
+};
+pub use watched::{ACCESS_WORDS, DIVERGENCE_WORDS, SECTOR_BYTES, WAVEFRONT_BYTES};
 
 use crate::sites::Place;
 use schemars::JsonSchema;

@@ -247,6 +247,16 @@ pub enum AccessKind {
     Store,
 }
 
+impl AccessKind {
+    /// What it does, in a word.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Store => "store",
+        }
+    }
+}
+
 /// Memory object behind an access.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "index")]

@@ -215,6 +215,7 @@ pub fn report() -> Report {
         hot_blocks: vec![hot_block(18, 0.512, 4.0), hot_block(12, 0.301, 12.0)],
         hot_accesses: vec![],
         hot_branches: vec![],
+        device: None,
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
             cores: Some(2),
@@ -237,6 +238,7 @@ pub fn report() -> Report {
             layer("accelerator", LayerStatus::Unavailable("the target is a CPU".to_owned())),
         ],
         peaks: Some(peaks()),
+        device_peaks: None,
         losses: Losses::default(),
         stages: vec![
             StageReport {
@@ -311,6 +313,7 @@ pub fn incorrect() -> Report {
         hot_blocks: vec![],
         hot_accesses: vec![],
         hot_branches: vec![],
+        device: None,
         system: None,
         layers: right.layers[..1].to_vec(),
         losses: Losses { dropped_records: 17, units_with_drops: 1, ..Losses::default() },

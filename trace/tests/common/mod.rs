@@ -113,7 +113,7 @@ pub fn work(blocks: Vec<Block>) -> Work {
         lines: vec![facts],
     });
     let sites = SiteTable { sites: sites.collect(), ..SiteTable::default() };
-    let unit = Unit { id: 0, core: 0, clock: Default::default(), produced: 0, dropped: 0 };
+    let unit = Unit::default();
     let trace = Trace { launches: 1, units: vec![unit], counts, ..Trace::default() };
     Work::of(&trace, &sites).unwrap()
 }
@@ -143,7 +143,7 @@ pub fn tables(buffers: Vec<ProblemBuffer>, ms: f64, blocks: Vec<Block>) -> Table
         work: Some(work(blocks)),
         ..WorkloadTable::default()
     };
-    Tables { workloads: vec![workload], peaks: Some(peaks()) }
+    Tables { workloads: vec![workload], peaks: Some(peaks()), ..Tables::default() }
 }
 
 /// Names of what the rules find, best first.
