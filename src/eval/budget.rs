@@ -137,8 +137,8 @@ fn build_chosen(
         count if count == all => Some(builds.clone()),
         _ => {
             session.progress("building with the probe sites that fit the budget");
-            let options = session.options;
-            Some(builds::with_choice(&session.source, &options.probes, kept, builds, &options.store)?)
+            let store = &session.options.store;
+            Some(builds::with_choice(&session.source, &session.probes, kept, builds, store)?)
         }
     })
 }

@@ -125,5 +125,6 @@ pub fn certificate(
         changed_loops,
         changed_loop_lines: changed,
         unchanged_loop_lines: Some(unchanged),
+        kernels: Vec::new(),
     }
 }

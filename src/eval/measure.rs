@@ -88,7 +88,8 @@ fn time(
     })
 }
 
-const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
+/// What is said of a candidate whose timed calls are wrong.
+pub const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
 const LEAVES_OUTPUTS: &str = "calls after the timed ones leave outputs unwritten or wrong: the kernel does not do its \
                               work on every call";
 const SKIPS_WORK: &str = "calls on new inputs and overwritten outputs take many times as long as those in a row: the \
@@ -171,7 +172,7 @@ struct TimedCalls {
 
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
 /// so that comparing takes no time from measuring.
-struct Verifier {
+pub struct Verifier {
     problem: crate::problem::Problem,
     workload: usize,
     inputs: Vec<Vec<u8>>,
@@ -183,7 +184,8 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(session: &Session<'_>, workload: usize, reference: &Reference) -> Self {
+    /// A verifier of the outputs that `reference` computed.
+    pub fn new(session: &Session<'_>, workload: usize, reference: &Reference) -> Self {
         let own = |list: Vec<&[u8]>| list.into_iter().map(<[u8]>::to_vec).collect();
         Self {
             problem: session.problem.clone(),
@@ -207,6 +209,11 @@ impl Verifier {
             Moment::After(0) if self.turn.is_power_of_two() => self.correct &= self.agrees(arena),
             _ => {}
         }
+    }
+
+    /// Compares outputs of timed calls.
+    pub fn note(&mut self, arena: &Arena) {
+        self.correct &= self.agrees(arena);
     }
 
     fn agrees(&mut self, arena: &Arena) -> bool {
@@ -239,13 +246,13 @@ impl Verifier {
     }
 
     /// The inputs whose elements may change places: those of whole numbers may index or bound something.
-    fn float_inputs(&self) -> Vec<usize> {
+    pub fn float_inputs(&self) -> Vec<usize> {
         let inputs = self.problem.inputs.iter().enumerate();
         inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
     }
 
     /// Every comparison passed.
-    fn correct(&self) -> bool {
+    pub fn correct(&self) -> bool {
         self.correct
     }
 }
@@ -260,7 +267,8 @@ impl Timed for TimedReference<'_> {
     }
 }
 
-fn times(measured: &Measurement) -> Times {
+/// Times for the report.
+pub fn times(measured: &Measurement) -> Times {
     Times {
         candidate: measured.contenders[0].estimate(),
         reference: measured.contenders.get(1).map(crate::measure::Samples::estimate),
@@ -269,7 +277,8 @@ fn times(measured: &Measurement) -> Times {
     }
 }
 
-fn speedup(measured: &Measurement) -> Speedup {
+/// How many times longer the reference takes.
+pub fn speedup(measured: &Measurement) -> Speedup {
     let Interval { value, low, high } = measured.ratio(1, 0);
     Speedup { value, low, high }
 }

@@ -15,17 +15,17 @@ use crate::{
 use kinstr_runtime::arena::Arena;
 use std::{path::PathBuf, time::Duration};
 
-/// Starts the reference of `problem`.
+/// Starts the reference of `problem`, on GPU `device` if it can be there.
 ///
 /// # Errors
 /// [`EvalError::Reference`] or `NativeReference`.
-pub fn start(problem: &Problem, store: &Store) -> Result<Reference, EvalError> {
+pub fn start(problem: &Problem, store: &Store, device: Option<u32>) -> Result<Reference, EvalError> {
     let started = match &problem.reference {
         ReferenceSource::Mlir { path, entry } => {
             let process = NativeReference::start(problem, path.clone(), entry.clone(), store)?;
             Reference::native(problem, Box::new(process))
         }
-        _ => Reference::start(problem),
+        _ => Reference::start(problem, device),
     };
     started.map_err(|error| EvalError::Reference(Box::new(error)))
 }

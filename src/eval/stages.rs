@@ -3,6 +3,7 @@
 use super::{
     EvalError,
     check::check,
+    device,
     failure::Stop,
     fit,
     measure::measure,
@@ -15,8 +16,7 @@ use super::{
 use crate::{
     builds::{self, Builds},
     complaint::Complaint,
-    jobs::event::{Event, Failure, LoadedWorkload, Stage},
-    target::Target,
+    jobs::event::{BuildKind, Event, Failure, LoadedWorkload, Stage},
     tensor::TensorSpec,
 };
 use kinstr_trace::{
@@ -47,12 +47,17 @@ pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
 fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     session.stage(Stage::Load, load)?;
     let builds = build(session)?;
+    note_device(session, &builds)?;
     note_threads(session, builds.manifest.threads)?;
-    let mut reference = reference::start(&session.problem, &session.options.store)?;
+    let ordinal = session.site.ordinal();
+    let mut reference = reference::start(&session.problem, &session.options.store, ordinal)?;
     session.note_once(format!("the reference runs on {}", reference.versions().join(", ")))?;
     session.stage(Stage::Check, |session| check(session, &builds, &mut reference))?;
     if session.is_judged() {
         return Ok(());
+    }
+    if ordinal.is_some() {
+        return device::run(session, &builds, &mut reference);
     }
     session.stage(Stage::Measure, |session| measure(session, &builds, &mut reference))?;
     if session.is_judged() {
@@ -73,7 +78,7 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
 
 /// Runs a stage that explains what is known by then. The clean build has been judged and timed: whatever happens to an
 /// instrumented one, or to the machine, costs `layer` and no more.
-fn explain(
+pub(super) fn explain(
     session: &mut Session<'_>,
     stage: Stage,
     layer: &str,
@@ -97,8 +102,12 @@ fn complaint_of(failure: &Failure) -> Complaint {
     }
 }
 
-fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
-    let status = LayerStatus::Unavailable("the target `cpu` has no accelerator".into());
+pub(super) fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
+    let why = match session.site.device {
+        Some(_) => "CUPTI and other tools of the vendor are not asked",
+        None => "the target `cpu` has no accelerator",
+    };
+    let status = LayerStatus::Unavailable(why.into());
     session.push(Event::Layer { name: "accelerator".into(), status })?;
     let count = session.problem.workloads.len();
     let detail = match count {
@@ -106,6 +115,17 @@ fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
         count => format!("agrees with the reference on all {count} workloads"),
     };
     session.push(Event::Judged { verdict: Verdict::Correct, detail, fault: None })
+}
+
+/// The device, and what the kernels need on it.
+fn note_device(session: &mut Session<'_>, builds: &Builds) -> Result<(), EvalError> {
+    let Some(facts) = session.site.device.as_ref().map(|device| device.facts.clone()) else { return Ok(()) };
+    if session.log.events().iter().any(|event| matches!(event, Event::Device { .. })) {
+        return Ok(());
+    }
+    session.push(Event::Device { facts })?;
+    let resources = builds.manifest.clean.kernels.clone();
+    session.push(Event::Kernels { build: BuildKind::Clean, resources })
 }
 
 /// What is compared with several threads is not what the peaks are of.
@@ -161,7 +181,7 @@ fn build(session: &mut Session<'_>) -> Result<Builds, Ended> {
     let body = |session: &mut Session<'_>| -> Result<Builds, Stop> {
         session.progress("building");
         let builds =
-            builds::build(&session.source, &session.options.probes, &session.options.store, &Target::Cpu)?;
+            builds::build(&session.source, &session.probes, &session.options.store, &session.site.target)?;
         Ok(builds)
     };
     if session.is_done(Stage::Build) {

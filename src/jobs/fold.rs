@@ -1,5 +1,7 @@
 //! Events and record files → report. Pure: replaying gives the same bytes.
 
+mod device;
+
 use super::event::{Event, Failure, LeftOut, RecordKind, Stage};
 use kinstr_trace::{
     decode::decode,
@@ -37,7 +39,8 @@ const LAYERS: [&str; 6] =
 /// Makes the report of the evaluation whose `events` and record files stand in `dir`. Record files that cannot
 /// be read or decoded make their layer fail; nothing else does.
 pub fn fold(events: &[Event], dir: &Path) -> Report {
-    let mut fold = Fold { report: empty(), tables: Tables::default(), dir, open: None };
+    let (report, tables) = (empty(), Tables::default());
+    let mut fold = Fold { report, tables, device: device::Device::default(), dir, open: None };
     for event in current(events) {
         fold.apply(event);
     }
@@ -100,6 +103,8 @@ fn empty() -> Report {
 struct Fold<'d> {
     report: Report,
     tables: Tables,
+    /// What is known of the device, if it runs on one.
+    device: device::Device,
     dir: &'d Path,
     /// The attempt that has begun and not ended.
     open: Option<(Stage, u32)>,
@@ -146,6 +151,15 @@ impl Fold<'_> {
             Event::Peaks { peaks } => {
                 report.peaks = Some(peaks.clone());
                 self.tables.peaks = Some(peaks.clone());
+            }
+            Event::Device { facts } => self.device.is(facts),
+            Event::DevicePeaks { peaks } => {
+                report.device_peaks = Some(peaks.clone());
+                self.tables.device_peaks = Some(peaks.clone());
+            }
+            Event::Kernels { build, resources } => self.device.has_kernels(*build, resources),
+            Event::Launched { workload, build, activity } => {
+                self.device.launched(*workload, *build, activity);
             }
             Event::Recorded { workload, kind, records, sites } => {
                 self.record(*workload, *kind, records, sites)
@@ -257,11 +271,27 @@ impl Fold<'_> {
             RecordKind::Counting => "kernel-counters",
         };
         let loaded = load_trace(self.dir, records, sites);
-        let result = loaded.and_then(|(trace, sites)| self.add_trace(workload, kind, &trace, &sites));
+        let result = loaded.and_then(|(trace, sites)| self.add(workload, kind, trace, sites));
         if let Err(reason) = result {
             let reason = format!("workload {workload}: {reason}");
             set_layer(&mut self.report.layers, layer, LayerStatus::Failed(reason));
         }
+    }
+
+    /// On a device all builds' records are joined at the end.
+    fn add(
+        &mut self,
+        workload: usize,
+        kind: RecordKind,
+        trace: Trace,
+        sites: SiteTable,
+    ) -> Result<(), String> {
+        if !self.device.is_there() {
+            return self.add_trace(workload, kind, &trace, &sites);
+        }
+        self.report.losses.add(&trace.losses);
+        self.device.recorded(workload, kind, trace, sites);
+        Ok(())
     }
 
     fn add_trace(
@@ -311,6 +341,11 @@ impl Fold<'_> {
                 }
             }
             return self.report;
+        }
+        for table in &mut self.tables.workloads {
+            let cost = probe_cost(table.certificate.as_ref());
+            table.device = self.device.table(table.index, table.clean.median_ns, cost);
+            report.notes.extend(self.device.losses(table.index));
         }
         let synthesis = synthesize(&self.tables);
         report.primary = synthesis.diagnoses.first().map(PrimaryBottleneck::of);

@@ -1,6 +1,6 @@
 //! From tables to ranked diagnoses. One file in `synthesis/` is one rule; the folder is the registry.
 
-use crate::device::{DevicePeaks, DeviceTable, KernelTable};
+use crate::device::{DevicePeaks, DeviceTable, KernelResources, KernelTable};
 use crate::diagnosis::Diagnosis;
 use crate::observed::{Accesses, Branches};
 use crate::peaks::Peaks;
@@ -234,6 +234,21 @@ pub struct Certificate {
     /// Lines whose innermost loops are the same in instructions, registers and vector width.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unchanged_loop_lines: Option<u32>,
+    /// Kernels on a GPU, in both builds.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub kernels: Vec<KernelChange>,
+}
+
+/// What a kernel on a GPU needs in both builds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KernelChange {
+    /// In the clean build.
+    pub clean: KernelResources,
+    /// In the timing build.
+    pub instrumented: KernelResources,
+    /// Blocks of the timing build that an SM holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub instrumented_blocks_per_sm: Option<u32>,
 }
 
 /// Lines with changed loops that a certificate lists.

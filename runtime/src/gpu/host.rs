@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kinstr_trace::device::{DeviceFacts, Launch};
+use kinstr_trace::device::{DeviceFacts, KernelResources, Launch};
 
 use super::driver::{
     self, Address, CUresult, DriverError, Event, Function, FunctionAttribute, Module, Shape, Stream,
@@ -247,6 +247,23 @@ impl Host {
         self.named.insert(function, Kernel { name: text, shared: PLAIN_SHARED });
         self.functions.insert(key, function);
         Ok(function)
+    }
+
+    /// What the driver says of the kernels that were asked for, in the order of their names.
+    pub(super) fn resources(&self) -> driver::Result<Vec<KernelResources>> {
+        use FunctionAttribute::*;
+        let of = |(function, kernel): (&Function, &Kernel)| {
+            Ok(KernelResources {
+                kernel: kernel.name.clone(),
+                registers: function.attribute(CU_FUNC_ATTRIBUTE_NUM_REGS)? as u32,
+                shared_bytes: function.attribute(CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)?,
+                local_bytes: function.attribute(CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?,
+                ..KernelResources::default()
+            })
+        };
+        let mut all = self.named.iter().map(of).collect::<driver::Result<Vec<_>>>()?;
+        all.sort_by(|a, b| a.kernel.cmp(&b.kernel));
+        Ok(all)
     }
 
     /// Modules that can record, by the addresses of their state pointers.

@@ -1,6 +1,6 @@
 //! What a candidate's host code asks of the device, written down.
 
-use kinstr_trace::device::{HostCall, Launch};
+use kinstr_trace::device::{HostCall, KernelResources, Launch};
 use serde::{Deserialize, Serialize};
 
 use super::driver::{self, Event};
@@ -19,6 +19,8 @@ pub struct Activity {
     pub launches: Vec<Launch>,
     /// Host calls in order.
     pub host_calls: Vec<HostCall>,
+    /// What the driver says of the kernels that were launched.
+    pub kernels: Vec<KernelResources>,
     /// Launches that were not kept.
     pub launches_lost: u64,
     /// Host calls that were not kept.
@@ -72,13 +74,14 @@ impl Log {
     }
 
     /// All of it, once the device has done its work.
-    pub(super) fn end(mut self, calls: u32) -> driver::Result<Activity> {
+    pub(super) fn end(mut self, calls: u32, kernels: Vec<KernelResources>) -> driver::Result<Activity> {
         for (launch, [before, after]) in self.activity.launches.iter_mut().zip(self.around) {
             launch.device_ns = Some(after.since(before)?);
             before.destroy()?;
             after.destroy()?;
         }
         self.activity.calls = calls;
+        self.activity.kernels = kernels;
         Ok(self.activity)
     }
 }

@@ -161,10 +161,13 @@ impl Gpu {
         on(|host| {
             let log = host.log.take();
             ran?;
-            log.map_or_else(
-                || Ok(Activity::default()),
-                |log| log.end(calls).map_err(|error| host.fault_of(error)),
-            )
+            {
+                let ended = match log {
+                    Some(log) => host.resources().and_then(|kernels| log.end(calls, kernels)),
+                    None => Ok(Activity::default()),
+                };
+                ended.map_err(|error| host.fault_of(error))
+            }
         })
     }
 
