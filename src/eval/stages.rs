@@ -33,6 +33,7 @@ pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
         Ok(()) => Ok(None),
         Err(Ended::Fatal(error)) => Err(error),
         Err(Ended::Failed(failed)) if failed.failure.fault == Fault::Candidate => {
+            note_health(session)?;
             session.push(Event::Judged {
                 verdict: Verdict::Incorrect,
                 detail: failed.failure.message.clone(),
@@ -90,6 +91,18 @@ pub(super) fn explain(
             Ok(session.push(Event::Layer { name: layer.into(), status })?)
         }
         other => other,
+    }
+}
+
+/// After a fault of code on a device: whether the device still works, for a worker that starts anew.
+fn note_health(session: &mut Session<'_>) -> Result<(), EvalError> {
+    let Some(ordinal) = session.site.ordinal() else { return Ok(()) };
+    match crate::measure::try_device(ordinal) {
+        Ok(()) => Ok(()),
+        Err(fault) => {
+            let text = format!("after the fault the device did not answer a new process: {fault}");
+            session.push(Event::Note { text })
+        }
     }
 }
 

@@ -243,10 +243,14 @@ pub(super) fn unpin(start: *mut u8) -> Result<()> {
     unsafe { call!(cuMemHostUnregister(start.cast())) }
 }
 
-/// Copies host memory to the device, and returns when the source may change.
+/// Copies host memory to the device, and returns when it is there: the driver's own call returns as soon as the source
+/// may change, and no stream of ours waits for the rest.
 pub(super) fn copy_in(to: Address, from: &[u8]) -> Result<()> {
-    // SAFETY: reads the slice; the driver checks the device's side.
-    unsafe { call!(cuMemcpyHtoD_v2(to, from.as_ptr().cast(), from.len())) }
+    // SAFETY: reads the slice; the driver checks the device's side. Null is the stream that the copy is on.
+    unsafe {
+        call!(cuMemcpyHtoD_v2(to, from.as_ptr().cast(), from.len()))?;
+        call!(cuStreamSynchronize(ptr::null_mut()))
+    }
 }
 
 /// Copies device memory to the host, and returns when it is there.

@@ -344,13 +344,10 @@ impl Host {
         if let Some([_, after]) = kept.around {
             after.record(stream)?;
         }
-        if let Some(recording) = &self.recording {
-            recording.end_launch(stream)?;
-        }
         if let (Some(log), Some(around)) = (&mut self.log, kept.around) {
             let threads = shape.threads() as u32;
             let launch = Launch {
-                number: kept.grant.map_or(self.launches - 1, |grant| grant.number),
+                number: kept.grant.and_then(|grant| grant.own_number()).unwrap_or(self.launches - 1),
                 kernel,
                 grid: shape.grid,
                 block: shape.block,

@@ -189,6 +189,10 @@ impl Gpu {
     ) -> Answer<CallTimes> {
         let home = self.mirrored()?.addresses();
         let mut times = CallTimes { fresh_addresses: second.is_some(), ..CallTimes::default() };
+        on(|host| {
+            host.rehearse(true);
+            Ok(())
+        })?;
         for call in 0..calls {
             let is_last = call + 1 == calls;
             let other = second.filter(|_| !is_last && call % 2 == 0);
@@ -201,7 +205,10 @@ impl Gpu {
             let took = on(Host::end_call)?;
             times.device_ns.push(took);
         }
-        times.launches = on(|host| Ok(host.launches))?;
+        times.launches = on(|host| {
+            host.rehearse(false);
+            Ok(host.launches)
+        })?;
         Ok(times)
     }
 

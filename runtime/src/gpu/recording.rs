@@ -17,8 +17,16 @@ pub(super) struct Recording {
     bytes: usize,
     stride: u64,
     units: Units,
-    /// Behind the last launch: there is one launch header, so that launches on several streams go one after the other.
-    last: Event,
+    /// The same before any launch.
+    rehearsed: Units,
+    /// There is one launch header, so that launches on several streams go one after the other: the stream of the last
+    /// one, and an event to wait for it by.
+    last: Option<Stream>,
+    order: Event,
+    /// What the header holds.
+    written: Option<[u8; 16]>,
+    /// Units that every launch is given anew, while calls are timed whose records nobody reads.
+    rehearsal: Option<Units>,
     /// Clock and timer at the beginning, once it has begun.
     begun: Option<[u64; 2]>,
     ended: [u64; 2],
@@ -77,6 +85,7 @@ impl Host {
             .ok_or_else(|| DeviceFault::Refused { message: "this is no record memory".into() })?;
         let mut recording = self.prepare(&head, memory).map_err(|error| self.fault_of(error))?;
         recording.units = Units::new(head.capacity, mask, launches);
+        recording.rehearsed = recording.units.clone();
         let state = recording.state.to_le_bytes();
         for pointer in states {
             driver::copy_in(pointer, &state).map_err(|error| self.fault_of(error))?;
@@ -107,12 +116,23 @@ impl Host {
             bytes: head.bytes(),
             stride: head.stride,
             units: Units::new(0, 0, 1),
-            last: Event::new()?,
+            rehearsed: Units::new(0, 0, 1),
+            last: None,
+            order: Event::new()?,
+            written: None,
+            rehearsal: None,
             begun: None,
             ended: [0; 2],
             calls: 0,
             stamps: driver::allocate(16)?,
         })
+    }
+
+    /// Says whether calls from now on are timed, and their records not read.
+    pub(super) fn rehearse(&mut self, rehearse: bool) {
+        if let Some(recording) = &mut self.recording {
+            recording.rehearse(rehearse);
+        }
     }
 
     /// Notes the clocks before calls that are recorded.
@@ -166,7 +186,7 @@ impl Host {
             }
             driver::free(recording.state)?;
             driver::free(recording.stamps)?;
-            recording.last.destroy()
+            recording.order.destroy()
         };
         freed().map_err(|error| self.fault_of(error))
     }
@@ -175,14 +195,27 @@ impl Host {
 impl Recording {
     /// Gives the next launch its units, in the order of the stream's work.
     pub(super) fn begin_launch(&mut self, stream: Stream, blocks: u64, warps: u32) -> driver::Result<Grant> {
-        let grant = self.units.grant(blocks, warps);
-        stream.wait_for(self.last)?;
-        driver::copy_in_on(stream, self.state + offset::STATE_LAUNCH, &grant.bytes())?;
+        let grant = match &self.rehearsal {
+            Some(units) => units.clone().grant(blocks, warps),
+            None => self.units.grant(blocks, warps),
+        };
+        if let Some(last) = self.last.replace(stream).filter(|last| *last != stream) {
+            self.order.record(last)?;
+            stream.wait_for(self.order)?;
+        }
+        // Where units are shared, or launches are all alike, there is nothing to write again.
+        let header = grant.bytes();
+        if self.written != Some(header) {
+            driver::copy_in_on(stream, self.state + offset::STATE_LAUNCH, &header)?;
+            self.written = Some(header);
+        }
         Ok(grant)
     }
 
-    pub(super) fn end_launch(&self, stream: Stream) -> driver::Result<()> {
-        self.last.record(stream)
+    /// From now on every launch gets the units that the first one got, or no longer does: writing a launch header takes
+    /// the device some µs, and belongs to recording, not to the probes.
+    pub(super) fn rehearse(&mut self, rehearse: bool) {
+        self.rehearsal = rehearse.then(|| self.rehearsed.clone());
     }
 
     /// The units that were handed out, and a header that tells of them, without addresses.

@@ -47,7 +47,8 @@ impl Units {
             let units = (blocks.saturating_mul(warps.into())).min(u64::from(self.mask) + 1) as u32;
             let units = units.min(self.capacity);
             self.next = self.next.max(units);
-            return Grant { base: 0, mask: self.mask, block_shift: 0, number, units };
+            // Nothing of a launch is told by units that others share.
+            return Grant { base: 0, mask: self.mask, block_shift: 0, number: 0, units };
         }
         let room = (self.capacity - self.next).min(self.share.max(warps));
         let sampled = u64::from(room / warps.max(1));
@@ -90,6 +91,11 @@ impl Grant {
             number: self.number,
             reserved: [0; 8],
         }
+    }
+
+    /// Number of the launch, if its warps have units of their own, which tell of it.
+    pub(super) fn own_number(&self) -> Option<u32> {
+        (self.mask == OWN_UNITS).then_some(self.number)
     }
 
     /// First unit of the launch, if its warps have units of their own.

@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 const SHARE: f64 = 0.6;
 /// Calls whose launches and host calls are taken down: the first may do what the others do not.
 const TRACED: u32 = 3;
-/// Calls by which what surrounds a call is timed.
-const AROUND: u32 = 10;
+/// Calls in a row by which the parent's clock checks the device's, and the times it does.
+const CHECKED: u32 = 10;
+const CHECKS: usize = 3;
 
 /// Times every workload, and takes down what a call asks of the device.
 pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
@@ -71,8 +72,8 @@ fn time(
     let plan = Plan { half_width: session.options.half_width, budget };
     let mut measured = interleave_on_device(&mut [&mut candidate, &mut timed_reference], &plan)?;
     let on_device = timed_reference.on_device;
-    let around = candidate.around()?;
-    let TimedCandidate { verifier, calls, whole, fresh, .. } = candidate;
+    let contradicted = candidate.cross_check()?;
+    let TimedCandidate { verifier, fresh, .. } = candidate;
     let activity = worker.trace(TRACED)?;
     session.arenas[workload] = Some(arena);
     if !verifier.correct() {
@@ -90,16 +91,14 @@ fn time(
         let text = "there is no room on the device for a second set of tensors: timed calls find theirs at one address";
         session.note_once(text.into())?;
     }
-    let device_ns = measured.contenders[0].estimate().median_ns;
-    let surrounding = around.mul_f64(f64::from(calls) / f64::from(AROUND));
-    if let Some(parent_ns) = contradicted(device_ns, calls, whole, surrounding) {
-        let [device_us, parent_us] = [device_ns, parent_ns].map(|ns| ns / 1e3);
+    if let Some((checked_ns, parent_ns)) = contradicted {
+        let [device_us, parent_us] = [checked_ns, parent_ns].map(|ns| ns / 1e3);
         let text = format!(
             "workload {workload}: the device's clock says {device_us:.1} µs a call, the parent's {parent_us:.1} µs: the \
              longer one counts"
         );
         session.push(Event::Note { text })?;
-        let factor = (parent_ns / device_ns).max(1.0);
+        let factor = (parent_ns / checked_ns.max(1.0)).max(1.0);
         measured.contenders[0].nanoseconds.iter_mut().for_each(|ns| *ns *= factor);
     }
     Ok(Ok((measured, activity)))
@@ -112,36 +111,35 @@ struct TimedCandidate<'w> {
     verifier: Verifier,
     rotate: Vec<usize>,
     turn: u32,
-    /// Calls so far, and the parent's time of them with all that surrounds them. The first ones do not count.
-    calls: u32,
-    whole: Duration,
     fresh: bool,
 }
-
-/// Turns by which the number of calls is found.
-const WARM_UP: u32 = 2;
 
 impl<'w> TimedCandidate<'w> {
     fn new(worker: &'w mut Worker, arena: &'w mut Arena, verifier: Verifier) -> Self {
         let rotate = verifier.float_inputs();
-        Self { worker, arena, verifier, rotate, turn: 0, calls: 0, whole: Duration::ZERO, fresh: true }
+        Self { worker, arena, verifier, rotate, turn: 0, fresh: true }
     }
 
-    /// The parent's time of what surrounds [`AROUND`] calls.
-    fn around(&mut self) -> Result<Duration, Fault> {
-        self.worker.time_calls(AROUND, false, &self.rotate).map(|(_, took)| took)
+    /// What the device's clock and the parent's say of a call, in ns, if they do not agree. Of several looks the shortest
+    /// counts, because whatever disturbs one adds to it.
+    fn cross_check(&mut self) -> Result<Option<(f64, f64)>, Fault> {
+        let (mut whole, mut around) = (Duration::MAX, Duration::MAX);
+        let mut device_ns = f64::INFINITY;
+        for _ in 0..CHECKS {
+            let (times, took) = self.worker.time_calls(CHECKED, true, &self.rotate)?;
+            whole = whole.min(took);
+            device_ns = device_ns.min(times.device_ns.iter().sum::<f64>() / f64::from(CHECKED));
+            around = around.min(self.worker.time_calls(CHECKED, false, &self.rotate)?.1);
+        }
+        Ok(contradicted(device_ns, CHECKED, whole, around).map(|parent_ns| (device_ns, parent_ns)))
     }
 }
 
 impl DeviceTimed for TimedCandidate<'_> {
     fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
-        let (times, took) = self.worker.time_calls(calls, true, &self.rotate)?;
+        let (times, _) = self.worker.time_calls(calls, true, &self.rotate)?;
         self.turn += 1;
         self.fresh = times.fresh_addresses;
-        if self.turn > WARM_UP {
-            self.calls += calls;
-            self.whole += took;
-        }
         if self.turn.is_power_of_two() {
             self.arena.poison_outputs();
             self.worker.download()?;
