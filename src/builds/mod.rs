@@ -66,7 +66,7 @@ pub struct Probes {
 const OBSERVING: [&str; 3] = ["memory-access", "cache-footprint", "branch-outcome"];
 
 /// What an evaluation times and observes on a GPU.
-const GPU_TIMING: [&str; 4] = ["block-timeline", "loop-time", "barrier-wait", "async-wait"];
+const GPU_TIMING: [&str; 5] = ["region-time", "block-timeline", "loop-time", "barrier-wait", "async-wait"];
 const GPU_OBSERVING: [&str; 2] = ["memory-access", "divergence"];
 
 impl Default for Probes {

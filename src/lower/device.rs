@@ -10,6 +10,7 @@ use kinstr_passes::{
     transforms::{
         carry_regions::{calls_to_regions, regions_to_calls},
         lower_intent::{Keep, lower_intent},
+        name_kernels::name_kernels,
         strip_probes::strip_probes,
     },
 };
@@ -38,7 +39,10 @@ pub fn outline<'c>(mlir: &'c Mlir, module: &mut Module<'c>) -> Result<(), LowerE
         run(mlir, module, &pipelines::gpu_mapping(deepest_parallel(module)))?;
     }
     run(mlir, module, pipelines::GPU_OUTLINE)?;
-    if holds(module, "gpu.module") { Ok(()) } else { Err(LowerError::NoKernel) }
+    if !holds(module, "gpu.module") {
+        return Err(LowerError::NoKernel);
+    }
+    Ok(name_kernels(&mlir.context, module)?)
 }
 
 fn holds(module: &Module<'_>, prefix: &str) -> bool {

@@ -45,8 +45,8 @@ pub fn gpu_mapping(dimensions: usize) -> String {
         _ => "1,4,8,8",
     };
     format!(
-        "func.func(scf-parallel-loop-tiling{{parallel-loop-tile-sizes={sizes}}},\
-         gpu-map-parallel-loops{{mapping-policy=innermost-first}},convert-parallel-loops-to-gpu),lower-affine,canonicalize,cse"
+        "func.func(scf-parallel-loop-tiling{{parallel-loop-tile-sizes={sizes}}}),canonicalize,\
+         func.func(gpu-map-parallel-loops{{mapping-policy=innermost-first}},convert-parallel-loops-to-gpu),lower-affine,canonicalize,cse"
     )
 }
 

@@ -5,6 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Words of a block on a GPU: lanes that took part in its executions.
+pub const WARP_BLOCK_WORDS: u32 = 1;
+/// Words of an access on a GPU: active lanes, bytes, 32-byte sectors (of shared memory: wavefronts), and the most lanes that
+/// one address had, summed over executions.
+pub const WARP_ACCESS_WORDS: u32 = 4;
+/// Words of a branch on a GPU: active lanes, lanes that took it, executions in which some did and some did not.
+pub const WARP_BRANCH_WORDS: u32 = 3;
+
 /// A position in a source file; lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Place {

@@ -22,7 +22,7 @@ use crate::{
     ir::{body, blocks, functions, is_device, operations, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
-use kinstr_trace::sites::SiteKind;
+use kinstr_trace::sites::{SiteKind, WARP_BLOCK_WORDS};
 use melior::ir::{BlockLike, operation::OperationLike};
 
 /// The probe.
@@ -51,7 +51,7 @@ impl Probe for BlockCount {
             return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
         }
         let defined: Vec<String> = functions.iter().map(|function| symbol(*function)).collect();
-        let words = u32::from(is_device(insertion.module()));
+        let words = if is_device(insertion.module()) { WARP_BLOCK_WORDS } else { 0 };
         let mut allocations = 0;
         for function in functions {
             let Some(region) = body(function) else { continue };
