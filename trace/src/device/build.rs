@@ -19,6 +19,8 @@ impl DeviceTable {
         };
         let records = [inputs.timing, inputs.counting, inputs.observing];
         records.iter().flatten().for_each(|records| table.note_missing(records));
+        let watching = [inputs.counting, inputs.observing];
+        watching.iter().flatten().for_each(|records| table.note_sampled(records));
         if let Some(records) = &inputs.counting {
             match Work::of_warps(records.trace, records.sites) {
                 Ok(work) => table.work = Some(work),
@@ -44,6 +46,15 @@ impl DeviceTable {
             let all = records.launches.len();
             self.missing
                 .push(format!("{without} of {all} launches found no unit left: their warps did not record"));
+        }
+    }
+
+    /// Work is added up as it was counted, so that counts of a part of the blocks are said to be just that.
+    fn note_sampled(&mut self, records: &DeviceRecords) {
+        let shift = records.launches.iter().map(|launch| launch.block_shift).max().unwrap_or(0);
+        if shift > 0 {
+            self.missing
+                .push(format!("one block in {} was counted or observed, not all", 1_u64 << shift.min(63)));
         }
     }
 
