@@ -41,6 +41,11 @@ impl DeviceTable {
     }
 
     fn note_missing(&mut self, records: &DeviceRecords) {
+        for sentence in &records.sites.left_out {
+            if !self.missing.contains(sentence) {
+                self.missing.push(sentence.clone());
+            }
+        }
         let without = records.launches.iter().filter(|launch| launch.units == 0).count();
         if without > 0 {
             let all = records.launches.len();
@@ -121,8 +126,11 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
         grid: largest.grid,
         block: largest.block,
         registers: resources.map(|row| row.registers),
-        shared_bytes: resources.map_or(0, |row| row.shared_bytes) + largest.dynamic_shared_bytes,
-        spill_bytes: resources.and_then(|row| Some(row.spill_store_bytes? + row.spill_load_bytes?)),
+        shared_bytes: resources
+            .map_or(0, |row| row.shared_bytes)
+            .saturating_add(largest.dynamic_shared_bytes),
+        spill_bytes: resources
+            .and_then(|row| Some(row.spill_store_bytes?.saturating_add(row.spill_load_bytes?))),
         occupancy: occupancy::of(&inputs.facts, resources, &largest),
         device_ns: on_device.map(|ns| ns / calls).or(spanned),
         share: 0.0,
@@ -137,11 +145,11 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
 impl Launch {
     /// Blocks of the grid.
     pub fn blocks(&self) -> u64 {
-        self.grid.iter().map(|&extent| u64::from(extent)).product()
+        self.grid.iter().fold(1, |product, &extent| product.saturating_mul(extent.into()))
     }
 
     /// Threads of a block.
     pub fn threads(&self) -> u64 {
-        self.block.iter().map(|&extent| u64::from(extent)).product()
+        self.block.iter().fold(1, |product, &extent| product.saturating_mul(extent.into()))
     }
 }
