@@ -376,7 +376,12 @@ impl Fold<'_> {
             let parallel = table.parallel.iter().flatten();
             report.parallel.extend(parallel.map(|region| ParallelRow::of(table.index, region)));
             let device = table.device.as_ref();
-            report.notes.extend(device.iter().flat_map(|device| &device.missing).cloned());
+            for sentence in device.iter().flat_map(|device| &device.missing) {
+                // Workloads share their code, so that one may say what another has said.
+                if !report.notes.contains(sentence) {
+                    report.notes.push(sentence.clone());
+                }
+            }
             let work = table.work.as_ref().or(device.and_then(|device| device.work.as_ref()));
             let lines = work.iter().flat_map(|work| HotLine::of(table.index, work));
             report.hot_lines.extend(lines.take(HOT_LINES));

@@ -81,7 +81,7 @@ impl Interval {
     fn add(&mut self, calls: u64, ticks: u64, shortest: u64, ns_per_tick: f64) {
         let shortest = shortest as f64 * ns_per_tick;
         self.shortest_ns = Some(self.shortest_ns.map_or(shortest, |known| known.min(shortest)));
-        self.calls += calls;
+        self.calls = self.calls.saturating_add(calls);
         self.ns += ticks as f64 * ns_per_tick;
         self.tick_ns += calls as f64 * ns_per_tick;
     }

@@ -13,7 +13,10 @@ use kinstr_trace::device::*;
 use kinstr_trace::layout::{Mode, STATE_BYTES, offset};
 use kinstr_trace::regions::ProbeCost;
 use kinstr_trace::sites::*;
+use kinstr_trace::synthesis::synthesize;
 use kinstr_trace::tables::{AggregateRow, Clock, CountRow, Trace, Unit, WordsRow};
+
+use proptest::prelude::*;
 
 fn site(id: u32, kind: SiteKind, words: u32) -> ProbeSite {
     ProbeSite {
@@ -341,4 +344,89 @@ fn headers_of_warps_come_back_and_shared_units_have_none() {
     // A warp that began and never ended is.
     put(&mut bytes, second + 8, 1);
     assert!(matches!(decode(&bytes, &file.sites), Err(DecodeError::DamagedUnit { unit: 1, .. })));
+}
+
+fn any_launch() -> impl Strategy<Value = Launch> {
+    let extents = || any::<[u32; 3]>();
+    (0..3_u32, extents(), extents(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
+        |(number, grid, block, dynamic_shared_bytes, blocks_per_sm, block_shift)| Launch {
+            grid,
+            block,
+            dynamic_shared_bytes,
+            blocks_per_sm,
+            ..launch(number, 1, block_shift)
+        },
+    )
+}
+
+fn any_unit() -> impl Strategy<Value = Unit> {
+    (0..3_u32, 0..4_u32, any::<[u64; 4]>(), 0..3_u64).prop_map(|(launch, core, clock, block)| {
+        let [begin_ticks, end_ticks, begin_ns, end_ns] = clock;
+        Unit {
+            core,
+            launch,
+            block,
+            clock: Clock { begin_ticks, end_ticks, begin_ns, end_ns },
+            ..Unit::default()
+        }
+    })
+}
+
+proptest! {
+    /// Launches, calls and records come from the candidate's process, so that any number may be in them.
+    #[test]
+    fn nothing_that_a_worker_says_makes_it_panic(
+        launches in prop::collection::vec(any_launch(), 0..4),
+        units in prop::collection::vec(any_unit(), 0..8),
+        numbers in any::<[u64; 8]>(),
+    ) {
+        let fact = AccessFact {
+            buffer: Buffer::Shared,
+            kind: AccessKind::Load,
+            bytes: u32::MAX,
+            lanes: 1,
+            indexed: false,
+            nontemporal: false,
+            address: None,
+        };
+        let lines = vec![LineFacts { instructions: u32::MAX, memory: vec![fact], ..LineFacts::default() }];
+        let kinds = [
+            (SiteKind::Access, 4), (SiteKind::Atomic, 4), (SiteKind::Branch, 3), (SiteKind::Block, 1), (SiteKind::Loop, 0),
+            (SiteKind::Barrier, 0),
+        ];
+        let sites = (0..).zip(kinds).map(|(id, (kind, words))| ProbeSite { lines: lines.clone(), ..site(id, kind, words) });
+        let table = SiteTable { sites: sites.collect(), ..SiteTable::default() };
+        let [count, ..] = numbers;
+        let trace = Trace {
+            launches: numbers[1] as u32,
+            counts: (0..5).map(|site| CountRow { unit: 0, site, count }).collect(),
+            words: (0..4).map(|site| WordsRow { unit: 0, site, words: numbers[4..].to_vec() }).collect(),
+            aggregates: (4..6)
+                .flat_map(|site| (0..units.len() as u32).map(move |unit| (unit, site)))
+                .map(|(unit, site)| AggregateRow { unit, site, count, sum: numbers[2], min: 0, max: numbers[3] })
+                .collect(),
+            units,
+            ..Trace::default()
+        };
+        let calls: Vec<_> = ["launch", "synchronize", "copy", "free"]
+            .iter()
+            .zip(numbers)
+            .map(|(kind, ns)| HostCall { kind: (*kind).into(), bytes: ns, begin_ns: ns, host_ns: ns })
+            .collect();
+        let records = Some(DeviceRecords { trace: &trace, sites: &table, launches: &launches });
+        let inputs = DeviceInputs {
+            facts: facts(),
+            calls: 1,
+            launches: &launches,
+            host_calls: &calls,
+            timing: records,
+            counting: records,
+            observing: records,
+            ..DeviceInputs::default()
+        };
+        let mut tables = device::tables(64, 100.0);
+        tables.workloads[0].device = Some(DeviceTable::build(&inputs));
+        synthesize(&tables);
+        kinstr_trace::report::DeviceReport::of(&tables.workloads);
+    }
 }

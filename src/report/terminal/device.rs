@@ -5,9 +5,9 @@ use super::observed::access_of;
 use super::paint::{Ink, Page};
 use super::quantity::{bytes, count, percent, time};
 use super::table::{self, Cell, bar, left, right};
-use kinstr_trace::device::{BlockTimeline, DevicePeaks, HostSummary, KernelWork, Limiter, Occupancy, Rate};
+use kinstr_trace::device::{BlockTimeline, DevicePeaks, HostSummary, KernelWork, Limiter, Rate};
 use kinstr_trace::report::{DeviceAccess, DeviceReport, KernelRow, Report, TimedRow};
-use kinstr_trace::sites::SiteKind;
+use kinstr_trace::sites::{Buffer, SiteKind};
 
 /// Columns of a share bar.
 const BAR: usize = 14;
@@ -113,7 +113,7 @@ fn kernel(row: &KernelRow) -> Vec<Cell> {
         right(spills).ink(if spilled { Ink::Warn } else { Ink::Plain }),
         right(bytes(row.shared_bytes as f64)),
         right(row.occupancy.map_or_else(unknown, |occupancy| percent(occupancy.resident))),
-        left(row.occupancy.map(|occupancy| limit(&occupancy)).unwrap_or_default()),
+        left(row.occupancy.map(|occupancy| limit(occupancy.limiter)).unwrap_or_default()),
     ]
 }
 
@@ -124,15 +124,14 @@ fn extents(extents: [u32; 3]) -> String {
     shown.join("×")
 }
 
-fn limit(occupancy: &Occupancy) -> String {
-    let limiter = match occupancy.limiter {
+fn limit(limiter: Limiter) -> &'static str {
+    match limiter {
         Limiter::None => "full",
         Limiter::Registers => "registers",
         Limiter::SharedMemory => "shared memory",
         Limiter::BlockSize => "block size",
         Limiter::Grid => "grid",
-    };
-    format!("{limiter}, {:.1} waves", occupancy.waves)
+    }
 }
 
 fn did(work: &KernelWork) -> String {
@@ -150,21 +149,22 @@ fn did(work: &KernelWork) -> String {
 }
 
 fn timelines(page: &mut Page, device: &DeviceReport, workload: usize) {
-    let known = of(workload, device).filter_map(|row| Some((&row.kernel, row.timeline.as_ref()?)));
+    let known = of(workload, device).filter_map(|row| Some((row, row.timeline.as_ref()?)));
     let rows: Vec<_> = known.map(|(kernel, timeline)| timeline_row(kernel, timeline)).collect();
     if rows.is_empty() {
         return;
     }
     page.heading(&format!("Blocks, workload {workload}, one launch of the timing build"));
     let names =
-        ["kernel", "recorded", "span", "median", "longest", "at once", "empty places", "tail", "SM clock"];
+        ["kernel", "waves", "recorded", "span", "median", "longest", "at once", "empty", "tail", "SM clock"];
     write(page, header(&names, &["kernel"]), rows);
 }
 
-fn timeline_row(kernel: &str, timeline: &BlockTimeline) -> Vec<Cell> {
+fn timeline_row(kernel: &KernelRow, timeline: &BlockTimeline) -> Vec<Cell> {
     let sampled = if timeline.one_in > 1 { format!(", 1 in {}", timeline.one_in) } else { String::new() };
     vec![
-        left(kernel),
+        left(&kernel.kernel),
+        right(kernel.occupancy.map_or_else(String::new, |occupancy| format!("{:.1}", occupancy.waves))),
         right(format!("{}{sampled}", timeline.blocks)),
         right(time(timeline.span_ns)),
         right(time(timeline.median_ns)),
@@ -211,19 +211,20 @@ fn accesses(page: &mut Page, device: &DeviceReport, workload: usize) {
         return;
     }
     page.heading(&format!("Memory accesses of warps, workload {workload}, one call"));
-    let names = ["access", "line", "by warps", "asked for", "sectors each", "needed", "on one address"];
+    let names = ["access", "line", "by warps", "asked for", "each takes", "needs", "on one address"];
     write(page, header(&names, &["access", "line"]), rows);
 }
 
 fn access(row: &DeviceAccess) -> Vec<Cell> {
     let kind = access_of(row.kind, &row.buffer);
+    let unit = if row.buffer == Buffer::Shared { "turns" } else { "sectors" };
     let wasteful = row.parts_each >= 2.0 * row.ideal_each;
     vec![
         left(if row.atomic { kind.replacen(row.kind.verb(), "atomic", 1) } else { kind }),
         left(row.place.as_ref().map(short).unwrap_or_default()),
         right(count(row.executions as f64, "")),
         right(bytes(row.bytes as f64)),
-        right(format!("{:.1}", row.parts_each)).ink(if wasteful { Ink::Warn } else { Ink::Plain }),
+        right(format!("{:.1} {unit}", row.parts_each)).ink(if wasteful { Ink::Warn } else { Ink::Plain }),
         right(format!("{:.1}", row.ideal_each)),
         right(format!("{:.1} lanes", row.lanes_on_one_address)),
     ]
@@ -263,7 +264,7 @@ fn host(page: &mut Page, device: &DeviceReport, workload: usize) {
 
 fn host_calls(calls: &HostSummary) -> String {
     let part = |number: f64, what: &str, ns: f64| {
-        (number > 0.0).then(|| format!("{} {what} ({})", count(number, "").trim_end(), time(ns)))
+        (number > 0.0).then(|| format!("{what}: {} ({})", count(number, "").trim_end(), time(ns)))
     };
     let copied = format!("copies and fills of {}", bytes(calls.copied_bytes));
     let parts = [
@@ -271,8 +272,8 @@ fn host_calls(calls: &HostSummary) -> String {
         part(calls.synchronisations, "waits", calls.synchronise_ns),
         part(calls.copies, &copied, calls.copy_ns),
         part(calls.allocations, "allocations and releases", calls.allocate_ns),
-        Some(format!("other calls {}", time(calls.other_ns))),
-        Some(format!("between calls {}", time(calls.between_ns))),
+        Some(format!("other calls: {}", time(calls.other_ns))),
+        Some(format!("between calls: {}", time(calls.between_ns))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }

@@ -19,6 +19,8 @@ impl DeviceTable {
         };
         let records = [inputs.timing, inputs.counting, inputs.observing];
         records.iter().flatten().for_each(|records| table.note_missing(records));
+        let watching = [inputs.counting, inputs.observing];
+        watching.iter().flatten().for_each(|records| table.note_sampled(records));
         if let Some(records) = &inputs.counting {
             match Work::of_warps(records.trace, records.sites) {
                 Ok(work) => table.work = Some(work),
@@ -39,11 +41,25 @@ impl DeviceTable {
     }
 
     fn note_missing(&mut self, records: &DeviceRecords) {
+        for sentence in &records.sites.left_out {
+            if !self.missing.contains(sentence) {
+                self.missing.push(sentence.clone());
+            }
+        }
         let without = records.launches.iter().filter(|launch| launch.units == 0).count();
         if without > 0 {
             let all = records.launches.len();
             self.missing
                 .push(format!("{without} of {all} launches found no unit left: their warps did not record"));
+        }
+    }
+
+    /// Work is added up as it was counted, so that counts of a part of the blocks are said to be just that.
+    fn note_sampled(&mut self, records: &DeviceRecords) {
+        let shift = records.launches.iter().map(|launch| launch.block_shift).max().unwrap_or(0);
+        if shift > 0 {
+            self.missing
+                .push(format!("one block in {} was counted or observed, not all", 1_u64 << shift.min(63)));
         }
     }
 
@@ -110,8 +126,11 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
         grid: largest.grid,
         block: largest.block,
         registers: resources.map(|row| row.registers),
-        shared_bytes: resources.map_or(0, |row| row.shared_bytes) + largest.dynamic_shared_bytes,
-        spill_bytes: resources.and_then(|row| Some(row.spill_store_bytes? + row.spill_load_bytes?)),
+        shared_bytes: resources
+            .map_or(0, |row| row.shared_bytes)
+            .saturating_add(largest.dynamic_shared_bytes),
+        spill_bytes: resources
+            .and_then(|row| Some(row.spill_store_bytes?.saturating_add(row.spill_load_bytes?))),
         occupancy: occupancy::of(&inputs.facts, resources, &largest),
         device_ns: on_device.map(|ns| ns / calls).or(spanned),
         share: 0.0,
@@ -126,11 +145,11 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
 impl Launch {
     /// Blocks of the grid.
     pub fn blocks(&self) -> u64 {
-        self.grid.iter().map(|&extent| u64::from(extent)).product()
+        self.grid.iter().fold(1, |product, &extent| product.saturating_mul(extent.into()))
     }
 
     /// Threads of a block.
     pub fn threads(&self) -> u64 {
-        self.block.iter().map(|&extent| u64::from(extent)).product()
+        self.block.iter().fold(1, |product, &extent| product.saturating_mul(extent.into()))
     }
 }

@@ -64,11 +64,14 @@ fn end(call: &HostCall) -> u64 {
 /// Time from the end of each wait to the end of the launch after it.
 fn restarts(host_calls: &[HostCall]) -> f64 {
     let mut idle_since = None;
-    let mut sum = 0;
+    let mut sum = 0_u64;
     for call in host_calls {
         match call.kind.as_str() {
             "synchronize" => idle_since = Some(end(call)),
-            "launch" => sum += idle_since.take().map_or(0, |since| end(call).saturating_sub(since)),
+            "launch" => {
+                let idle = idle_since.take().map_or(0, |since| end(call).saturating_sub(since));
+                sum = sum.saturating_add(idle);
+            }
             _ => {}
         }
     }

@@ -120,10 +120,10 @@ fn outside_bytes(device: &DeviceTable) -> f64 {
     let observed = |kernel: &super::KernelTable| {
         let rows = kernel.accesses.as_ref()?.iter();
         let outside = rows.filter(|row| row.is_global());
-        Some(outside.map(|row| (row.parts * SECTOR_BYTES) as f64).sum())
+        Some(outside.map(|row| row.parts as f64 * SECTOR_BYTES as f64).sum())
     };
     let counted = |kernel: &super::KernelTable| {
-        kernel.work.as_ref().map_or(0.0, |work| (work.global_loaded + work.global_stored) as f64)
+        kernel.work.as_ref().map_or(0.0, |work| work.global_loaded as f64 + work.global_stored as f64)
     };
     device.kernels.iter().map(|kernel| observed(kernel).unwrap_or_else(|| counted(kernel))).sum()
 }
@@ -131,7 +131,7 @@ fn outside_bytes(device: &DeviceTable) -> f64 {
 fn shared_bytes(device: &DeviceTable) -> f64 {
     let observed = |kernel: &super::KernelTable| {
         let rows = kernel.accesses.as_ref()?.iter().filter(|row| row.buffer == Buffer::Shared);
-        Some(rows.map(|row| (row.parts * WAVEFRONT_BYTES) as f64).sum())
+        Some(rows.map(|row| row.parts as f64 * WAVEFRONT_BYTES as f64).sum())
     };
     let counted =
         |kernel: &super::KernelTable| kernel.work.as_ref().map_or(0.0, |work| work.shared_bytes as f64);

@@ -36,10 +36,10 @@ pub(super) fn of(
         // What was not told of the kernel are its registers.
         limiter = if resources.is_none() { Limiter::Registers } else { limiter };
     }
-    if blocks * warps_per_block == max_warps {
+    if blocks.saturating_mul(warps_per_block) == max_warps {
         limiter = Limiter::None;
     }
-    let places = u64::from(facts.sm_count) * blocks;
+    let places = blocks.saturating_mul(facts.sm_count.into());
     let running = launch.blocks().min(places);
     if launch.blocks() < places {
         limiter = Limiter::Grid;
@@ -49,8 +49,8 @@ pub(super) fn of(
         blocks_per_sm: u32::try_from(blocks).ok()?,
         warps_per_block: u32::try_from(warps_per_block).ok()?,
         max_warps: u32::try_from(max_warps).ok()?,
-        theoretical: part(blocks * warps_per_block, max_warps),
-        resident: part(running * warps_per_block, max_warps * u64::from(facts.sm_count)),
+        theoretical: part(blocks.saturating_mul(warps_per_block), max_warps),
+        resident: part(running.saturating_mul(warps_per_block), max_warps * u64::from(facts.sm_count)),
         limiter,
         waves: part(launch.blocks(), places.max(1)),
     })
@@ -71,8 +71,9 @@ fn limits(
     if let Some(warps) = u64::from(facts.registers_per_sm).checked_div(registers) {
         limits.push((warps / WARP_UNIT * WARP_UNIT / warps_per_block, Limiter::Registers));
     }
-    let asked = resources.map_or(0, |row| row.shared_bytes) + launch.dynamic_shared_bytes;
-    let shared = (asked + SHARED_RESERVED).next_multiple_of(SHARED_UNIT);
+    let asked = resources.map_or(0, |row| row.shared_bytes).saturating_add(launch.dynamic_shared_bytes);
+    // Nobody has half the address space: what claims to is taken to need that.
+    let shared = (asked.min(u64::MAX / 2) + SHARED_RESERVED).next_multiple_of(SHARED_UNIT);
     if asked > 0 && facts.shared_bytes_per_sm > 0 {
         limits.push((facts.shared_bytes_per_sm / shared, Limiter::SharedMemory));
     }

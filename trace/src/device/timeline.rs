@@ -7,64 +7,113 @@
 use super::build::Of;
 use super::{BlockTimeline, DeviceRecords};
 use crate::tables::{Clock, Unit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Stretches that a launch's span is divided into to tell how many blocks ran at once: enough to see a tail, and few enough
 /// for each to average over many blocks where a sample of them recorded.
 const STRETCHES: usize = 32;
 
-/// The clock of one SM in one launch.
+/// Maps the clock of one SM to the timer, in one launch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SmClock {
-    line: Clock,
+    begin_ticks: u64,
+    begin_ns: f64,
+    /// Length of a tick in ns.
+    pub(super) ns_per_tick: f64,
 }
 
 impl SmClock {
-    fn of(unit: &Unit) -> Self {
-        Self { line: unit.clock }
+    /// `None` if the two pairs are too close to tell.
+    fn through(line: &Clock) -> Option<Self> {
+        let ns_per_tick = line.ns_per_tick()?;
+        Some(Self { begin_ticks: line.begin_ticks, begin_ns: line.begin_ns as f64, ns_per_tick })
     }
 
-    fn add(&mut self, unit: &Unit) {
-        let (line, clock) = (&mut self.line, &unit.clock);
-        if clock.begin_ticks < line.begin_ticks {
-            (line.begin_ticks, line.begin_ns) = (clock.begin_ticks, clock.begin_ns);
-        }
-        if clock.end_ticks > line.end_ticks {
-            (line.end_ticks, line.end_ns) = (clock.end_ticks, clock.end_ns);
-        }
-    }
-
-    /// Nanoseconds of the timer at `ticks`; `None` if the pairs are too close to tell.
-    fn ns(&self, ticks: u64) -> Option<f64> {
-        self.line.ns_at(ticks)
-    }
-
-    /// Length of a tick in ns.
-    pub(super) fn ns_per_tick(&self) -> Option<f64> {
-        self.line.ns_per_tick()
+    /// Nanoseconds of the timer at `ticks`.
+    fn ns(&self, ticks: u64) -> f64 {
+        self.begin_ns + ticks.wrapping_sub(self.begin_ticks).cast_signed() as f64 * self.ns_per_tick
     }
 }
 
 /// The clocks of all SMs by launch and SM, from the warps that wrote their headers.
-pub(super) fn clocks<'u>(units: impl Iterator<Item = &'u Unit>) -> BTreeMap<(u32, u32), SmClock> {
-    let mut clocks: BTreeMap<(u32, u32), SmClock> = BTreeMap::new();
-    for unit in units.filter(|unit| has_header(unit)) {
-        clocks
-            .entry((unit.launch, unit.core))
-            .and_modify(|clock| clock.add(unit))
-            .or_insert_with(|| SmClock::of(unit));
+pub(super) struct SmClocks(BTreeMap<(u32, u32), Clock>);
+
+impl SmClocks {
+    pub(super) fn of<'u>(units: impl Iterator<Item = &'u Unit>) -> Self {
+        let mut lines: BTreeMap<(u32, u32), Clock> = BTreeMap::new();
+        // The warps of a block follow each other and share an SM, so that a search for each block is enough.
+        let mut last: Option<((u32, u32), Clock)> = None;
+        let mut keep = |(key, clock): ((u32, u32), Clock)| {
+            lines.entry(key).and_modify(|line| widen(line, &clock)).or_insert(clock);
+        };
+        for unit in units {
+            match &mut last {
+                Some((key, line)) if *key == sm_of(unit) => widen(line, &unit.clock),
+                _ => last.replace((sm_of(unit), unit.clock)).into_iter().for_each(&mut keep),
+            }
+        }
+        last.into_iter().for_each(keep);
+        Self(lines)
     }
-    clocks
+
+    /// Hands each of `units` with its SM's clock to `take`; `None` if a clock does not tell.
+    pub(super) fn with_each<'u>(
+        &self,
+        units: impl Iterator<Item = &'u Unit>,
+        mut take: impl FnMut(&Unit, &SmClock),
+    ) -> Option<()> {
+        let mut last: Option<((u32, u32), SmClock)> = None;
+        for unit in units {
+            let key = sm_of(unit);
+            let clock = match last {
+                Some((known, clock)) if known == key => clock,
+                _ => SmClock::through(self.0.get(&key)?)?,
+            };
+            last = Some((key, clock));
+            take(unit, &clock);
+        }
+        Some(())
+    }
+
+    /// Mean rate in Hz; 0 if there is no clock.
+    fn mean_hz(&self) -> f64 {
+        let rates: Vec<f64> = self.0.values().filter_map(Clock::ns_per_tick).collect();
+        if rates.is_empty() { 0.0 } else { 1e9 * rates.len() as f64 / rates.iter().sum::<f64>() }
+    }
+}
+
+fn sm_of(unit: &Unit) -> (u32, u32) {
+    (unit.launch, unit.core)
+}
+
+/// Moves the ends of `line` to those of `clock` that lie beyond them.
+fn widen(line: &mut Clock, clock: &Clock) {
+    if clock.begin_ticks < line.begin_ticks {
+        (line.begin_ticks, line.begin_ns) = (clock.begin_ticks, clock.begin_ns);
+    }
+    if clock.end_ticks > line.end_ticks {
+        (line.end_ticks, line.end_ns) = (clock.end_ticks, clock.end_ns);
+    }
+}
+
+/// The warps of the kernel that wrote their headers.
+pub(super) fn warps<'r>(records: &DeviceRecords<'r>, of: &Of) -> impl Iterator<Item = &'r Unit> + Clone {
+    let launches = records.launches.iter().filter(|launch| of.launch(launch));
+    let numbers: BTreeSet<u32> = launches.map(|launch| launch.number).collect();
+    let units = records.trace.units.iter();
+    units.filter(move |unit| numbers.contains(&unit.launch) && has_header(unit))
 }
 
 /// Whether the warp wrote when it ran; a unit that warps share has no header.
-pub(super) fn has_header(unit: &Unit) -> bool {
+fn has_header(unit: &Unit) -> bool {
     unit.clock.end_ticks > unit.clock.begin_ticks
 }
 
 /// A block that recorded.
 #[derive(Debug, Clone, Copy)]
 struct Run {
+    launch: u32,
+    block: u64,
     sm: u32,
     begin: f64,
     end: f64,
@@ -72,36 +121,36 @@ struct Run {
 
 /// The blocks of the kernel; `None` if none of its warps wrote a header, or clocks do not tell.
 pub(super) fn of(records: &DeviceRecords, of: &Of) -> Option<BlockTimeline> {
-    let numbers: BTreeMap<u32, u64> = records
-        .launches
-        .iter()
-        .filter(|launch| of.launch(launch))
-        .map(|launch| (launch.number, 1 << launch.block_shift.min(31)))
-        .collect();
-    let units =
-        || records.trace.units.iter().filter(|unit| numbers.contains_key(&unit.launch) && has_header(unit));
-    let clocks = clocks(units());
-    let mut launches: BTreeMap<u32, BTreeMap<u64, Run>> = BTreeMap::new();
-    for unit in units() {
-        let clock = clocks.get(&(unit.launch, unit.core))?;
-        let (begin, end) = (clock.ns(unit.clock.begin_ticks)?, clock.ns(unit.clock.end_ticks)?);
-        let blocks = launches.entry(unit.launch).or_default();
-        let run = blocks.entry(unit.block).or_insert(Run { sm: unit.core, begin, end });
-        (run.begin, run.end) = (run.begin.min(begin), run.end.max(end));
+    let warps = warps(records, of);
+    let clocks = SmClocks::of(warps.clone());
+    let mut runs: Vec<Run> = Vec::new();
+    clocks.with_each(warps, |unit, clock| {
+        let (begin, end) = (clock.ns(unit.clock.begin_ticks), clock.ns(unit.clock.end_ticks));
+        add(&mut runs, Run { launch: unit.launch, block: unit.block, sm: unit.core, begin, end });
+    })?;
+    if !runs.is_sorted_by_key(|run| (run.launch, run.block)) {
+        let mut apart = std::mem::take(&mut runs);
+        apart.sort_by_key(|run| (run.launch, run.block));
+        apart.into_iter().for_each(|run| add(&mut runs, run));
     }
-    let launches: Vec<Vec<Run>> =
-        launches.into_values().map(|blocks| blocks.into_values().collect()).collect();
-    let rates: Vec<f64> = clocks.values().filter_map(SmClock::ns_per_tick).collect();
-    let one_in = numbers.values().copied().max().unwrap_or(1);
-    (!launches.is_empty()).then(|| BlockTimeline {
-        one_in,
-        clock_hz: 1e9 * rates.len() as f64 / rates.iter().sum::<f64>(),
-        ..summary(&launches)
-    })
+    let launches: Vec<&[Run]> = runs.chunk_by(|a, b| a.launch == b.launch).collect();
+    let own = records.launches.iter().filter(|launch| of.launch(launch));
+    let one_in = own.map(|launch| 1 << launch.block_shift.min(31)).max().unwrap_or(1);
+    (!launches.is_empty()).then(|| BlockTimeline { one_in, clock_hz: clocks.mean_hz(), ..summary(&launches) })
 }
 
-fn summary(launches: &[Vec<Run>]) -> BlockTimeline {
-    let mut durations: Vec<f64> = launches.iter().flatten().map(|run| run.end - run.begin).collect();
+/// Adds a warp's time to the block at the end of `runs`, if it is of that one.
+fn add(runs: &mut Vec<Run>, warp: Run) {
+    match runs.last_mut() {
+        Some(run) if (run.launch, run.block) == (warp.launch, warp.block) => {
+            (run.begin, run.end) = (run.begin.min(warp.begin), run.end.max(warp.end));
+        }
+        _ => runs.push(warp),
+    }
+}
+
+fn summary(launches: &[&[Run]]) -> BlockTimeline {
+    let mut durations: Vec<f64> = launches.iter().copied().flatten().map(|run| run.end - run.begin).collect();
     durations.sort_by(f64::total_cmp);
     let shapes: Vec<Shape> = launches.iter().map(|runs| Shape::of(runs)).collect();
     let mean = |of: fn(&Shape) -> f64| shapes.iter().map(of).sum::<f64>() / shapes.len() as f64;

@@ -1,7 +1,7 @@
 //! What part of their time the warps of a kernel are in its timed sites.
 
 use super::build::Of;
-use super::timeline::{clocks, has_header};
+use super::timeline::{SmClocks, warps};
 use super::{DeviceRecords, TimedShare};
 use crate::regions::{Interval, ProbeCost, ancestors, corrected, intervals_of};
 use crate::sites::{ProbeSite, SiteKind};
@@ -37,23 +37,14 @@ pub(super) fn shares(records: &DeviceRecords, of: &Of, cost: ProbeCost) -> Vec<T
     shares
 }
 
-/// Time of the kernel's warps that recorded, from entry to exit, in ns.
+/// Time of the kernel's warps that recorded, from entry to exit, in ns; 0 if clocks do not tell.
 fn warp_ns(records: &DeviceRecords, of: &Of) -> f64 {
-    let numbers: Vec<u32> =
-        records.launches.iter().filter(|launch| of.launch(launch)).map(|launch| launch.number).collect();
-    let units = || {
-        records
-            .trace
-            .units
-            .iter()
-            .filter(|unit| has_header(unit) && numbers.binary_search(&unit.launch).is_ok())
-    };
-    let clocks = clocks(units());
-    let ns = |unit: &crate::tables::Unit| {
-        let rate = clocks.get(&(unit.launch, unit.core))?.ns_per_tick()?;
-        Some((unit.clock.end_ticks - unit.clock.begin_ticks) as f64 * rate)
-    };
-    units().filter_map(ns).sum()
+    let warps = warps(records, of);
+    let mut sum = 0.0;
+    let known = SmClocks::of(warps.clone()).with_each(warps, |unit, clock| {
+        sum += (unit.clock.end_ticks - unit.clock.begin_ticks) as f64 * clock.ns_per_tick;
+    });
+    known.map_or(0.0, |()| sum)
 }
 
 fn trips(records: &DeviceRecords, site: &ProbeSite) -> Option<u64> {

@@ -63,7 +63,7 @@ impl Report {
             list("stages", 2, &mut self.stages),
             list("layers", 6, &mut self.layers),
         ];
-        for device in &mut self.device {
+        if let Some(device) = &mut self.device {
             lists.extend([
                 list("kernels", 2, &mut device.kernels as &mut dyn Items),
                 list("timed sites of kernels", 2, &mut device.timed),

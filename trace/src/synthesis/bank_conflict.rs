@@ -46,8 +46,8 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let peaks = subject.peaks?;
     let conflicts: Vec<_> = kernel.accesses.iter().flatten().filter(|row| is_conflict(row)).collect();
     let worst = conflicts.iter().max_by_key(|row| beyond(row))?;
-    let turns: u64 = conflicts.iter().map(|row| beyond(row)).sum();
-    let lost_ns = 1e9 * (turns * WAVEFRONT_BYTES) as f64 / peaks.shared_read_bytes_per_s;
+    let turns: f64 = conflicts.iter().map(|row| beyond(row) as f64).sum();
+    let lost_ns = 1e9 * turns * WAVEFRONT_BYTES as f64 / peaks.shared_read_bytes_per_s;
     let share = lost_ns / subject.kernel_ns(kernel);
     if share < SHARE {
         return None;

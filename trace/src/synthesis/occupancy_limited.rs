@@ -79,8 +79,8 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
 
 fn message(kernel: &KernelTable, occupancy: &Occupancy) -> String {
     let percent = occupancy.resident * 100.0;
-    let threads: u32 = kernel.block.iter().product();
-    let blocks: u64 = kernel.grid.iter().map(|&extent| u64::from(extent)).product();
+    let threads = product(kernel.block);
+    let blocks = product(kernel.grid);
     let registers = kernel.registers.unwrap_or(0);
     let because = match occupancy.limiter {
         Limiter::Registers => format!("{registers} registers a thread leave room for {} blocks an SM", occupancy.blocks_per_sm),
@@ -91,4 +91,8 @@ fn message(kernel: &KernelTable, occupancy: &Occupancy) -> String {
         Limiter::Grid | Limiter::None => format!("the grid has {blocks} blocks of {threads} threads"),
     };
     format!("{percent:.0} % of the warps that the GPU could hold are resident: {because}")
+}
+
+fn product(extents: [u32; 3]) -> u64 {
+    extents.iter().fold(1, |product, &extent| product.saturating_mul(extent.into()))
 }

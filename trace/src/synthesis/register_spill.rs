@@ -79,6 +79,6 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
 fn hottest_runs(subject: &Subject, kernel: &KernelTable) -> Option<f64> {
     let work = subject.device.work.as_ref()?;
     let blocks = work.blocks.iter().filter(|block| block.function == kernel.kernel);
-    let hottest = blocks.max_by_key(|block| block.lines.iter().map(|line| line.amounts.instructions).sum::<u64>())?;
+    let hottest = blocks.max_by_key(|block| block.lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.amounts.instructions)))?;
     Some(work.per_launch(hottest.executions) as f64)
 }

@@ -50,8 +50,8 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
     let all = work.total.flops();
     let fused = |row: &FlopWork| row.fused && !row.tensor;
     let tensor = work.total.flops_where(|row| row.tensor) as f64 / all.max(1) as f64;
-    let elements: u64 = subject.workload.buffers.iter().map(|buffer| buffer.elements).sum();
-    let reuse = work.per_launch(work.total.flops_where(fused)) as f64 / elements.max(1) as f64;
+    let elements: f64 = subject.workload.buffers.iter().map(|buffer| buffer.elements as f64).sum();
+    let reuse = work.per_launch(work.total.flops_where(fused)) as f64 / elements.max(1.0);
     let share = limits.share(limits.fma_ns);
     if tensor >= USED || reuse < REUSE || share < SHARE {
         return None;

@@ -46,8 +46,8 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let peaks = subject.peaks?;
     let spread: Vec<_> = kernel.accesses.iter().flatten().filter(|row| is_spread(row)).collect();
     let worst = spread.iter().max_by_key(|row| beyond(row))?;
-    let bytes: u64 = spread.iter().map(|row| beyond(row) * SECTOR_BYTES).sum();
-    let lost_ns = 1e9 * bytes as f64 / peaks.l2_read_bytes_per_s;
+    let bytes: f64 = spread.iter().map(|row| beyond(row) as f64 * SECTOR_BYTES as f64).sum();
+    let lost_ns = 1e9 * bytes / peaks.l2_read_bytes_per_s;
     let share = lost_ns / subject.kernel_ns(kernel);
     if share < SHARE {
         return None;
@@ -68,7 +68,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         evidence: vec![
             Evidence::new("sectors-over-needed", touched / needed, "1", "intra-kernel").against(SPREAD),
             Evidence::new("sectors-a-warp", touched, "1", "intra-kernel").against(needed),
-            Evidence::new("unused-bytes", bytes as f64, "B", "intra-kernel"),
+            Evidence::new("unused-bytes", bytes, "B", "intra-kernel"),
             Evidence::new("unused-time-share", share, "1", "peaks").against(SHARE),
         ],
         place: worst.place.clone().or_else(|| kernel.place.clone()),
