@@ -37,6 +37,16 @@ impl Pilot {
         pilot
     }
 
+    /// The same with costs that are `measured` of a launch together. On a device warps run side by side, and what a probe
+    /// costs one of them says nothing of the launch; what it costs beside other probes it does.
+    pub fn scaled_to(mut self, measured: f64) -> Self {
+        let all: f64 = self.cost.values().sum();
+        if all > 0.0 {
+            self.cost.values_mut().for_each(|cost| *cost *= measured / all);
+        }
+        self
+    }
+
     /// The same, when the sites of `kept` have turned out to cost `measured` of a launch together: each costs more by
     /// the same factor, for which of them it is that costs more cannot be told.
     pub fn corrected(mut self, sites: &SiteTable, kept: &Choice, measured: f64) -> Self {

@@ -4,6 +4,7 @@ use super::{
     super::{
         arguments::start_worker,
         budget,
+        choice::{Pilot, choose},
         failure::Stop,
         records::available,
         session::{Done, Session},
@@ -16,13 +17,14 @@ use crate::{
     correctness::{OTHER_POISON, POISON},
     eval::arguments::outputs,
     jobs::event::{Event, RecordKind},
-    measure::{DeviceTimed, Measurement, Plan, interleave_on_device},
+    measure::{DeviceTimed, Interval, Measurement, Plan, interleave_on_device},
     reference::Reference,
     store::write_atomically,
     worker::{Fault, Worker},
 };
 use kinstr_runtime::gpu::Activity;
 use kinstr_trace::{
+    decode::decode,
     device::KernelResources,
     perfetto,
     regions::ProbeCost,
@@ -44,31 +46,110 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
         return Ok(Done);
     };
     let cost = calibrate::probe_cost(session)?;
-    let count = session.problem.workloads.len();
-    let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
-    for workload in 0..count {
-        session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
-        let (certificate, recorded) = certify(session, builds, build, reference, workload, cost, share)?;
+    let all = certify_all(session, builds, (builds, build), reference, cost)?;
+    let fitted = fit(session, builds, build, &all, cost)?;
+    let (timed, all) = match &fitted {
+        Fit::Fits => (builds, all),
+        Fit::Chosen(chosen) => {
+            let Some(build) = available(session, &chosen.manifest.timing, "intra-kernel")? else {
+                return Ok(Done);
+            };
+            (&**chosen, certify_all(session, builds, (chosen, build), reference, cost)?)
+        }
+        Fit::Nothing => {
+            let why = "no timing site fits the overhead budget (`--overhead-budget none` takes them all)";
+            let status = LayerStatus::Unavailable(why.into());
+            session.push(Event::Layer { name: "intra-kernel".into(), status })?;
+            return Ok(Done);
+        }
+    };
+    let Some(build) = timed.manifest.timing.build() else { return Ok(Done) };
+    for (workload, Certified { certificate, recorded, .. }) in all.into_iter().enumerate() {
         budget::check(session, workload, certificate.ratio)?;
         session.push(Event::Certified { workload, certificate })?;
         keep_all(session, workload, RecordKind::Timing, build, recorded)?;
     }
-    if let Some(timeline) = builds.manifest.timeline.build() {
-        record_timeline(session, builds, timeline, reference)?;
+    if let Some(timeline) = timed.manifest.timeline.build() {
+        record_timeline(session, timed, timeline, reference)?;
     }
     session.push(Event::Layer { name: "intra-kernel".into(), status: LayerStatus::Ran })?;
     Ok(Done)
 }
 
-fn certify(
+/// What a workload says of a timing build.
+struct Certified {
+    certificate: Certificate,
+    /// Instrumented over clean time.
+    ratio: Interval,
+    recorded: (Vec<u8>, Activity),
+}
+
+fn certify_all(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    (timed, build): (&Builds, &Build),
+    reference: &mut Reference,
+    cost: Option<ProbeCost>,
+) -> Result<Vec<Certified>, Stop> {
+    let count = session.problem.workloads.len();
+    let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
+    let mut all = Vec::new();
+    for workload in 0..count {
+        session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
+        all.push(certify(session, builds, (timed, build), reference, workload, cost, share)?);
+    }
+    Ok(all)
+}
+
+/// What is to be timed with.
+enum Fit {
+    /// All sites.
+    Fits,
+    /// Those of builds made for the purpose.
+    Chosen(Box<Builds>),
+    /// None.
+    Nothing,
+}
+
+/// Chooses sites that fit the overhead budget, if all together do clearly not.
+fn fit(
     session: &mut Session<'_>,
     builds: &Builds,
     build: &Build,
+    all: &[Certified],
+    cost: Option<ProbeCost>,
+) -> Result<Fit, Stop> {
+    let (Some(budget), Some(sites)) = (session.options.overhead, &build.sites) else { return Ok(Fit::Fits) };
+    let is_dear = |certified: &&Certified| certified.ratio.low > 1.0 + budget + budget::PROCESSES_DIFFER;
+    if !all.iter().any(|certified| is_dear(&certified)) {
+        return Ok(Fit::Fits);
+    }
+    let cost = cost.unwrap_or(ProbeCost { inside: 0.0, around: UNKNOWN_COST });
+    let pilot = |certified: &Certified| {
+        let trace = decode(&certified.recorded.0, sites).ok()?;
+        let pilot = Pilot::of(&trace, sites, cost, certified.certificate.clean_ns);
+        Some(pilot.scaled_to(certified.ratio.value - 1.0))
+    };
+    let pilots: Vec<Pilot> = all.iter().filter(is_dear).filter_map(pilot).collect();
+    let chosen = choose(sites, &pilots, budget);
+    Ok(match budget::build_chosen(session, builds, budget, sites, &chosen)? {
+        Some(builds) => Fit::Chosen(Box::new(builds)),
+        None => Fit::Nothing,
+    })
+}
+
+/// Ticks of a probe whose cost could not be calibrated: which of them costs most does not depend on it.
+const UNKNOWN_COST: f64 = 100.0;
+
+fn certify(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    (timed, build): (&Builds, &Build),
     reference: &mut Reference,
     workload: usize,
     cost: Option<ProbeCost>,
     budget: Duration,
-) -> Result<(Certificate, (Vec<u8>, Activity)), Stop> {
+) -> Result<Certified, Stop> {
     let mut arena = session.take_arena(reference, workload)?;
     let clean_build = &builds.manifest.clean;
     let limits = session.limits();
@@ -76,7 +157,7 @@ fn certify(
     clean.run_on(&mut arena, POISON)?;
     let clean_outputs: Vec<Vec<u8>> =
         outputs(&arena, &session.problem).into_iter().map(<[u8]>::to_vec).collect();
-    let mut timing = start(session, builds, build, workload, &arena, Sharing::Own, limits)?;
+    let mut timing = start(session, timed, build, workload, &arena, Sharing::Own, limits)?;
     timing.run_on(&mut arena, OTHER_POISON)?;
     let identical = clean_outputs == outputs(&arena, &session.problem);
     let clean_kernels = clean.trace(1)?.kernels;
@@ -94,7 +175,8 @@ fn certify(
         &known(&build.kernels, &recorded.1.kernels),
         &recorded.1,
     );
-    Ok((certificate(&measured, kernels, cost, identical), recorded))
+    let certificate = certificate(&measured, kernels, cost, identical);
+    Ok(Certified { certificate, ratio: measured.ratio(1, 0), recorded })
 }
 
 struct Timed<'w>(&'w mut Worker);

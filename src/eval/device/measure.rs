@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const SHARE: f64 = 0.6;
 /// Calls whose launches and host calls are taken down: the first may do what the others do not.
 const TRACED: u32 = 3;
+/// Launches of a call that make one call enough.
+const MANY_LAUNCHES: u32 = 500;
 /// Calls in a row by which the parent's clock checks the device's, and the times it does.
 const CHECKED: u32 = 10;
 const CHECKS: usize = 3;
@@ -73,8 +75,8 @@ fn time(
     let mut measured = interleave_on_device(&mut [&mut candidate, &mut timed_reference], &plan)?;
     let on_device = timed_reference.on_device;
     let contradicted = candidate.cross_check()?;
-    let TimedCandidate { verifier, fresh, .. } = candidate;
-    let activity = worker.trace(TRACED)?;
+    let TimedCandidate { verifier, fresh, launches, .. } = candidate;
+    let activity = worker.trace(if launches > MANY_LAUNCHES { 1 } else { TRACED })?;
     session.arenas[workload] = Some(arena);
     if !verifier.correct() {
         return Ok(Err(OTHER_OUTPUTS));
@@ -112,12 +114,14 @@ struct TimedCandidate<'w> {
     rotate: Vec<usize>,
     turn: u32,
     fresh: bool,
+    /// Launches of a call.
+    launches: u32,
 }
 
 impl<'w> TimedCandidate<'w> {
     fn new(worker: &'w mut Worker, arena: &'w mut Arena, verifier: Verifier) -> Self {
         let rotate = verifier.float_inputs();
-        Self { worker, arena, verifier, rotate, turn: 0, fresh: true }
+        Self { worker, arena, verifier, rotate, turn: 0, fresh: true, launches: 0 }
     }
 
     /// What the device's clock and the parent's say of a call, in ns, if they do not agree. Of several looks the shortest
@@ -140,6 +144,7 @@ impl DeviceTimed for TimedCandidate<'_> {
         let (times, _) = self.worker.time_calls(calls, true, &self.rotate)?;
         self.turn += 1;
         self.fresh = times.fresh_addresses;
+        self.launches = times.launches;
         if self.turn.is_power_of_two() {
             self.arena.poison_outputs();
             self.worker.download()?;
