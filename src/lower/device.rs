@@ -107,9 +107,9 @@ fn lower_one<'c, 'l>(
         run(mlir, &mut alone, pipelines::KERNEL_SCOPE)?;
     }
     regions_to_calls(&mlir.context, &alone)?;
-    let kernels = ir::functions(&alone, "llvm").into_iter().filter(|function| {
-        is_kernel(*function) || function.has_attribute("rocdl.kernel")
-    });
+    let kernels = ir::functions(&alone, "llvm")
+        .into_iter()
+        .filter(|function| is_kernel(*function) || function.has_attribute("rocdl.kernel"));
     let named = |kernel: OperationRef<'_, '_>| (ir::symbol(kernel), ir::place_of(kernel.location()));
     let kernels: Vec<_> = kernels.map(named).collect();
     let code = to_llvm_ir(mlir, &alone, llvm)?;
