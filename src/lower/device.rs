@@ -1,10 +1,11 @@
 //! Device code: each `gpu.module` of a candidate, down to LLVM IR, and probes in its optimised form.
 
-use super::{LowerError, Mlir, import, pipelines, run, to_llvm_ir};
+use super::{LowerError, Mlir, buffers, import, pipelines, run, to_llvm_ir};
 use crate::codegen::{self, CodegenError, cuda::Tools, machine::Machine};
 use inkwell::module::Linkage;
 use kinstr_passes::{
     conversion::nvptx::{self, is_kernel},
+    facts::{Passed, forget_passed, say_passed},
     ir,
     probe::{self, Probe, ProbeError, Request},
     transforms::{
@@ -24,6 +25,8 @@ pub struct Device<'l> {
     pub name: String,
     /// Its kernels, each with the place of its first line.
     pub kernels: Vec<(String, Option<Place>)>,
+    /// What is passed to them, by name.
+    pub passed: BTreeMap<String, Vec<Passed>>,
     /// The code.
     pub code: inkwell::module::Module<'l>,
 }
@@ -69,9 +72,10 @@ pub fn lower<'c, 'l>(
     pipeline: &str,
     llvm: &'l inkwell::context::Context,
 ) -> Result<Vec<Device<'l>>, LowerError> {
+    let passed = buffers::passed(module);
     run(mlir, module, pipeline)?;
     let devices: Vec<_> = gpu_modules(module);
-    devices.into_iter().map(|device| lower_one(mlir, device, llvm)).collect()
+    devices.into_iter().map(|device| lower_one(mlir, device, &passed, llvm)).collect()
 }
 
 /// Lowers NVIDIA's device code.
@@ -94,6 +98,7 @@ fn gpu_modules<'c, 'a>(module: &'a Module<'c>) -> Vec<OperationRef<'c, 'a>> {
 fn lower_one<'c, 'l>(
     mlir: &'c Mlir,
     device: OperationRef<'c, '_>,
+    passed: &BTreeMap<String, Vec<Passed>>,
     llvm: &'l inkwell::context::Context,
 ) -> Result<Device<'l>, LowerError> {
     let mut alone = Module::new(Location::unknown(&mlir.context));
@@ -107,7 +112,9 @@ fn lower_one<'c, 'l>(
         run(mlir, &mut alone, pipelines::KERNEL_SCOPE)?;
     }
     regions_to_calls(&mlir.context, &alone)?;
-    let kernels = ir::functions(&alone, "llvm").into_iter().filter(|function| is_kernel(*function));
+    let kernels = ir::functions(&alone, "llvm")
+        .into_iter()
+        .filter(|function| is_kernel(*function) || function.has_attribute("rocdl.kernel"));
     let named = |kernel: OperationRef<'_, '_>| (ir::symbol(kernel), ir::place_of(kernel.location()));
     let kernels: Vec<_> = kernels.map(named).collect();
     let code = to_llvm_ir(mlir, &alone, llvm)?;
@@ -115,7 +122,7 @@ fn lower_one<'c, 'l>(
     let defined = code.get_functions().filter(|function| function.count_basic_blocks() > 0);
     let helpers = defined.filter(|f| !kernels.iter().any(|(kernel, _)| f.get_name().to_str() == Ok(kernel)));
     helpers.for_each(|function| function.set_linkage(Linkage::Internal));
-    Ok(Device { name: ir::symbol(device), kernels, code })
+    Ok(Device { name: ir::symbol(device), kernels, passed: passed.clone(), code })
 }
 
 fn check_lowered(module: &Module<'_>) -> Result<(), LowerError> {
@@ -158,7 +165,8 @@ pub fn insert<'c>(
     let Probes { probes, before: mut sites, choice } = probes;
     let modules: Vec<_> =
         devices.iter().map(|device| import(mlir, &device.code)).collect::<Result<_, _>>()?;
-    for module in &modules {
+    for (module, device) in modules.iter().zip(devices) {
+        say_passed(&mlir.context, module, &device.passed);
         calls_to_regions(&mlir.context, module)?;
     }
     let mut nothing = None;
@@ -176,6 +184,7 @@ pub fn insert<'c>(
         Some(nothing) if sites.sites.is_empty() && choice.is_none() => return Err(nothing.into()),
         _ => {}
     }
+    modules.iter().for_each(forget_passed);
     nest(mlir, &modules, &mut sites)?;
     Ok((modules, sites))
 }
@@ -220,7 +229,12 @@ pub fn instrumented<'l, E: From<LowerError> + From<CodegenError>>(
     let code = |(device, module): (&Device<'_>, &Module<'_>)| {
         let code = to_llvm_ir(mlir, module, llvm)?;
         codegen::inline_device_probes(&code, machine)?;
-        Ok(Device { name: device.name.clone(), kernels: device.kernels.clone(), code })
+        Ok(Device {
+            name: device.name.clone(),
+            kernels: device.kernels.clone(),
+            passed: device.passed.clone(),
+            code,
+        })
     };
     devices.iter().zip(modules).map(code).collect()
 }

@@ -1,5 +1,6 @@
 //! From a candidate's MLIR to LLVM IR: clean, with timing probes, or with counting probes.
 
+mod buffers;
 mod complain;
 pub mod device;
 pub mod host;

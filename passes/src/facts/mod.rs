@@ -2,12 +2,14 @@
 
 mod access;
 mod address;
+mod passed;
 mod pointer;
 mod tensor;
 pub(crate) mod types;
 
 pub use access::{Access, DeviceAccess, access_of, device_access_of};
 pub use address::AddressSources;
+pub use passed::{Passed, forget_passed, say_passed};
 
 use crate::ir::{name, operations, place_of};
 use kinstr_trace::sites::{AccessFact, Buffer, CallFact, FlopFact, LineFacts, Place};
