@@ -349,7 +349,8 @@ impl Need {
     fn is_met(self, tables: &Tables) -> bool {
         let any = |has: fn(&WorkloadTable) -> bool| tables.workloads.iter().any(has);
         match self {
-            Self::Peaks => tables.peaks.is_some() || tables.device_peaks.is_some(),
+            Self::Peaks if tables.target == Target::Gpu => tables.device_peaks.is_some(),
+            Self::Peaks => tables.peaks.is_some(),
             Self::Work => any(|w| w.work.is_some() || w.device.iter().any(|device| device.work.is_some())),
             Self::Threads => {
                 any(|w| w.parallel.is_some() || w.has_kernel(|kernel| kernel.timeline.is_some()))
@@ -511,8 +512,10 @@ fn drop_consequences(diagnoses: &mut Vec<Diagnosis>) {
 }
 
 fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {
-    let usable =
-        tables.peaks.as_ref().map(Peaks::usable).or(tables.device_peaks.as_ref().map(DevicePeaks::usable));
+    let usable = match tables.target {
+        Target::Cpu => tables.peaks.as_ref().map(Peaks::usable),
+        Target::Gpu => tables.device_peaks.as_ref().map(DevicePeaks::usable),
+    };
     if usable == Some(false) {
         let note = "peaks are not usable: a rate is zero, negative or not a number".to_owned();
         synthesis.notes.push(note);
