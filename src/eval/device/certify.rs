@@ -131,7 +131,7 @@ fn fit(
         Some(pilot.scaled_to(certified.ratio.value - 1.0))
     };
     let pilots: Vec<Pilot> = all.iter().filter(is_dear).filter_map(pilot).collect();
-    let chosen = choose(sites, &pilots, budget);
+    let chosen = choose(sites, &pilots, budget).with_kernels(sites);
     Ok(match budget::build_chosen(session, builds, budget, sites, &chosen)? {
         Some(builds) => Fit::Chosen(Box::new(builds)),
         None => Fit::Nothing,

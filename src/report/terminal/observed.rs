@@ -46,7 +46,6 @@ pub fn access_of(kind: AccessKind, buffer: &Buffer) -> String {
         Buffer::Argument(index) => format!("{verb}, argument {index}"),
         Buffer::Allocation(number) => format!("{verb}, temporary {number}"),
         Buffer::Stack => format!("{verb}, stack"),
-        Buffer::Shared => format!("{verb}, shared"),
         Buffer::Global => format!("{verb}, global"),
         Buffer::Shared => format!("{verb}, shared memory"),
         Buffer::Unknown => verb.to_owned(),

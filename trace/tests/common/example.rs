@@ -101,6 +101,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             changed_loops: vec![],
             changed_loop_lines: 0,
             unchanged_loop_lines: None,
+            kernels: vec![],
         }),
         system: Some(SystemCounts {
             calls: 120,
