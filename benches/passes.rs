@@ -6,7 +6,11 @@
 
 use kinstr::lower::Mlir;
 use kinstr_passes::{
-    conversion::x86_64, ffi::parse_module, ir::nested, probe, transforms::lower_intent::lower_intent,
+    conversion::x86_64,
+    ffi::parse_module,
+    ir::nested,
+    probe,
+    transforms::lower_intent::{Keep, lower_intent},
 };
 use kinstr_trace::{
     layout::Mode,
@@ -65,7 +69,7 @@ const WORK: &str = "%x# = llvm.load %p : !llvm.ptr -> f32\n %y# = llvm.fmul %x#,
                     llvm.store %y#, %q# : f32, !llvm.ptr\n";
 
 fn convert<'c>(mlir: &'c Mlir, module: &Module<'c>, sites: &SiteTable) {
-    lower_intent(&mlir.context, module, Mode::Aggregate).unwrap();
+    lower_intent(&mlir.context, module, Mode::Aggregate, Keep::Memory).unwrap();
     x86_64::convert(&mlir.context, module, sites).unwrap();
 }
 

@@ -79,6 +79,11 @@ irdl.dialect @kprobe {
     irdl.results(unit: %unit)
   }
 
+  irdl.operation @store_unit {
+    %unit = irdl.base @kprobe::@unit
+    irdl.operands(unit: %unit)
+  }
+
   irdl.operation @read_clock {
     %i64 = irdl.is i64
     irdl.results(ticks: %i64)

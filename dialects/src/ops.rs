@@ -44,10 +44,11 @@ pub enum Op {
     RecordTouch,
     RecordBranch,
     RecordSwitch,
+    StoreUnit,
 }
 
 impl Op {
-    const ALL: [(Op, &'static str); 20] = [
+    const ALL: [(Op, &'static str); 21] = [
         (Op::Init, "kprobe.init"),
         (Op::Flush, "kprobe.flush"),
         (Op::RegionBegin, "kprobe.region_begin"),
@@ -68,6 +69,7 @@ impl Op {
         (Op::RecordTouch, "kprobe.record_touch"),
         (Op::RecordBranch, "kprobe.record_branch"),
         (Op::RecordSwitch, "kprobe.record_switch"),
+        (Op::StoreUnit, "kprobe.store_unit"),
     ];
 
     /// Full name, e.g. `kprobe.count`.
@@ -207,6 +209,11 @@ impl<'c> Builder<'c> {
     pub fn get_unit(self) -> Result<Operation<'c>, BuildError> {
         let unit = Type::parse(self.context, "!kprobe.unit").ok_or(BuildError("kprobe.get_unit"))?;
         self.build(Op::GetUnit, &[], &[], &[unit])
+    }
+
+    /// `kprobe.store_unit`: what a function kept in registers goes to the record memory.
+    pub fn store_unit(self, unit: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::StoreUnit, &[], &[unit], &[])
     }
 
     /// `kprobe.read_clock`: the device clock in ticks.

@@ -2,7 +2,8 @@
 
 use kinstr_trace::sites::Place;
 use melior::ir::{
-    BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef, attribute::StringAttribute,
+    BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef,
+    attribute::{FlatSymbolRefAttribute, StringAttribute},
     operation::OperationLike,
 };
 
@@ -72,6 +73,27 @@ pub fn functions<'c, 'a>(module: &'a Module<'c>, dialect: &str) -> Vec<Operation
     operations(module.body())
         .filter(|operation| is(*operation, &name) && body(*operation).is_some())
         .collect()
+}
+
+/// True for the imported code of a GPU.
+pub fn is_device(module: &Module<'_>) -> bool {
+    let triple = string_attribute(module.as_operation(), "llvm.target_triple").unwrap_or_default();
+    triple.starts_with("nvptx")
+}
+
+/// What an op of device code is by name, where LLVM has an intrinsic for it: the intrinsic's name or that of its NVVM op;
+/// of inline assembly its text.
+pub fn device_name(operation: OperationRef<'_, '_>) -> String {
+    match name(operation).as_str() {
+        "llvm.call_intrinsic" => string_attribute(operation, "intrin").unwrap_or_default(),
+        "llvm.inline_asm" => string_attribute(operation, "asm_string").unwrap_or_default(),
+        "llvm.call" => {
+            let callee = operation.attribute("callee").ok();
+            let callee = callee.and_then(|callee| FlatSymbolRefAttribute::try_from(callee).ok());
+            callee.map(|callee| callee.value().to_owned()).unwrap_or_default()
+        }
+        other => other.to_owned(),
+    }
 }
 
 /// First region of a function that has one with blocks.

@@ -1,5 +1,7 @@
 //! `kinstr opt`: probes and pipelines on one module.
 
+mod device;
+
 use super::{Failure, exit, print};
 use crate::{
     builds::{
@@ -9,8 +11,9 @@ use crate::{
     codegen::{self, CodegenError, machine::Machine},
     complaint::Complaint,
     frontend::{Language, Source, mlir},
-    lower::{self, LowerError, Mlir, pipelines},
+    lower::{self, LowerError, Mlir},
     near,
+    target::Target,
 };
 use clap::{Args, ValueEnum};
 use kinstr_passes::{
@@ -48,6 +51,9 @@ pub struct Options {
     /// Device for PTX or AMDGCN
     #[arg(long, value_name = "CHIP")]
     chip: Option<String>,
+    /// What the code is for: `cpu`, or `cuda:CHIP`, of which device code is printed
+    #[arg(long, value_name = "TARGET", default_value_t)]
+    target: Target,
     /// Print source locations in MLIR
     #[arg(long)]
     locations: bool,
@@ -199,19 +205,14 @@ impl<'a> Job<'a> {
     }
 
     fn emit(&self, module: Module<'a>) -> Result<Emitted, Failure> {
+        if let Some(vendor) = self.vendor()? {
+            return self.emit_device(module, &vendor);
+        }
         match self.options.emit {
             Emit::Mlir | Emit::Sites => self.emit_inserted(module),
             Emit::Structured | Emit::LlvmDialect | Emit::LlvmIr | Emit::Asm => self.emit_cpu(module),
-            Emit::Ptx => {
-                let chip = self.options.chip.as_deref().unwrap_or("sm_90");
-                let machine = Machine::nvptx(chip).map_err(emission)?;
-                self.emit_device(module, pipelines::NVVM_LOWERING, &machine)
-            }
-            Emit::Amdgcn => {
-                let chip = self.options.chip.as_deref().unwrap_or("gfx942");
-                let machine = Machine::amdgpu(chip).map_err(emission)?;
-                self.emit_device(module, &pipelines::rocdl_lowering(chip), &machine)
-            }
+            // Emitted above, for whichever vendor.
+            Emit::Ptx | Emit::Amdgcn => Err(internal("no vendor of this device code")),
         }
     }
 
@@ -309,29 +310,6 @@ impl<'a> Job<'a> {
             _ => code.print_to_string().to_string(),
         };
         Ok((text, sites))
-    }
-
-    fn emit_device(&self, mut module: Module<'a>, text: &str, machine: &Machine) -> Result<Emitted, Failure> {
-        if !self.probes.is_empty() {
-            let text = "probes in device code are not implemented in this version";
-            return Err(Failure::usage(Complaint::new("opt::probes", text)));
-        }
-        pipeline::run(&self.mlir.context, &self.mlir.messages, &mut module, text).map_err(lowering)?;
-        let modules: Vec<_> =
-            ir::operations(module.body()).filter(|operation| ir::is(*operation, "gpu.module")).collect();
-        if modules.is_empty() {
-            let complaint =
-                Complaint::new("opt::device", "there is no gpu.module and no gpu.launch in this file");
-            return Err(Failure::usage(complaint));
-        }
-        let llvm = codegen::context();
-        let mut out = String::new();
-        for device in modules {
-            let code = lower::device_to_llvm_ir(self.mlir, device, &llvm).map_err(lowering)?;
-            codegen::optimize(&code, machine).map_err(emission)?;
-            out += &codegen::emit_assembly(&code, machine).map_err(emission)?;
-        }
-        Ok((out, None))
     }
 
     fn print_module(&self, module: &Module<'_>) -> String {

@@ -46,7 +46,7 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
         };
         session.push(Event::Measured {
             workload,
-            times: times(&timed),
+            times: times_of(&timed),
             speedup: Some(speedup(&timed.measured)),
         })?;
         session.push(Event::SystemCounted { workload, counts: timed.system.clone() })?;
@@ -125,7 +125,8 @@ fn threads_seen(system: &SystemCounts, asked: u32) -> u32 {
     system.threads.unwrap_or(1).min(asked).min(cores)
 }
 
-const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
+/// What is said of a candidate whose timed calls are wrong.
+pub const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
 const LEAVES_OUTPUTS: &str = "calls after the timed ones leave outputs unwritten or wrong: the kernel does not do its \
                               work on every call";
 const TAKES_OUTPUTS: &str = "calls that find right values in the wrong places of their outputs leave them there: the \
@@ -251,7 +252,7 @@ struct TimedCalls {
 
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
 /// so that comparing takes no time from measuring.
-struct Verifier {
+pub struct Verifier {
     problem: crate::problem::Problem,
     workload: usize,
     inputs: Vec<Vec<u8>>,
@@ -263,7 +264,8 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(session: &Session<'_>, workload: usize, reference: &Reference) -> Self {
+    /// A verifier of the outputs that `reference` computed.
+    pub fn new(session: &Session<'_>, workload: usize, reference: &Reference) -> Self {
         let own = |list: Vec<&[u8]>| list.into_iter().map(<[u8]>::to_vec).collect();
         Self {
             problem: session.problem.clone(),
@@ -287,6 +289,11 @@ impl Verifier {
             Moment::After(0) if self.turn.is_power_of_two() => self.correct &= self.agrees(arena, POISON),
             _ => {}
         }
+    }
+
+    /// Compares outputs of timed calls.
+    pub fn note(&mut self, arena: &Arena) {
+        self.correct &= self.agrees(arena, POISON);
     }
 
     fn agrees(&mut self, arena: &Arena, poison: u8) -> bool {
@@ -324,13 +331,13 @@ impl Verifier {
     }
 
     /// The inputs whose elements may change places: those of whole numbers may index or bound something.
-    fn float_inputs(&self) -> Vec<usize> {
+    pub fn float_inputs(&self) -> Vec<usize> {
         let inputs = self.problem.inputs.iter().enumerate();
         inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
     }
 
     /// Every comparison passed.
-    fn correct(&self) -> bool {
+    pub fn correct(&self) -> bool {
         self.correct
     }
 }
@@ -345,18 +352,24 @@ impl Timed for TimedReference<'_> {
     }
 }
 
-fn times(timed: &TimedCalls) -> Times {
+fn times_of(timed: &TimedCalls) -> Times {
     let TimedCalls { measured, renewed, .. } = timed;
+    Times { renewed_ns: Some(renewed.ns).filter(|ns| *ns > 0.0), ..times(measured) }
+}
+
+/// Times for the report.
+pub fn times(measured: &Measurement) -> Times {
     Times {
         candidate: measured.contenders[0].estimate(),
         reference: measured.contenders.get(1).map(crate::measure::Samples::estimate),
         cold: None,
-        renewed_ns: Some(renewed.ns).filter(|ns| *ns > 0.0),
+        renewed_ns: None,
         stop: measured.stop,
     }
 }
 
-fn speedup(measured: &Measurement) -> Speedup {
+/// How many times longer the reference takes.
+pub fn speedup(measured: &Measurement) -> Speedup {
     let Interval { value, low, high } = measured.ratio(1, 0);
     Speedup { value, low, high }
 }

@@ -5,6 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Words of a block on a GPU: lanes that took part in its executions.
+pub const WARP_BLOCK_WORDS: u32 = 1;
+/// Words of an access on a GPU: active lanes, bytes, 32-byte sectors (of shared memory: wavefronts), and the most lanes that
+/// one address had, summed over executions.
+pub const WARP_ACCESS_WORDS: u32 = 4;
+/// Words of a branch on a GPU: active lanes, lanes that took it, executions in which some did and some did not.
+pub const WARP_BRANCH_WORDS: u32 = 3;
+
 /// A position in a source file; lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
@@ -148,6 +156,14 @@ pub enum SiteKind {
     Branch,
     /// A branch with more ways to go.
     Switch,
+    /// The whole of a kernel on a GPU, timed warp by warp.
+    Kernel,
+    /// A barrier that the warps of a block wait at, timed.
+    Barrier,
+    /// A wait for copies or matrix products that a warp began before, timed.
+    AsyncWait,
+    /// An atomic read-modify-write of device code.
+    Atomic,
 }
 
 /// What one execution of a block does on behalf of one source line.
@@ -190,6 +206,9 @@ pub struct FlopFact {
     /// True for fused multiply-adds, which do two of these operations an instruction.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub fused: bool,
+    /// True for matrix products on tensor cores; `flops` is one thread's share of what its warp does.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub tensor: bool,
 }
 
 /// Memory traffic of one kind in one execution of a block.
@@ -236,6 +255,16 @@ pub enum AccessKind {
     Store,
 }
 
+impl AccessKind {
+    /// What it does, in a word.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Store => "store",
+        }
+    }
+}
+
 /// Memory object behind an access.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "index")]
@@ -248,6 +277,8 @@ pub enum Buffer {
     Stack,
     /// A constant or global of the module.
     Global,
+    /// Shared memory of a block on a GPU.
+    Shared,
     /// Not recoverable from the code.
     Unknown,
 }

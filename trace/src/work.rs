@@ -77,6 +77,9 @@ pub struct FlopWork {
     /// Fused multiply-add.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub fused: bool,
+    /// Work of a GPU's tensor cores.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub tensor: bool,
     /// Operations; a fused multiply-add counts 2 per lane.
     pub flops: u64,
 }

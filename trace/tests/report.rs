@@ -30,6 +30,27 @@ fn the_schema_names_every_field_a_report_has() {
 }
 
 #[test]
+fn the_report_of_a_gpu_comes_back_and_is_cut_like_any_other() {
+    let report = example::on_gpu();
+    let again: Report = serde_json::from_str(&report.to_json(true).unwrap()).unwrap();
+    assert_eq!(again, report);
+    let schema = serde_json::to_value(Report::schema()).unwrap();
+    assert!(schema["properties"]["device"].is_object() && schema["properties"]["device_peaks"].is_object());
+    assert!(size(&report) <= DEFAULT_LIMIT, "{}", size(&report));
+    let mut large = report.clone();
+    let device = large.device.as_mut().unwrap();
+    device.kernels = device.kernels.iter().cycle().take(100).cloned().collect();
+    device.accesses = device.accesses.iter().cycle().take(300).cloned().collect();
+    let cut = large.bounded(DEFAULT_LIMIT);
+    assert!(size(&cut) <= DEFAULT_LIMIT, "{}", size(&cut));
+    let note = cut.notes.last().unwrap();
+    for part in ["of 100 kernels", "of 300 accesses of kernels"] {
+        assert!(note.contains(part), "{note}");
+    }
+    assert_eq!(cut.device.unwrap().kernels[0], report.device.unwrap().kernels[0]);
+}
+
+#[test]
 fn a_small_report_is_left_alone() {
     assert_eq!(report().bounded(DEFAULT_LIMIT), report());
 }

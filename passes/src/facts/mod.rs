@@ -2,21 +2,28 @@
 
 mod access;
 mod address;
+mod passed;
 mod pointer;
+mod tensor;
 pub(crate) mod types;
 
-pub use access::{Access, access_of};
+pub use access::{Access, DeviceAccess, access_of, device_access_of};
 pub use address::AddressSources;
+pub use passed::{Passed, forget_passed, say_passed};
 
 use crate::ir::{name, operations, place_of};
-use kinstr_trace::sites::{AccessFact, CallFact, FlopFact, LineFacts, Place};
+use kinstr_trace::sites::{AccessFact, Buffer, CallFact, FlopFact, LineFacts, Place};
 use melior::ir::{
     BlockRef, OperationRef, ValueLike,
     attribute::{FlatSymbolRefAttribute, IntegerAttribute},
     operation::OperationLike,
 };
 use pointer::PointerRoots;
+use tensor::tensor_product;
 use types::Shape;
+
+/// Address space of shared memory on a GPU.
+const SHARED: u32 = 3;
 
 /// Collects the facts of one function's blocks.
 pub struct FunctionFacts<'d> {
@@ -69,8 +76,10 @@ impl<'d> FunctionFacts<'d> {
                     shape.lanes
                 };
                 let fused = matches!(short, "intr.fma" | "intr.fmuladd");
-                add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow, fused });
+                add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow, fused, tensor: false });
             }
+        } else if let Some(product) = tensor_product(operation) {
+            add_flops(line, product);
         } else if is_integer_work(short) {
             line.int_ops += 1;
         } else if let Some(access) = self.access(operation) {
@@ -87,12 +96,19 @@ impl<'d> FunctionFacts<'d> {
 
     /// The access that `operation` is, if it is one.
     pub fn access(&mut self, operation: OperationRef<'_, '_>) -> Option<AccessFact> {
-        let access = access_of(operation)?;
-        let buffer = self.roots.of(access.pointer);
+        Some(self.fact_of(operation, &access_of(operation)?))
+    }
+
+    /// What is known of `access`, which `operation` makes.
+    pub fn fact_of(&mut self, operation: OperationRef<'_, '_>, access: &Access<'_, '_>) -> AccessFact {
+        let buffer = match Shape::address_space(access.pointer) {
+            Some(SHARED) => Buffer::Shared,
+            _ => self.roots.of(access.pointer),
+        };
         let nontemporal = operation.attribute("nontemporal").is_ok();
-        let Access { kind, shape, indexed, .. } = access;
+        let Access { kind, ref shape, indexed, .. } = *access;
         let (bytes, lanes) = (shape.bytes(), shape.lanes);
-        Some(AccessFact { buffer, kind, bytes, lanes, indexed, nontemporal, address: None })
+        AccessFact { buffer, kind, bytes, lanes, indexed, nontemporal, address: None }
     }
 
     /// Calls, and intrinsics that code generation turns into calls.

@@ -70,6 +70,9 @@ impl<'d> PointerRoots<'d> {
         let Ok(argument) = BlockArgument::try_from(value) else { return Buffer::Unknown };
         let (block, index) = (argument.owner(), argument.argument_number());
         let function = block.parent_operation().filter(|_| block.predecessor_count() == 0);
+        if let Some(buffer) = function.and_then(|function| super::passed::buffer_of(function, index)) {
+            return buffer;
+        }
         let incoming = match function {
             Some(function) => passed_values(function, index),
             None => incoming_values(block, index),

@@ -36,6 +36,13 @@ impl Shape {
         }
     }
 
+    /// Address space of a pointer, 0 where it says none; `None` for what is no pointer.
+    pub fn address_space(pointer: Value<'_, '_>) -> Option<u32> {
+        let text = pointer.r#type().to_string();
+        let rest = text.strip_prefix("!llvm.ptr")?;
+        Some(rest.trim_matches(['<', '>']).parse().unwrap_or(0))
+    }
+
     /// True for floating-point elements.
     pub fn is_float(&self) -> bool {
         matches!(self.element.as_str(), "f16" | "bf16" | "f32" | "f64" | "f80" | "f128")

@@ -10,18 +10,19 @@
 //! instrumented module is emitted without optimising it again, so the blocks are those of the clean build.
 //!
 //! ## Cost
-//! One memory increment a block. Goes into a build of its own, from which no clock is read.
+//! One memory increment a block; on a GPU two, by one lane of each warp. Goes into a build of its own, from which no clock is read.
 //!
 //! ## Records
-//! Aggregate mode: one 64-bit counter a block. Trace mode: one record a block entered, without a clock.
+//! Aggregate mode: one 64-bit counter a block. On a GPU it counts executions by warps, and a word has the lanes that took
+//! part in them. Trace mode: one record a block entered, without a clock.
 
 use crate::{
     cfg::loop_depths,
     facts::FunctionFacts,
-    ir::{body, blocks, functions, operations, symbol},
+    ir::{body, blocks, functions, is_device, operations, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
-use kinstr_trace::sites::SiteKind;
+use kinstr_trace::sites::{SiteKind, WARP_BLOCK_WORDS};
 use melior::ir::{BlockLike, operation::OperationLike};
 
 /// The probe.
@@ -50,6 +51,7 @@ impl Probe for BlockCount {
             return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
         }
         let defined: Vec<String> = functions.iter().map(|function| symbol(*function)).collect();
+        let words = if is_device(insertion.module()) { WARP_BLOCK_WORDS } else { 0 };
         let mut allocations = 0;
         for function in functions {
             let Some(region) = body(function) else { continue };
@@ -67,7 +69,7 @@ impl Probe for BlockCount {
                     place,
                     loop_depth: depths[index],
                     counts_trips: false,
-                    words: 0,
+                    words,
                     lines,
                 });
                 if let Some(first) = operations(block).next() {

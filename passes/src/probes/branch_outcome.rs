@@ -20,7 +20,7 @@
 use crate::{
     cfg::{back_edges, loop_depths},
     facts::types::Shape,
-    ir::{body, blocks, functions, operations, place_of, symbol},
+    ir::{body, blocks, functions, is_device, operations, place_of, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_trace::{
@@ -53,6 +53,10 @@ impl Probe for BranchOutcome {
         if functions.is_empty() {
             let wanted = "after the optimiser, on the LLVM dialect";
             return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
+        }
+        if is_device(insertion.module()) {
+            let reason = "on a GPU, `divergence` watches branches";
+            return Err(ProbeError::NothingToWatch { probe: self.name(), reason });
         }
         let mut found = false;
         for function in functions {

@@ -2,7 +2,7 @@
 //!
 //! ## What it measures
 //! The time from entering to leaving each top-level linalg op, loop nest and call of the entry function,
-//! and each op marked with `kinstr.region = "name"` wherever it stands. In C, what lies between the markers of `kinstr.h`.
+//! and each op marked with `kinstr.region = "name"` wherever it stands; in a kernel on a GPU, marked ops alone. In C, what lies between the markers of `kinstr.h`.
 //!
 //! ## How
 //! `kprobe.region_begin` before and `kprobe.region_end` after the op, while it is still structured. The
@@ -18,7 +18,7 @@
 
 use crate::{
     markers::{Marker, marker},
-    ir::{functions, name, nested, place_of, string_attribute, symbol},
+    ir::{functions, is, name, nested, place_of, string_attribute, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_dialects::{
@@ -26,7 +26,7 @@ use kinstr_dialects::{
     verify::VerifyError,
 };
 use kinstr_trace::sites::SiteKind;
-use melior::ir::{BlockLike, OperationRef, operation::OperationLike};
+use melior::ir::{BlockLike, Module, OperationRef, operation::OperationLike};
 
 /// Attribute that marks an op as a region of its own.
 pub const MARK: &str = "kinstr.region";
@@ -55,8 +55,13 @@ impl Probe for RegionTime {
         for function in functions(insertion.module(), "llvm") {
             found |= surround_marked(insertion, function)?;
         }
-        for function in functions(insertion.module(), "func") {
-            let is_entry = insertion.entry().is_none_or(|entry| entry == symbol(function));
+        let kernels = kernels(insertion.module());
+        // Host code of a candidate for a GPU is not timed.
+        let hosts = if kernels.is_empty() { functions(insertion.module(), "func") } else { Vec::new() };
+        for (function, is_host) in
+            hosts.into_iter().map(|host| (host, true)).chain(kernels.into_iter().map(|kernel| (kernel, false)))
+        {
+            let is_entry = is_host && insertion.entry().is_none_or(|entry| entry == symbol(function));
             let regions = regions_of(function, is_entry);
             if regions.is_empty() {
                 continue;
@@ -73,6 +78,11 @@ impl Probe for RegionTime {
         let reason = "there is no linalg op, loop nest or call in the entry function, and no marked region";
         Err(ProbeError::NothingToWatch { probe: self.name(), reason })
     }
+}
+
+/// Functions of every `gpu.module`.
+fn kernels<'c, 'a>(module: &'a Module<'c>) -> Vec<OperationRef<'c, 'a>> {
+    nested(module.as_operation()).into_iter().filter(|operation| is(*operation, "gpu.func")).collect()
 }
 
 /// Top-level work of the entry and marked ops at any depth, outer before inner.

@@ -24,7 +24,8 @@ pub(super) fn record_lanes<'c, 'a>(
         [pointer, mask] => (pointer, Some(mask)),
         _ => return Err(TransformError::Refused { what: op.name(), detail: "it has no pointer".into() }),
     };
-    let is_vector = pointer.r#type().to_string().contains('<');
+    let kind = pointer.r#type().to_string();
+    let is_vector = kind.starts_with("vector<") || kind.starts_with("!llvm.vec<");
     let lanes = if is_vector { Shape::of_value(Some(pointer)).lanes } else { 1 };
     for lane in 0..lanes {
         let one = if is_vector { emitter.lane(pointer, lane, "!llvm.ptr")? } else { pointer };

@@ -63,6 +63,15 @@ impl Report {
             list("stages", 2, &mut self.stages),
             list("layers", 6, &mut self.layers),
         ];
+        if let Some(device) = &mut self.device {
+            lists.extend([
+                list("kernels", 2, &mut device.kernels as &mut dyn Items),
+                list("timed sites of kernels", 2, &mut device.timed),
+                list("accesses of kernels", 2, &mut device.accesses),
+                list("branches of kernels", 1, &mut device.branches),
+                list("rows of host calls", 1, &mut device.host),
+            ]);
+        }
         let peaks = self.peaks.iter_mut();
         lists.extend(peaks.map(|peaks| list("memory levels", 4, &mut peaks.levels as &mut dyn Items)));
         lists

@@ -21,7 +21,7 @@
 //! Compute both sides and select (`arith.select`, `min`, `max`, a mask), which also lets the loop be vectorised; a table in
 //! place of a switch; sort or partition the data by the condition before.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::observed::BranchRow;
 use crate::peaks::Peaks;
@@ -31,6 +31,8 @@ use crate::roofline::RooflinePoint;
 pub const CODE: &str = "KI0012";
 /// Peaks and observed branches.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Branches];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "branch-misprediction-bound";
 /// Least estimated gain.
 const GAIN: f64 = 1.1;

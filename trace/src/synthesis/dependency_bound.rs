@@ -24,7 +24,7 @@
 //! Several independent accumulators that are joined at the end (unroll and jam, a tree, `fastmath<reassoc>`);
 //! interleave independent rows; for a recurrence, a scan in blocks.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::observed::AccessRow;
@@ -36,6 +36,8 @@ use crate::sites::{AccessKind, AddressSource};
 pub const CODE: &str = "KI0030";
 /// Peaks and the port model.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::HotBlocks];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "dependency-bound";
 /// Least part of the time in loops that wait for themselves.
 const SHARE: f64 = 0.4;

@@ -19,7 +19,7 @@
 //! Fuse the loops so that no temporary is needed; a temporary of the size of a tile, reused for each; write
 //! intermediate values to the output buffer.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -29,6 +29,8 @@ use crate::sites::Place;
 pub const CODE: &str = "KI0032";
 /// Peaks and the system's counts.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::System];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "page-fault-bound";
 /// Least part of the time that faults take.
 const SHARE: f64 = 0.15;
