@@ -13,6 +13,9 @@ use std::ops::{BitOrAssign, Range};
 /// Bytes of records in memory at a time: they stay in the second-level cache between the copy and the decoding.
 const CHUNK: usize = 256 << 10;
 
+/// Bytes of units without records in memory at a time: they stay in the first-level cache.
+const BATCH: usize = 16 << 10;
+
 /// Reads stretches of a file.
 pub(super) struct Reader<I> {
     input: I,
@@ -87,7 +90,7 @@ pub(super) fn read_all<C: Consumer>(
     let words = site_words(sites);
     let fixed = offset::records(head.site_count, head.word_count);
     // Units without records follow each other closely, so that many are read at once.
-    let batch = if head.record_capacity == 0 { (CHUNK as u64 / head.unit_stride.max(1)).max(1) } else { 1 };
+    let batch = if head.record_capacity == 0 { (BATCH as u64 / head.unit_stride.max(1)).max(1) } else { 1 };
     let (mut bytes, mut recorded, mut next) = (Vec::new(), Recorded::Nothing, 0);
     while next < head.units_used {
         let count = batch.min(u64::from(head.units_used - next));
@@ -144,6 +147,9 @@ fn read<C: Consumer>(
 }
 
 fn header(fields: &Fields, head: &Head, index: u32) -> Result<Unit, DecodeError> {
+    // Of a fixed length, so that no field's place has to be checked.
+    let bytes: [u8; UNIT_HEADER_BYTES as usize] = fields.bytes(0);
+    let fields = Fields(&bytes);
     let damaged = |what: String| Err(DecodeError::DamagedUnit { unit: index, what });
     let id = fields.u32(0);
     if id != index {
@@ -178,9 +184,9 @@ fn aggregates<C: Consumer>(
 ) -> Result<Recorded, StreamError<C::Error>> {
     const _: () = assert!(AGGREGATE_BYTES == 32 && UNIT_HEADER_BYTES == offset::aggregate(0));
     let mut recorded = Recorded::Nothing;
-    for site in 0..sites {
-        let at = offset::aggregate(site);
-        let [count, sum, min, max] = [0, 8, 16, 24].map(|field| fields.u64(at + field));
+    let all = fields.part(offset::aggregate(0), offset::aggregate(sites));
+    for (site, bytes) in (0..).zip(all.chunks_exact(AGGREGATE_BYTES as usize)) {
+        let [count, sum, min, max] = [0, 8, 16, 24].map(|field| Fields(bytes).u64(field));
         if count == 0 {
             continue;
         }
@@ -202,8 +208,9 @@ fn counts<C: Consumer>(
     consumer: &mut C,
 ) -> Result<Recorded, StreamError<C::Error>> {
     let mut recorded = Recorded::Nothing;
-    for site in 0..sites {
-        let count = fields.u64(offset::counter(site, sites));
+    let all = fields.part(offset::counter(0, sites), offset::words(sites));
+    for (site, bytes) in (0..).zip(all.chunks_exact(8)) {
+        let count = Fields(bytes).u64(0);
         if count > 0 {
             recorded = Recorded::Something;
             consumer.count(CountRow { unit, site, count }).map_err(StreamError::Consumer)?;
