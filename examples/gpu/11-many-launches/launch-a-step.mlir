@@ -9,10 +9,11 @@ func.func @steps(%x: memref<?xf32>, %y: memref<?xf32>) {
   %zero = arith.constant 0.0 : f32
   %n = memref.dim %x, %c0 : memref<?xf32>
   %blocks = arith.ceildivui %n, %threads : index
-  %start = gpu.wait async
-  %end = scf.for %step = %c0 to %steps step %c1 iter_args(%token = %start) -> (!gpu.async.token) {
+  // The token stands for its stream: the launches follow each other there, and the wait is for all of them.
+  %stream = gpu.wait async
+  scf.for %step = %c0 to %steps step %c1 {
     %is_first = arith.cmpi eq, %step, %c0 : index
-    %next_token = gpu.launch async [%token] blocks(%bx, %by, %bz) in (%gx = %blocks, %gy = %c1, %gz = %c1)
+    %launched = gpu.launch async [%stream] blocks(%bx, %by, %bz) in (%gx = %blocks, %gy = %c1, %gz = %c1)
                threads(%tx, %ty, %tz) in (%sx = %threads, %sy = %c1, %sz = %c1) {
       %before = arith.muli %bx, %sx : index
       %i = arith.addi %before, %tx : index
@@ -27,8 +28,7 @@ func.func @steps(%x: memref<?xf32>, %y: memref<?xf32>) {
       }
       gpu.terminator
     }
-    scf.yield %next_token : !gpu.async.token
   }
-  gpu.wait [%end]
+  gpu.wait [%stream]
   return
 }

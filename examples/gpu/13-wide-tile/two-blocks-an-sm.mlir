@@ -4,7 +4,7 @@ module attributes {gpu.container_module} {
   gpu.module @kernels {
     gpu.func @tile(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %c: memref<?x?xf32>)
         workgroup(%a_tile : memref<8x132xf32, #shared> {llvm.align = 16 : i64}, %b_tile : memref<8x128xf32, #shared> {llvm.align = 16 : i64})
-        kernel attributes {gpu.known_block_size = array<i32: 256, 1, 1>, nvvm.minctasm = 2 : i32} {
+        kernel attributes {gpu.known_block_size = array<i32: 256, 1, 1>, nvvm.maxntid = array<i32: 256, 1, 1>, nvvm.minctasm = 2 : i32} {
       %c0 = arith.constant 0 : index
       %c1 = arith.constant 1 : index
       %c4 = arith.constant 4 : index
