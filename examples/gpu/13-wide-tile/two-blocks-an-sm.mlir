@@ -102,10 +102,12 @@ module attributes {gpu.container_module} {
           %x7 = vector.extract %x_far[3] : f32 from vector<4xf32>
           %v7 = vector.broadcast %x7 : f32 to vector<8xf32>
           %n7 = vector.fma %v7, %y, %q7 : vector<8xf32>
-          scf.yield %n0, %n1, %n2, %n3, %n4, %n5, %n6, %n7 : vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>
+          scf.yield %n0, %n1, %n2, %n3, %n4, %n5, %n6, %n7
+              : vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>
         }
         gpu.barrier
-        scf.yield %p0, %p1, %p2, %p3, %p4, %p5, %p6, %p7 : vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>
+        scf.yield %p0, %p1, %p2, %p3, %p4, %p5, %p6, %p7
+            : vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>
       }
 
       %j = arith.addi %left, %column : index
@@ -131,8 +133,8 @@ module attributes {gpu.container_module} {
 
     // Row i: four elements from column j on and four from another column on, as far as they are inside.
     func.func private @put(%v: vector<8xf32>, %c: memref<?x?xf32>, %i: index, %j: index, %far_j: index) {
-      %near = vector.extract_strided_slice %v {offsets = [0], sizes = [4], strides = [1]} : vector<8xf32> to vector<4xf32>
-      %far = vector.extract_strided_slice %v {offsets = [4], sizes = [4], strides = [1]} : vector<8xf32> to vector<4xf32>
+      %near = vector.shuffle %v, %v [0, 1, 2, 3] : vector<8xf32>, vector<8xf32>
+      %far = vector.shuffle %v, %v [4, 5, 6, 7] : vector<8xf32>, vector<8xf32>
       func.call @put_four(%near, %c, %i, %j) : (vector<4xf32>, memref<?x?xf32>, index, index) -> ()
       func.call @put_four(%far, %c, %i, %far_j) : (vector<4xf32>, memref<?x?xf32>, index, index) -> ()
       return
