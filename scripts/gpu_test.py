@@ -1,13 +1,10 @@
 """What needs an NVIDIA GPU, one verdict line an item; called by scripts/gpu-test."""
 
 import argparse
-import json
 import math
-import os
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
 import tarfile
 import tempfile
