@@ -2,12 +2,12 @@
 
 import numpy as np
 
-STEPS = 64
+STEPS = 32
 
 
-def run(next, weight, start):
-    at, total = start, np.zeros(len(start), np.int32)
+def run(next, row, start):
+    at, total = start, np.zeros((len(start), row.shape[1]), np.int32)
     for _ in range(STEPS):
-        total += weight[at]
+        total += row[at]
         at = next[at]
     return total

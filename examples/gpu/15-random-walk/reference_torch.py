@@ -2,12 +2,12 @@
 
 import torch
 
-STEPS = 64
+STEPS = 32
 
 
-def run(next, weight, start):
-    at, total = start.long(), torch.zeros_like(start)
+def run(next, row, start):
+    at, total = start.long(), torch.zeros((len(start), row.shape[1]), dtype=torch.int32, device=row.device)
     for _ in range(STEPS):
-        total += weight[at]
+        total += row[at]
         at = next[at].long()
     return total
