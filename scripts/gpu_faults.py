@@ -50,4 +50,5 @@ def faults(run) -> None:
 def after(run, name: str) -> None:
     code, report, errors = run.evaluate_any(SOUND, timeout=60)
     verdict = report["verdict"] if report else "none"
-    run.row(f"fault {name}: sound candidate after it", f"{verdict}, exit {code}", "correct, exit 0", code == 0 and verdict == "correct", errors[-1500:])
+    sound = code == 0 and verdict == "correct"
+    run.row(f"fault {name}: sound candidate after it", f"{verdict}, exit {code}", "correct, exit 0", sound, errors[-1500:])

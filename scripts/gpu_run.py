@@ -19,6 +19,7 @@ class Runner:
         self.begin = time.monotonic()
         self.items: list[dict] = []
         self.reports: dict[pathlib.Path, dict] = {}
+        self.folders: dict[pathlib.Path, pathlib.Path] = {}
         self.evaluations = 0
 
     def row(self, name: str, figure: str, bound: str, holds: bool, detail: str = "") -> None:
@@ -40,12 +41,23 @@ class Runner:
         return sum(not item["holds"] for item in self.items)
 
     def finish(self) -> int:
-        """The last line, and the exit code."""
+        """The last line, and the exit code; the same as a page to keep."""
         failed, seconds = self.failed(), self.seconds()
+        provenance = next((report["provenance"] for report in self.reports.values()), {})
+        versions = {"kinstr": provenance.get("kinstr", ""), **provenance.get("versions", {})}
+        told = ", ".join(f"{name} {version}" for name, version in versions.items())
+        page = [f"# GPU tests on {provenance.get('device', 'a device that no report names')}", ""]
+        page += [f"Made by `scripts/gpu-test` on {provenance.get('measured_at', 'an unknown day')}; {told}.", ""]
+        page += ["| | item | figure | bound |", "|---|---|---|---|"]
+        page += [cells("ok" if item["holds"] else "FAIL", item["name"], item["figure"], item["bound"]) for item in self.items]
+        page += ["", f"{len(self.items) - failed} ok, {failed} failed, in {seconds:.0f} s"]
+        (self.chosen.out / "gpu-test.md").write_text("\n".join(page) + "\n")
         print(f"{len(self.items) - failed} ok, {failed} failed, in {seconds:.0f} s", flush=True)
         return int(failed > 0)
 
-    def kinstr(self, *arguments: str | pathlib.Path, timeout: float = LONGEST, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    def kinstr(
+        self, *arguments: str | pathlib.Path, timeout: float = LONGEST, env: dict[str, str] | None = None
+    ) -> tuple[int, str, str]:
         """Exit code, standard output and standard error; 124 where it took too long."""
         left = self.chosen.seconds - self.seconds()
         if left <= 1:
@@ -59,10 +71,12 @@ class Runner:
             return 124, "", f"took longer than {min(timeout, left):.0f} s"
         return done.returncode, done.stdout, done.stderr
 
-    def evaluate_any(self, candidate: pathlib.Path, *options: str, defaults: bool = False, env: dict[str, str] | None = None, timeout: float = LONGEST):
+    def evaluate_any(
+        self, candidate: pathlib.Path, *options: str, defaults: bool = False, env: dict | None = None, timeout: float = LONGEST
+    ) -> tuple[int, dict | None, str]:
         """Exit code, report if there is one, and standard error."""
         self.evaluations += 1
-        out = self.scratch / f"{self.evaluations:03}-{candidate.parent.name}-{candidate.stem}"
+        out = self.folders[candidate] = self.scratch / f"{self.evaluations:03}-{candidate.parent.name}-{candidate.stem}"
         quick = [] if defaults else ["--budget", self.chosen.budget, "--seeds", "1", "--detail", "full"]
         target = [] if "--target" in options else ["--target", self.chosen.target]
         command = ["eval", candidate, "--problem", self.problem(candidate), "--format", "json", "--out", out, *target, *quick, *options]
@@ -86,6 +100,11 @@ class Runner:
         self.reports[candidate] = report
         return report
 
+    def events(self, candidate: pathlib.Path) -> list[dict]:
+        """What happened in the last evaluation of a candidate."""
+        log = self.folders[candidate] / "events.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
     def problem(self, candidate: pathlib.Path) -> pathlib.Path:
         """The problem beside a candidate; with its reference in PyTorch, where that is asked for and there is one."""
         folder = candidate.parent
@@ -98,6 +117,11 @@ class Runner:
         text = (folder / "problem.toml").read_text().replace('"reference.py"', '"reference_torch.py"')
         (copy / "problem.toml").write_text(text)
         return copy / "problem.toml"
+
+
+def cells(*texts: str) -> str:
+    """A row of a table in Markdown, where a bar would end a cell."""
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
 def unwell(report: dict) -> str:

@@ -105,33 +105,40 @@ def cures(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
 
 def probes(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
     """What the probes cost, over all examples."""
-    ratios, different, spilling, registers, bare = {}, [], [], {}, []
+    ratios, different, bare, unwell = {}, [], [], []
     for candidate, report in reports.items():
-        name = f"{candidate.parent.name}/{candidate.stem}"
-        found = certificates(report)
-        if not found:
-            bare.append(name)
-        for index, certificate in enumerate(found):
-            ratios[f"{name}, workload {index}"] = certificate["ratio"]
-            if not certificate["outputs_identical"]:
-                different.append(name)
-            if (certificate.get("instrumented_spills") or 0) > (certificate.get("clean_spills") or 0):
-                spilling.append(name)
-            before, after = certificate.get("clean_registers"), certificate.get("instrumented_registers")
-            if before is not None and after is not None:
-                registers[name] = after - before
+        name, found = f"{candidate.parent.name}/{candidate.stem}", certificates(report)
+        ratios |= {f"{name}, workload {index}": certificate["ratio"] for index, certificate in enumerate(found)}
+        different += [name for certificate in found if not certificate["outputs_identical"]]
+        bare += [name] * (not found)
+        unwell += [name] * any(layer["status"] == "failed" for layer in report["layers"])
     run.row("examples with a certificate", f"{len(reports) - len(bare)} of {len(reports)}", "all", not bare, " ".join(bare))
+    run.row("examples of which a layer failed", str(len(unwell)), "0", not unwell, " ".join(unwell))
     if ratios:
         mean, worst = geometric_mean(list(ratios.values())), max(ratios, key=ratios.get)
         run.row("instrumented / clean, timing probes, geometric mean", f"{mean:.3f}", "<= 1.03", mean <= 1.03)
         run.row("instrumented / clean, timing probes, largest", f"{ratios[worst]:.3f}", f"<= 1.10, {worst}", ratios[worst] <= 1.10)
         run.row("instrumented outputs bit-identical to clean", str(not different), "True", not different, " ".join(different))
-        run.row("examples into which probes bring spills", str(len(set(spilling))), "0", not spilling, " ".join(sorted(set(spilling))))
-    if registers:
-        worst = max(registers, key=registers.get)
-        run.row("registers that probes add, most", str(registers[worst]), f"<= 8, {worst}", registers[worst] <= 8)
-    else:
+    resources(run, reports)
+
+
+def resources(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
+    """Registers and spills that probes add, from what code generation said of both builds."""
+    grown, spilling = {}, []
+    for candidate in reports:
+        builds = {event["build"]: event["resources"] for event in run.events(candidate) if event["event"] == "kernels"}
+        # Two launches of one function have kernels of one name, so position counts and not the name.
+        for clean, timing in zip(builds.get("clean", []), builds.get("timing", [])):
+            name = f"{candidate.parent.name}/{candidate.stem} {clean['kernel']}"
+            grown[name] = timing["registers"] - clean["registers"]
+            before, after = clean.get("spill_store_bytes"), timing.get("spill_store_bytes")
+            spilling += [name] * (before == 0 and bool(after))
+    if not grown:
         run.row("registers that probes add, most", "not told", "<= 8", False)
+        return
+    worst = max(grown, key=grown.get)
+    run.row("registers that probes add, most", str(grown[worst]), f"<= 8, {worst}", grown[worst] <= 8)
+    run.row("kernels into which probes bring spills", str(len(spilling)), "0", not spilling, " ".join(spilling))
 
 
 def figures(run: Runner) -> None:
@@ -146,7 +153,8 @@ def known_lengths(run: Runner) -> None:
     report = run.evaluate(KERNELS / "known-lengths/kernel.mlir", "--overhead-budget", "none")
     if report is None:
         return
-    times = sorted(row["ns_total"] / max(row["entries"], 1) for row in report["loops"] if row["workload"] == 0)
+    timed = (report.get("device") or {}).get("timed", [])
+    times = sorted(row["ns_per_entry"] for row in timed if row["kind"] == "loop")
     if len(times) != 2:
         run.row("loops of known lengths that were timed", str(len(times)), "2", False)
         return
@@ -168,13 +176,12 @@ def timelines(run: Runner) -> None:
     """From the first block's start to the last one's end is the kernel's time, as clocks inside and outside of it see it."""
     ratios = {}
     for candidate, report in run.reports.items():
-        for workload in report["workloads"]:
-            kernels = (workload.get("device") or {}).get("kernels", [])
-            for kernel in kernels:
-                span, outside = (kernel.get("timeline") or {}).get("span_ns"), kernel.get("device_ns")
-                # A short kernel's time outside is mostly that of events.
-                if span and outside and outside >= 50e3:
-                    ratios[f"{candidate.parent.name}/{candidate.stem} {kernel['kernel']}"] = span / outside
+        for kernel in (report.get("device") or {}).get("kernels", []):
+            span, outside = (kernel.get("timeline") or {}).get("span_ns"), kernel.get("device_ns")
+            # A short kernel's time outside is mostly that of events.
+            if span and outside and outside / kernel["launches"] >= 50e3:
+                name = f"{candidate.parent.name}/{candidate.stem} {kernel['kernel']}, workload {kernel['workload']}"
+                ratios[name] = span * kernel["launches"] / outside
     if not ratios:
         run.row("span of blocks / time of the kernel", "not told", "1 +- 0.05", False)
         return
