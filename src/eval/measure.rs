@@ -190,6 +190,8 @@ const RENEWING_NS_PER_BYTE: f64 = 0.2;
 /// counts, and a busy machine disturbs most of them.
 const LEAST_BATCHES: usize = 3;
 const MOST_BATCHES: usize = 60;
+/// No disturbance makes each of some batches take this many times what is expected: the others need not be waited for.
+const BLATANT: f64 = 300.0;
 /// A ratio above this is worth a note, after some more batches. No verdict rests on it: caches and data may explain it.
 const NOTED: f64 = 1.5;
 const NOTED_BATCHES: usize = 12;
@@ -213,30 +215,26 @@ fn time_renewed(
     threads: u32,
 ) -> Result<Renewed, Stop> {
     let rotate = verifier.float_inputs();
-    let least = |worker: &mut Worker, calls: u32, call: bool, batches: usize| -> Result<f64, Fault> {
-        let mut least = f64::INFINITY;
-        for _ in 0..batches {
-            least = least.min(worker.run_renewed(calls, call, &rotate)?.as_nanos() as f64);
-        }
-        Ok(least)
-    };
-    // A kernel that skips work in a row takes far longer than there.
-    let once = least(worker, 1, true, LEAST_BATCHES)? - least(worker, 1, false, LEAST_BATCHES)?;
     let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
-    let calls = (RENEWED_BATCH_NS / (once.max(in_a_row) + renewing)).clamp(1.0, 1000.0) as u32;
+    let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
     let woken = COLD_THREAD_NS * f64::from(threads.saturating_sub(1));
     let allowed = |times: f64| times * in_a_row + COLD_NS + woken;
     let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
     let mut ns = 0.0;
     for batch in 1..=MOST_BATCHES {
-        with = with.min(least(worker, calls, true, 1)?);
-        without = without.min(least(worker, calls, false, 1)?);
+        with = with.min(worker.run_renewed(calls, true, &rotate)?.as_nanos() as f64);
+        without = without.min(worker.run_renewed(calls, false, &rotate)?.as_nanos() as f64);
         ns = (with - without) / f64::from(calls);
         if batch >= LEAST_BATCHES && ns <= allowed(NOTED) {
             return Ok(Renewed { ns, ..Renewed::default() });
         }
         if batch >= NOTED_BATCHES && ns <= allowed(COLD) {
             return Ok(Renewed { ns, noted: Some(ns / in_a_row), skips: false });
+        }
+        let expected = f64::from(calls) * (in_a_row + renewing);
+        let is_blatant = with > BLATANT * expected.max(RENEWED_BATCH_NS) && ns > allowed(COLD);
+        if batch >= LEAST_BATCHES && is_blatant {
+            break;
         }
     }
     Ok(Renewed { ns, noted: None, skips: true })
