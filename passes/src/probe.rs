@@ -104,6 +104,18 @@ impl<'m, 'c> Insertion<'m, 'c> {
         self.entry.as_deref()
     }
 
+    /// The functions of the LLVM dialect that have a body, for probes that go in late.
+    ///
+    /// # Errors
+    /// [`ProbeError::WrongLevel`] if there is none.
+    pub fn optimized_functions(&self, probe: &'static str) -> Result<Vec<OperationRef<'c, 'm>>, ProbeError> {
+        let functions = crate::ir::functions(self.module, "llvm");
+        match functions.is_empty() {
+            true => Err(ProbeError::WrongLevel { probe, wanted: "after the optimiser, on the LLVM dialect" }),
+            false => Ok(functions),
+        }
+    }
+
     /// A builder at `operation`'s location.
     pub fn builder(&self, operation: OperationRef<'c, '_>) -> Builder<'c> {
         Builder::new(self.context, operation.location())
@@ -199,6 +211,13 @@ impl NewSite {
     ) -> Self {
         let lines = Vec::new();
         Self { probe, kind, name, function, place, loop_depth: 0, counts_trips: false, words: 0, lines }
+    }
+}
+
+impl NewSite {
+    /// A counted site of which nothing more is known than what it is.
+    pub fn counted(probe: &'static str, kind: SiteKind, name: String, function: String) -> Self {
+        Self::timed(probe, kind, name, function, None)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     cfg::loop_depths,
-    facts::{Access, AddressSources, FunctionFacts, access_of},
-    ir::{blocks, body, functions, operations, place_of, symbol},
+    facts::{Access, AddressSources, ModuleFacts, access_of, moves_memory},
+    ir::{blocks, body, operations, place_of, symbol},
     probe::{Insertion, NewSite, ProbeError},
 };
 use kinstr_dialects::ops::{BuildError, Builder};
@@ -21,23 +21,18 @@ pub fn watch_accesses<'c>(
     words: u32,
     build: impl Fn(Builder<'c>, u32, &Access<'c, '_>) -> Result<Operation<'c>, BuildError>,
 ) -> Result<(), ProbeError> {
-    let functions = functions(insertion.module(), "llvm");
-    if functions.is_empty() {
-        let wanted = "after the optimiser, on the LLVM dialect";
-        return Err(ProbeError::WrongLevel { probe, wanted });
-    }
-    let defined: Vec<String> = functions.iter().map(|function| symbol(*function)).collect();
-    let mut allocations = 0;
+    let functions = insertion.optimized_functions(probe)?;
+    let mut facts = ModuleFacts::of(&functions);
     let mut found = false;
     for function in functions {
         let Some(region) = body(function) else { continue };
         let (depths, sources) = (loop_depths(region), AddressSources::new(region));
-        let mut facts = FunctionFacts::new(&defined, &mut allocations);
-        let mut watched = false;
+        let (mut watched, mut unwatched) = (false, 0);
         for (index, block) in blocks(region).enumerate() {
             let mut number = 0;
             for operation in operations(block).collect::<Vec<_>>() {
                 let (Some(access), Some(fact)) = (access_of(operation), facts.access(operation)) else {
+                    unwatched += u32::from(moves_memory(operation));
                     continue;
                 };
                 let fact = AccessFact { address: sources.of(operation), ..fact };
@@ -63,6 +58,13 @@ pub fn watch_accesses<'c>(
                 block.insert_operation_before(operation, build(insertion.builder(operation), site, &access)?);
                 watched = true;
             }
+        }
+        if unwatched > 0 {
+            insertion.leave_out(format!(
+                "{probe} does not watch {unwatched} ops in `{}` that may move memory and are no plain load or store: \
+                 copies, fills, atomic updates, intrinsics of the target, assembly",
+                symbol(function)
+            ));
         }
         if watched {
             found = true;

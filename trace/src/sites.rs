@@ -140,6 +140,9 @@ pub enum SiteKind {
     Wait,
     /// A basic block of the optimised code.
     Block,
+    /// A copy or fill in the block before it whose length is known only when it runs; its counter has the bytes, and its
+    /// facts are those of one byte.
+    Copy,
     /// A load or store of the optimised code.
     Access,
     /// The sample of cache lines that the accesses of a module share.

@@ -20,7 +20,7 @@
 use crate::{
     cfg::{back_edges, loop_depths},
     facts::types::Shape,
-    ir::{body, blocks, functions, operations, place_of, symbol},
+    ir::{blocks, body, operations, place_of, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_trace::{
@@ -49,11 +49,7 @@ impl Probe for BranchOutcome {
         Perturbation::Observing
     }
     fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError> {
-        let functions = functions(insertion.module(), "llvm");
-        if functions.is_empty() {
-            let wanted = "after the optimiser, on the LLVM dialect";
-            return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
-        }
+        let functions = insertion.optimized_functions(self.name())?;
         let mut found = false;
         for function in functions {
             if watch_function(insertion, function)? {

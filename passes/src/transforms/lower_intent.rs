@@ -2,6 +2,7 @@
 
 use super::{
     TransformError,
+    emit::Emitter,
     lower_observing::{record_lanes, record_outcome},
 };
 use crate::ir::{body, nested, operations};
@@ -10,7 +11,7 @@ use kinstr_dialects::ops::{Builder, Op, site_of, step_of};
 use kinstr_trace::layout::{Mode, RecordKind};
 use melior::{
     Context, IrRewriter,
-    ir::{BlockLike, Module, OperationRef, RegionLike, Value, operation::OperationLike},
+    ir::{BlockLike, Module, OperationRef, RegionLike, Value, ValueLike, operation::OperationLike},
 };
 use std::collections::HashMap;
 
@@ -138,6 +139,12 @@ impl<'c, 'a> Lowering<'c, 'a> {
                     |index| operation.operand(index).map_err(|error| refused("kprobe.count_trips", &error));
                 let step = step_of(&operation).unwrap_or(1);
                 place(builder.add_trips(site, step, self.unit, operand(0)?, operand(1)?)?);
+            }
+            (Op::CountBytes, _) => {
+                let length =
+                    operation.operand(0).map_err(|error| refused("kprobe.count_bytes", &error))?;
+                let zero = Emitter::new(self.context, operation).constant(&format!("0 : {}", length.r#type()))?;
+                place(builder.add_trips(site, 1, self.unit, zero, length)?);
             }
             (Op::Sample, _) => {
                 let value = operation.operand(0).map_err(|error| refused("kprobe.sample", &error))?;
