@@ -1,7 +1,8 @@
 //! Sweeps: loops that each go over a whole buffer once, and what repeating them costs.
 //!
 //! A kernel that reads its input in one loop nest many times (a matmul) reuses it; that is no sweep.
-//! A kernel that has several loops, each of which reads the whole input once, sweeps it several times.
+//! A kernel that has several loops, each of which reads the whole input once, sweeps it several times. Loops that share
+//! one buffer out among them make one sweep.
 
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 /// A block that moves this part of a buffer or more goes over all of it; the rest of the buffer
 /// is in the remainder loop of a vectorised one.
 const WHOLE_MIN: f64 = 0.5;
-/// A block that moves more than this goes over the buffer more than once, which is reuse.
+/// A block that moves more than this goes over the buffer more than once, which is reuse. Blocks that move no more together
+/// go over it once.
 const WHOLE_MAX: f64 = 1.5;
 /// A temporary below this part of the largest argument (a row's maxima) is no data that sweeps are about.
 const TEMPORARY_MIN: f64 = 1.0 / 64.0;
@@ -67,7 +69,26 @@ pub fn sweeps(workload: &WorkloadTable) -> Vec<Sweep> {
             (WHOLE_MIN..=WHOLE_MAX).contains(&part)
         })
     };
-    candidates.filter(whole).collect()
+    let candidates: Vec<Sweep> = candidates.collect();
+    let (together, each): (Vec<_>, Vec<_>) =
+        candidates.iter().filter(|sweep| whole(sweep)).cloned().partition(|sweep| {
+            let moved: u64 = candidates.iter().filter(|other| is_same(other, sweep)).map(|other| other.bytes).sum();
+            sizes.get(&sweep.buffer).is_some_and(|&size| moved as f64 <= WHOLE_MAX * size as f64)
+        });
+    let mut sweeps = each;
+    for sweep in together {
+        match sweeps.iter_mut().find(|known| is_same(known, &sweep)) {
+            Some(known) => known.bytes += sweep.bytes,
+            None => sweeps.push(sweep),
+        }
+    }
+    sweeps.sort_by_key(|sweep| sweep.block);
+    sweeps
+}
+
+/// Whether both go over one buffer in one direction.
+fn is_same(a: &Sweep, b: &Sweep) -> bool {
+    a.buffer == b.buffer && a.kind == b.kind
 }
 
 /// Bytes per launch by buffer and direction; where several lines of one loop body touch the same
