@@ -19,7 +19,7 @@
 //! the timeline has one track a thread.
 
 use crate::{
-    ir::{blocks, body, callee, is, nested, operations, place_of, symbol},
+    ir::{blocks, body, callee, is, nested, place_of, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_trace::sites::{Place, SiteKind};
@@ -118,9 +118,10 @@ fn surround_share<'c>(
     let (Some(site), Some(region)) = (insertion.add_chosen_site(site), body(function)) else { return Ok(()) };
     for (index, block) in blocks(region).enumerate() {
         if index == 0 {
-            block.insert_operation(0, insertion.builder(function).region_begin(site)?);
+            let begin = insertion.builder(function).region_begin(site)?;
+            block.insert_operation(insertion.first_in(block), begin);
         }
-        if let Some(leave) = operations(block).last().filter(|last| is(*last, "llvm.return")) {
+        if let Some(leave) = insertion.before_return(block) {
             block.insert_operation_before(leave, insertion.builder(leave).region_end(site)?);
         }
     }
