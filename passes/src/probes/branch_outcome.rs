@@ -101,6 +101,8 @@ fn watch_function<'c>(
 fn kind_of(branch: OperationRef<'_, '_>) -> Option<SiteKind> {
     match crate::ir::name(branch).as_str() {
         "llvm.cond_br" => Some(SiteKind::Branch),
+        // Of two ways, and recorded as such.
+        "llvm.switch" if Shape::of_value(branch.operand(0).ok()).element == "i1" => Some(SiteKind::Branch),
         "llvm.switch" if Shape::of_value(branch.operand(0).ok()).bytes() <= 8 => Some(SiteKind::Switch),
         _ => None,
     }
