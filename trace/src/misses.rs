@@ -127,7 +127,13 @@ mod tests {
 
     fn level(capacity_bytes: u64) -> BandwidthLevel {
         let (name, rate) = (String::new(), 1e9);
-        BandwidthLevel { name, capacity_bytes, read_bytes_per_s: rate, copy_bytes_per_s: rate, latency_ns: 1.0 }
+        BandwidthLevel {
+            name,
+            capacity_bytes,
+            read_bytes_per_s: rate,
+            copy_bytes_per_s: rate,
+            latency_ns: 1.0,
+        }
     }
 
     #[test]

@@ -56,11 +56,12 @@ impl SiteTable {
         let names: Vec<String> = self.sites.iter().map(|site| site.name.clone()).collect();
         let places: Vec<String> = self.sites.iter().map(with_place).collect();
         let (times_named, times_placed) = (times(&names), times(&places));
-        let label = |site: &ProbeSite, name: &str, placed: &str| match (times_named[name], times_placed[placed]) {
-            (1, _) => name.to_owned(),
-            (_, 1) => placed.to_owned(),
-            _ => format!("{placed} #{}", site.id),
-        };
+        let label =
+            |site: &ProbeSite, name: &str, placed: &str| match (times_named[name], times_placed[placed]) {
+                (1, _) => name.to_owned(),
+                (_, 1) => placed.to_owned(),
+                _ => format!("{placed} #{}", site.id),
+            };
         let sites = self.sites.iter().zip(&names).zip(&places);
         sites.map(|((site, name), placed)| label(site, name, placed)).collect()
     }

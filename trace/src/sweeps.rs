@@ -72,7 +72,8 @@ pub fn sweeps(workload: &WorkloadTable) -> Vec<Sweep> {
     let candidates: Vec<Sweep> = candidates.collect();
     let (together, each): (Vec<_>, Vec<_>) =
         candidates.iter().filter(|sweep| whole(sweep)).cloned().partition(|sweep| {
-            let moved: u64 = candidates.iter().filter(|other| is_same(other, sweep)).map(|other| other.bytes).sum();
+            let moved: u64 =
+                candidates.iter().filter(|other| is_same(other, sweep)).map(|other| other.bytes).sum();
             sizes.get(&sweep.buffer).is_some_and(|&size| moved as f64 <= WHOLE_MAX * size as f64)
         });
     let mut sweeps = each;

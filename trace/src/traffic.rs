@@ -70,8 +70,7 @@ pub fn traffic<'a>(workload: &'a WorkloadTable, peaks: &Peaks) -> Vec<RowTraffic
     let of_row = |row: &'a AccessRow| {
         let touches = row.lines.as_ref()?;
         let missed = |cache| accesses.per_launch(distances.misses(touches, cache));
-        let missed: Vec<f64> =
-            caches(&peaks.levels, workload.threads()).into_iter().map(missed).collect();
+        let missed: Vec<f64> = caches(&peaks.levels, workload.threads()).into_iter().map(missed).collect();
         let executions = accesses.per_launch(row.executions as f64);
         Some(cost(row, accesses.per_launch(row.bytes()), executions, &missed, peaks, workload.threads()))
     };
@@ -94,8 +93,16 @@ fn cost<'a>(
     threads: f64,
 ) -> RowTraffic<'a> {
     let missed_lines = missed.first().copied().unwrap_or(0.0);
-    let mut traffic =
-        RowTraffic { row, used_bytes, missed_lines, level: 0, streamed: 0.0, scattered: 0.0, chained: 0.0, together: false };
+    let mut traffic = RowTraffic {
+        row,
+        used_bytes,
+        missed_lines,
+        level: 0,
+        streamed: 0.0,
+        scattered: 0.0,
+        chained: 0.0,
+        together: false,
+    };
     let nearest = peaks.levels.first().map_or(0.0, |level| level.latency_ns * 1e-9);
     traffic.chained = (executions - missed_lines).max(0.0) * nearest / threads;
     let mut most = 0.0;

@@ -66,9 +66,11 @@ fn sites_of_one_name_keep_their_totals_apart() {
     let mut chrome_file = Vec::new();
     chrome::write(Cursor::new(&file.bytes()), &file.sites, &mut chrome_file).unwrap();
     let text = String::from_utf8(chrome_file).unwrap();
-    for total in
-        [r##""part (k.c:3) #0: runs":4"##, r##""part (k.c:3) #1: runs":8"##, r#""part (k.c:11): executions":1024"#]
-    {
+    for total in [
+        r##""part (k.c:3) #0: runs":4"##,
+        r##""part (k.c:3) #1: runs":8"##,
+        r#""part (k.c:11): executions":1024"#,
+    ] {
         assert!(text.contains(total), "{text}");
     }
 }

@@ -15,9 +15,7 @@ pub use other::moves_memory;
 use crate::ir::{callee, name, operations, place_of, symbol};
 use access::Moved;
 use kinstr_trace::sites::{AccessFact, CallFact, FlopFact, LineFacts, Place};
-use melior::ir::{
-    BlockRef, OperationRef, ValueLike, attribute::IntegerAttribute, operation::OperationLike,
-};
+use melior::ir::{BlockRef, OperationRef, ValueLike, attribute::IntegerAttribute, operation::OperationLike};
 use other::{does_nothing, intrinsic_of, other_work};
 use pointer::PointerRoots;
 use std::collections::{BTreeMap, HashMap, HashSet};

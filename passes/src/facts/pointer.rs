@@ -79,8 +79,14 @@ impl<'c, 'a> PointerRoots<'c, 'a> {
 
     fn visit_operation(&mut self, operation: OperationRef<'_, '_>, walk: &mut Walk) {
         let operands = match name(operation).as_str() {
-            "llvm.getelementptr" | "llvm.bitcast" | "llvm.addrspacecast" | "llvm.freeze" | "llvm.ptrtoint"
-            | "llvm.inttoptr" | "llvm.add" | "llvm.extractelement" => 0..1,
+            "llvm.getelementptr"
+            | "llvm.bitcast"
+            | "llvm.addrspacecast"
+            | "llvm.freeze"
+            | "llvm.ptrtoint"
+            | "llvm.inttoptr"
+            | "llvm.add"
+            | "llvm.extractelement" => 0..1,
             "llvm.insertelement" | "llvm.shufflevector" => 0..2,
             "llvm.select" => 1..3,
             // These are no memory: what is joined with them is what is meant.
@@ -157,10 +163,7 @@ impl<'c, 'a> PointerRoots<'c, 'a> {
 
 /// Values that `block`'s predecessors pass as its argument number `index`; nothing if one of them passes values in a way
 /// that is not known here.
-pub(super) fn incoming_values<'c, 'a>(
-    block: BlockRef<'c, 'a>,
-    index: usize,
-) -> Option<Vec<Value<'c, 'a>>> {
+pub(super) fn incoming_values<'c, 'a>(block: BlockRef<'c, 'a>, index: usize) -> Option<Vec<Value<'c, 'a>>> {
     let mut values = Vec::new();
     for number in 0..block.predecessor_count() {
         let terminator = block.predecessor(number).ok()?.terminator()?;
@@ -191,9 +194,7 @@ fn successor_operands(terminator: OperationRef<'_, '_>, successor: usize) -> Opt
         "llvm.cond_br" | "llvm.invoke" => sum("operandSegmentSizes", successor + 1),
         // The value, those of the default, which is the first successor, then those of each case.
         "llvm.switch" if successor == 0 => Some(1),
-        "llvm.switch" => {
-            Some(sum("operandSegmentSizes", 2)? + sum("case_operand_segments", successor - 1)?)
-        }
+        "llvm.switch" => Some(sum("operandSegmentSizes", 2)? + sum("case_operand_segments", successor - 1)?),
         _ => None,
     }
 }

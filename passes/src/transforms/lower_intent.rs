@@ -145,9 +145,9 @@ impl<'c, 'a> Lowering<'c, 'a> {
                 place(builder.add_trips(site, step, self.unit, operand(0)?, operand(1)?)?);
             }
             (Op::CountBytes, _) => {
-                let length =
-                    operation.operand(0).map_err(|error| refused("kprobe.count_bytes", &error))?;
-                let zero = Emitter::new(self.context, operation).constant(&format!("0 : {}", length.r#type()))?;
+                let length = operation.operand(0).map_err(|error| refused("kprobe.count_bytes", &error))?;
+                let zero =
+                    Emitter::new(self.context, operation).constant(&format!("0 : {}", length.r#type()))?;
                 place(builder.add_trips(site, 1, self.unit, zero, length)?);
             }
             (Op::Sample, _) => {
