@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 /// A block that moves this part of a buffer or more goes over all of it; the rest of the buffer
 /// is in the remainder loop of a vectorised one.
 const WHOLE_MIN: f64 = 0.5;
-/// A block that moves more than this goes over the buffer more than once, which is reuse. Blocks that move no more together
-/// go over it once.
+/// A block that moves more than this goes over the buffer more than once, which is reuse.
 const WHOLE_MAX: f64 = 1.5;
+/// A block that moves at most this may leave the rest to another one: two of these are one sweep.
+const PART_MAX: f64 = 0.75;
 /// A temporary below this part of the largest argument (a row's maxima) is no data that sweeps are about.
 const TEMPORARY_MIN: f64 = 1.0 / 64.0;
 
@@ -63,27 +64,19 @@ pub fn sweeps(workload: &WorkloadTable) -> Vec<Sweep> {
             bytes,
         })
     });
-    let whole = |sweep: &Sweep| {
-        sizes.get(&sweep.buffer).is_some_and(|&size| {
-            let part = sweep.bytes as f64 / size as f64;
-            (WHOLE_MIN..=WHOLE_MAX).contains(&part)
-        })
-    };
-    let candidates: Vec<Sweep> = candidates.collect();
-    let (together, each): (Vec<_>, Vec<_>) =
-        candidates.iter().filter(|sweep| whole(sweep)).cloned().partition(|sweep| {
-            let moved: u64 =
-                candidates.iter().filter(|other| is_same(other, sweep)).map(|other| other.bytes).sum();
-            sizes.get(&sweep.buffer).is_some_and(|&size| moved as f64 <= WHOLE_MAX * size as f64)
-        });
-    let mut sweeps = each;
-    for sweep in together {
-        match sweeps.iter_mut().find(|known| is_same(known, &sweep)) {
-            Some(known) => known.bytes += sweep.bytes,
+    let part_of = |sweep: &Sweep| sizes.get(&sweep.buffer).map(|&size| sweep.bytes as f64 / size as f64);
+    let is_part = |sweep: &Sweep| part_of(sweep).is_some_and(|part| part <= PART_MAX);
+    let mut sweeps: Vec<Sweep> = Vec::new();
+    for sweep in candidates {
+        if part_of(&sweep).is_none_or(|part| !(WHOLE_MIN..=WHOLE_MAX).contains(&part)) {
+            continue;
+        }
+        let other = sweeps.iter_mut().find(|other| is_same(other, &sweep) && is_part(other));
+        match other.filter(|_| is_part(&sweep)) {
+            Some(other) => other.bytes += sweep.bytes,
             None => sweeps.push(sweep),
         }
     }
-    sweeps.sort_by_key(|sweep| sweep.block);
     sweeps
 }
 

@@ -389,7 +389,9 @@ fn two_loops_that_share_a_buffer_out_sweep_it_once() {
         one,
         [(Buffer::Argument(0), AccessKind::Load, 4 * n), (Buffer::Argument(1), AccessKind::Store, 4 * n)]
     );
-    assert_eq!(halves(4).len(), 8, "twice over each");
+    assert_eq!(halves(4).len(), 4, "twice over each");
+    let with_all = vec![Block(n / 32, 1, half(0)), Block(n / 16, 1, half(1)), Block(n / 32, 1, half(2))];
+    assert_eq!(sweeps(&elementwise(n, 30.0, with_all).workloads[0]).len(), 4, "once in halves, once whole");
 }
 
 #[test]
