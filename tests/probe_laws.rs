@@ -1,10 +1,12 @@
 //! What holds for every probe, over every example: insert then strip is the identity, and no `kprobe` op
-//! survives conversion. The same holds of kernels for a GPU. A new probe is covered by being in its folder.
+//! survives conversion. The same holds of kernels for a GPU. A new probe is covered by being in its folder; and so are the
+//! probes together that share a build of an evaluation.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use inkwell::{context::Context, module::Module as LlvmModule};
 use kinstr::{
+    builds::Probes,
     codegen::{self, cuda::Tools, machine::Machine},
     frontend::{
         Language, Source,
@@ -14,12 +16,16 @@ use kinstr::{
     lower::{self, LowerError, Mlir, device, host},
 };
 use kinstr_passes::{
+    ffi::clone_module,
     probe::{self, Level, Probe, ProbeError},
     probes,
     transforms::strip_probes::strip_probes,
 };
 use kinstr_trace::{layout::Mode, sites::SiteTable};
-use melior::ir::Module;
+use melior::ir::{
+    Module,
+    operation::{OperationLike, OperationPrintingFlags},
+};
 use std::path::{Path, PathBuf};
 
 /// Endings of files that are candidates.
@@ -44,8 +50,10 @@ fn examples() -> Vec<Source> {
     found.iter().map(|path| Source::read(path).unwrap()).collect()
 }
 
+/// The module with its locations, which are as much part of it as its ops.
 fn text(module: &Module<'_>) -> String {
-    module.as_operation().to_string()
+    let flags = OperationPrintingFlags::new().enable_debug_info(true, false);
+    module.as_operation().to_string_with_flags(flags).unwrap()
 }
 
 fn structured<'c>(mlir: &'c Mlir, source: &Source) -> (lower::Structured<'c>, Vec<String>) {
@@ -97,7 +105,12 @@ fn check_structured(source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
 
     let sites = lower::insert_early(&mlir, &module, &[probe], mode, None).unwrap();
     lower::to_llvm_dialect(&mlir, &mut module, &rest, Some(&sites)).unwrap();
-    assert!(!text(&module.module).contains("kprobe."), "{} on {}", probe.name(), path.display());
+    assert!(
+        !module.module.as_operation().to_string().contains("kprobe."),
+        "{} on {}",
+        probe.name(),
+        path.display()
+    );
     true
 }
 
@@ -110,21 +123,39 @@ fn found_nothing(error: &ProbeError, before: &str, module: &Module<'_>) -> bool 
 
 /// Answers whether the probe found something to watch.
 fn check_optimized(source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
+    check_together(source, &[probe], mode)
+}
+
+/// Answers whether one of the probes found something to watch; those that do not are left out.
+fn check_together(source: &Source, probes: &[&dyn Probe], mode: Mode) -> bool {
     let (mlir, path) = (Mlir::new().unwrap(), &source.path);
     let llvm = codegen::context();
     let code = optimized(&mlir, source, &llvm);
 
     let imported = lower::import(&mlir, &code).unwrap();
     let before = text(&imported);
-    if let Err(error) = probe::insert(&mlir.context, &imported, &[probe], None, mode) {
-        return found_nothing(&error, &before, &imported);
+    let finds = |probe: &&dyn Probe| match probe::insert(
+        &mlir.context,
+        &clone_module(&imported),
+        &[*probe],
+        None,
+        mode,
+    ) {
+        Err(error) => found_nothing(&error, &before, &imported),
+        Ok(_) => true,
+    };
+    let probes: Vec<&dyn Probe> = probes.iter().copied().filter(finds).collect();
+    if probes.is_empty() {
+        return false;
     }
+    let names = || probes.iter().map(|probe| probe.name()).collect::<Vec<_>>().join(", ");
+    probe::insert(&mlir.context, &imported, &probes, None, mode).unwrap();
     assert_ne!(text(&imported), before);
     strip_probes(&mlir.context, &imported);
-    assert_eq!(text(&imported), before, "{} on {}", probe.name(), path.display());
+    assert_eq!(text(&imported), before, "{} on {}", names(), path.display());
 
-    let (converted, _) = lower::insert_late(&mlir, &code, &[probe], mode).unwrap();
-    assert!(!text(&converted).contains("kprobe."), "{} on {}", probe.name(), path.display());
+    let (converted, _) = lower::insert_late(&mlir, &code, &probes, mode).unwrap();
+    assert!(!converted.as_operation().to_string().contains("kprobe."), "{} on {}", names(), path.display());
     true
 }
 
@@ -228,6 +259,25 @@ fn every_probe_keeps_the_laws_in_kernels_when_aggregating() {
 #[test]
 fn every_probe_keeps_the_laws_in_kernels_when_tracing() {
     check_kernels(Mode::Trace);
+}
+
+/// The late probes of each build of an evaluation.
+fn builds() -> Vec<Vec<&'static dyn Probe>> {
+    let Probes { timing, counting, observing } = Probes::default();
+    let late = |names: Vec<String>| -> Vec<&'static dyn Probe> {
+        let probes = names.iter().map(|name| probe::find(name).unwrap());
+        probes.filter(|probe| probe.level() == Level::Optimized).collect()
+    };
+    [timing, counting, observing].map(late).into()
+}
+
+#[test]
+fn the_probes_of_a_build_keep_the_laws_together() {
+    for (source, mode) in examples().iter().zip([Mode::Aggregate, Mode::Trace].into_iter().cycle()) {
+        for probes in builds() {
+            check_together(source, &probes, mode);
+        }
+    }
 }
 
 fn check_all(mode: Mode) {

@@ -45,10 +45,11 @@ pub enum Op {
     RecordBranch,
     RecordSwitch,
     StoreUnit,
+    CountBytes,
 }
 
 impl Op {
-    const ALL: [(Op, &'static str); 21] = [
+    const ALL: [(Op, &'static str); 22] = [
         (Op::Init, "kprobe.init"),
         (Op::Flush, "kprobe.flush"),
         (Op::RegionBegin, "kprobe.region_begin"),
@@ -70,6 +71,7 @@ impl Op {
         (Op::RecordBranch, "kprobe.record_branch"),
         (Op::RecordSwitch, "kprobe.record_switch"),
         (Op::StoreUnit, "kprobe.store_unit"),
+        (Op::CountBytes, "kprobe.count_bytes"),
     ];
 
     /// Full name, e.g. `kprobe.count`.
@@ -90,10 +92,21 @@ impl Op {
 
     /// True for ops that say what to measure, false for those that say how.
     pub fn is_intent(self) -> bool {
-        use Op::{Access, Branch, Count, CountTrips, Flush, Init, RegionBegin, RegionEnd, Sample, Touch};
+        use Op::{
+            Access, Branch, Count, CountBytes, CountTrips, Flush, Init, RegionBegin, RegionEnd, Sample, Touch,
+        };
         matches!(
             self,
-            Init | Flush | RegionBegin | RegionEnd | Count | Sample | CountTrips | Access | Touch | Branch
+            Init | Flush
+                | RegionBegin
+                | RegionEnd
+                | Count
+                | Sample
+                | CountTrips
+                | CountBytes
+                | Access
+                | Touch
+                | Branch
         )
     }
 }
@@ -164,6 +177,16 @@ impl<'c> Builder<'c> {
     /// `kprobe.count {site}`: one execution.
     pub fn count(self, site: u32) -> Result<Operation<'c>, BuildError> {
         self.build(Op::Count, &[self.integer(SITE, site)], &[], &[])
+    }
+
+    /// `kprobe.count_bytes {site}`: a copy or fill of `length` bytes.
+    pub fn count_bytes(self, site: u32, length: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::CountBytes, &[self.integer(SITE, site)], &[length], &[])
+    }
+
+    /// `kprobe.sample {site}`: a value to keep, an i64.
+    pub fn sample(self, site: u32, value: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::Sample, &[self.integer(SITE, site)], &[value], &[])
     }
 
     /// `kprobe.access {site, width}`: `width` bytes are accessed at each of `pointer`'s lanes that `mask` has on.

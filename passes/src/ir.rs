@@ -2,9 +2,9 @@
 
 use kinstr_trace::sites::Place;
 use melior::ir::{
-    BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef,
-    attribute::{FlatSymbolRefAttribute, StringAttribute},
-    operation::OperationLike,
+    BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef, Value, ValueLike,
+    attribute::{FlatSymbolRefAttribute, IntegerAttribute, StringAttribute},
+    operation::{OperationLike, OperationResult},
 };
 
 /// Source position of a location: the innermost inlined callee, the first located part of a fused one.
@@ -87,11 +87,7 @@ pub fn device_name(operation: OperationRef<'_, '_>) -> String {
     match name(operation).as_str() {
         "llvm.call_intrinsic" => string_attribute(operation, "intrin").unwrap_or_default(),
         "llvm.inline_asm" => string_attribute(operation, "asm_string").unwrap_or_default(),
-        "llvm.call" => {
-            let callee = operation.attribute("callee").ok();
-            let callee = callee.and_then(|callee| FlatSymbolRefAttribute::try_from(callee).ok());
-            callee.map(|callee| callee.value().to_owned()).unwrap_or_default()
-        }
+        "llvm.call" => callee(operation).unwrap_or_default(),
         other => other.to_owned(),
     }
 }
@@ -123,5 +119,34 @@ pub fn symbol(operation: OperationRef<'_, '_>) -> String {
 /// A string attribute's value.
 pub fn string_attribute(operation: OperationRef<'_, '_>, name: &str) -> Option<String> {
     let attribute = StringAttribute::try_from(operation.attribute(name).ok()?).ok()?;
+    // MLIR keeps no address of an empty text, and melior reads from there.
+    if attribute.to_string() == r#""""# {
+        return Some(String::new());
+    }
     Some(attribute.value().to_owned())
+}
+
+/// The symbol that a call or invoke names; nothing for one through a pointer, and for any other op.
+pub fn callee(call: OperationRef<'_, '_>) -> Option<String> {
+    let attribute = FlatSymbolRefAttribute::try_from(call.attribute("callee").ok()?).ok()?;
+    Some(attribute.value().to_owned())
+}
+
+/// Where a block's first op may stand, and the op that stands there now; a landing pad must stay first.
+pub fn first_place<'c, 'a>(block: BlockRef<'c, 'a>) -> Option<(usize, OperationRef<'c, 'a>)> {
+    let first = block.first_operation()?;
+    Some((usize::from(is(first, "llvm.landingpad")), first))
+}
+
+/// The integer that `value` is, if it is a constant of the LLVM dialect.
+pub fn constant_of(value: Value<'_, '_>) -> Option<i64> {
+    // melior prints what it refuses, and printing an op numbers its whole function: ask first.
+    if !value.is_operation_result() {
+        return None;
+    }
+    let constant = OperationResult::try_from(value).ok()?.owner();
+    if !is(constant, "llvm.mlir.constant") {
+        return None;
+    }
+    Some(IntegerAttribute::try_from(constant.attribute("value").ok()?).ok()?.value())
 }

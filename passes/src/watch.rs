@@ -2,7 +2,7 @@
 
 use crate::{
     cfg::loop_depths,
-    facts::{Access, AddressSources, DeviceAccess, FunctionFacts, access_of, device_access_of},
+    facts::{Access, AddressSources, DeviceAccess, ModuleFacts, access_of, device_access_of, moves_memory},
     ir::{blocks, body, device_name, functions, is_device, operations, place_of, symbol},
     probe::{Insertion, NewSite, ProbeError},
 };
@@ -21,27 +21,24 @@ pub fn watch_accesses<'c>(
     words: u32,
     build: impl Fn(Builder<'c>, u32, &Access<'c, '_>) -> Result<Operation<'c>, BuildError>,
 ) -> Result<(), ProbeError> {
-    let functions = functions(insertion.module(), "llvm");
-    if functions.is_empty() {
-        let wanted = "after the optimiser, on the LLVM dialect";
-        return Err(ProbeError::WrongLevel { probe, wanted });
-    }
-    let defined: Vec<String> = functions.iter().map(|function| symbol(*function)).collect();
+    let functions = insertion.optimized_functions(probe)?;
     let on_device = is_device(insertion.module());
-    let mut allocations = 0;
+    let mut facts = ModuleFacts::of(&functions);
     let mut found = false;
     for function in functions {
         let Some(region) = body(function) else { continue };
         let (depths, sources) = (loop_depths(region), AddressSources::new(region));
-        let mut facts = FunctionFacts::new(&defined, &mut allocations);
-        let mut watched = false;
+        let (mut watched, mut unwatched) = (false, 0);
         for (index, block) in blocks(region).enumerate() {
             let mut number = 0;
             for operation in operations(block).collect::<Vec<_>>() {
                 let device = || device_access_of(operation).filter(|_| on_device);
                 let plain = access_of(operation).map(|access| (access, None));
-                let found = plain.or_else(|| device().map(|(access, what)| (access, Some(what))));
-                let Some((access, what)) = found else { continue };
+                let access = plain.or_else(|| device().map(|(access, what)| (access, Some(what))));
+                let Some((access, what)) = access else {
+                    unwatched += u32::from(moves_memory(operation));
+                    continue;
+                };
                 let fact = facts.fact_of(operation, &access);
                 let fact = AccessFact { address: sources.of(operation), ..fact };
                 let place = place_of(operation.location());
@@ -70,6 +67,13 @@ pub fn watch_accesses<'c>(
                 block.insert_operation_before(operation, build(insertion.builder(operation), site, &access)?);
                 watched = true;
             }
+        }
+        if unwatched > 0 {
+            insertion.leave_out(format!(
+                "{probe} does not watch {unwatched} ops in `{}` that may move memory and are no plain load or store: \
+                 copies, fills, atomic updates, intrinsics of the target, assembly",
+                symbol(function)
+            ));
         }
         if watched {
             found = true;

@@ -54,6 +54,26 @@ impl SiteTable {
         Ok(*hasher.finalize().as_bytes())
     }
 
+    /// A label for each site by which it can be told from the others: its name, with its place where names are equal, and
+    /// with its id where that is not enough.
+    pub fn labels(&self) -> Vec<String> {
+        let with_place = |site: &ProbeSite| match &site.place {
+            Some(place) => format!("{} ({place})", site.name),
+            None => site.name.clone(),
+        };
+        let names: Vec<String> = self.sites.iter().map(|site| site.name.clone()).collect();
+        let places: Vec<String> = self.sites.iter().map(with_place).collect();
+        let (times_named, times_placed) = (times(&names), times(&places));
+        let label =
+            |site: &ProbeSite, name: &str, placed: &str| match (times_named[name], times_placed[placed]) {
+                (1, _) => name.to_owned(),
+                (_, 1) => placed.to_owned(),
+                _ => format!("{placed} #{}", site.id),
+            };
+        let sites = self.sites.iter().zip(&names).zip(&places);
+        sites.map(|((site, name), placed)| label(site, name, placed)).collect()
+    }
+
     /// Words of all sites together, in each unit.
     pub fn word_count(&self) -> u64 {
         self.sites.iter().map(|site| u64::from(site.words)).sum()
@@ -68,6 +88,12 @@ impl SiteTable {
         };
         self.sites.iter().scan(0, after).collect()
     }
+}
+
+fn times(labels: &[String]) -> BTreeMap<&str, usize> {
+    let mut times = BTreeMap::new();
+    labels.iter().for_each(|label| *times.entry(label.as_str()).or_default() += 1);
+    times
 }
 
 /// One place where a probe records.
@@ -148,6 +174,9 @@ pub enum SiteKind {
     Wait,
     /// A basic block of the optimised code.
     Block,
+    /// A copy or fill in the block before it whose length is known only when it runs; its counter has the bytes, and its
+    /// facts are those of one byte.
+    Copy,
     /// A load or store of the optimised code.
     Access,
     /// The sample of cache lines that the accesses of a module share.

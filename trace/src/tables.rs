@@ -209,9 +209,9 @@ impl Losses {
 }
 
 impl Losses {
-    /// What is missing, one sentence a kind; empty if nothing is.
-    pub fn sentences(&self) -> Vec<String> {
-        let rows = [
+    /// How many of each kind are missing.
+    pub(crate) fn rows(&self) -> [(u64, &'static str); 11] {
+        [
             (self.dropped_records, "records did not fit their buffer"),
             (u64::from(self.units_with_drops), "units lost records"),
             (u64::from(self.refused_units), "threads or warps got no unit, their records are missing"),
@@ -223,8 +223,12 @@ impl Losses {
             (self.impossible_clocks, "clock readings lie after the unit's exit"),
             (self.unknown_sites, "records name a site that is not there"),
             (self.too_deep_regions, "regions lie too deep inside others"),
-        ];
-        let missing = rows.into_iter().filter(|(count, _)| *count > 0);
+        ]
+    }
+
+    /// What is missing, one sentence a kind; empty if nothing is.
+    pub fn sentences(&self) -> Vec<String> {
+        let missing = self.rows().into_iter().filter(|(count, _)| *count > 0);
         missing.map(|(count, what)| format!("{count} {what}")).collect()
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     ffi::parse_module,
     ir::{nested, operations, symbol},
 };
-use kinstr_dialects::ops::{Op, kind_of, site_of, step_of, width_of};
+use kinstr_dialects::ops::{KIND, Op, SITE, STEP, WIDTH, kind_of, site_of, step_of, width_of};
 use kinstr_trace::{
     layout::{ProbeRecord, offset},
     sites::{ProbeSite, SiteKind, SiteTable},
@@ -31,6 +31,14 @@ pub enum ConversionError {
     /// A function with probes is not in the LLVM dialect.
     #[error("function `{0}` holds probes but is not in the LLVM dialect")]
     NotLlvm(String),
+    /// An op without what it needs.
+    #[error("`{op}` has no `{attribute}`")]
+    #[allow(missing_docs)]
+    Attribute { op: &'static str, attribute: &'static str },
+    /// An op of a site that is not in the table.
+    #[error("`{op}` names site {site}, and the table has {sites}")]
+    #[allow(missing_docs)]
+    NoSuchSite { op: &'static str, site: u32, sites: u32 },
     /// MLIR refused an op.
     #[error("could not build `{0}`")]
     Build(String),
@@ -128,6 +136,22 @@ impl Offsets {
     pub(super) fn words(&self, site: u32) -> u64 {
         self.words.get(site as usize).copied().unwrap_or(self.records)
     }
+
+    /// The site of `operation`, which is in the table; 0 for an op that has none.
+    fn site(&self, op: Op, operation: OperationRef<'_, '_>) -> Result<u32, ConversionError> {
+        if matches!(op, Op::GetUnit | Op::ReadClock) {
+            return Ok(0);
+        }
+        let site = needed(op, SITE, site_of(&operation))?;
+        match site < self.sites {
+            true => Ok(site),
+            false => Err(ConversionError::NoSuchSite { op: op.name(), site, sites: self.sites }),
+        }
+    }
+}
+
+fn needed<T>(op: Op, attribute: &'static str, value: Option<T>) -> Result<T, ConversionError> {
+    value.ok_or(ConversionError::Attribute { op: op.name(), attribute })
 }
 
 fn convert_one<'c>(
@@ -138,7 +162,10 @@ fn convert_one<'c>(
     offsets: &Offsets,
 ) -> Result<(), ConversionError> {
     let calls = Calls { context, at: operation };
-    let site = site_of(&operation).unwrap_or(0);
+    if op.is_intent() {
+        return Err(ConversionError::Intent(op.name()));
+    }
+    let site = offsets.site(op, operation)?;
     let operands: Vec<_> = operation.operands().collect();
     let call = match op {
         Op::GetUnit => calls.call("get_unit", &[], Some("!llvm.ptr"))?,
@@ -149,7 +176,7 @@ fn convert_one<'c>(
         }
         Op::RecordEvent => {
             let records = calls.constant(offsets.records)?;
-            let kind = u64::from(kind_of(&operation).unwrap_or(0));
+            let kind = u64::from(needed(op, KIND, kind_of(&operation))?);
             let word = u64::from(site) << ProbeRecord::SITE_SHIFT | kind << ProbeRecord::KIND_SHIFT;
             let word = calls.constant(word)?;
             calls.call("record_event", &[operands[0], records, word, operands[1]], None)?
@@ -160,7 +187,7 @@ fn convert_one<'c>(
         }
         Op::AddTrips => {
             let at = calls.constant(offsets.counter(site))?;
-            let step = step_of(&operation).unwrap_or(1);
+            let step = needed(op, STEP, step_of(&operation).filter(|step| *step != 0))?;
             let (first, last) = (operands[1], calls.opaque(operands[2])?);
             let (from, to) = if step > 0 { (first, last) } else { (last, first) };
             let distance = calls.distance(from, to)?;
@@ -172,7 +199,7 @@ fn convert_one<'c>(
                 Op::RecordAccess => ("record_access", offsets.counter(site)),
                 _ => ("record_touch", offsets.lines),
             };
-            let width = u64::from(width_of(&operation).unwrap_or(0));
+            let width = u64::from(needed(op, WIDTH, width_of(&operation))?);
             let (first, words) = (calls.constant(first)?, calls.constant(offsets.words(site))?);
             let width = calls.constant(width)?;
             calls.call(function, &[operands[0], first, words, width, operands[1], operands[2]], None)?

@@ -56,6 +56,15 @@ pub enum DeviceAccess {
     Copy,
 }
 
+/// One direction of what an op moves.
+pub(super) struct Moved<'c, 'a> {
+    pub(super) kind: AccessKind,
+    pub(super) pointer: Value<'c, 'a>,
+    pub(super) bytes: u32,
+    pub(super) lanes: u32,
+    pub(super) indexed: bool,
+}
+
 /// The access that `operation` is, if it is one. Atomic read-modify-writes and block copies are none.
 pub fn access_of<'c: 'a, 'a>(operation: OperationRef<'c, 'a>) -> Option<Access<'c, 'a>> {
     use AccessKind::{Load, Store};

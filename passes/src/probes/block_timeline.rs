@@ -17,7 +17,7 @@
 
 use crate::{
     conversion::nvptx::is_kernel,
-    ir::{body, blocks, functions, is, operations, place_of, symbol},
+    ir::{body, blocks, functions, place_of, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
     watch::check_device,
 };
@@ -53,9 +53,10 @@ impl Probe for BlockTimeline {
             let (Some(site), Some(region)) = (insertion.add_chosen_site(site), body(kernel)) else { continue };
             for (index, block) in blocks(region).enumerate() {
                 if index == 0 {
-                    block.insert_operation(0, insertion.builder(kernel).region_begin(site)?);
+                    let begin = insertion.builder(kernel).region_begin(site)?;
+                    block.insert_operation(insertion.first_in(block), begin);
                 }
-                if let Some(leave) = operations(block).last().filter(|last| is(*last, "llvm.return")) {
+                if let Some(leave) = insertion.before_return(block) {
                     block.insert_operation_before(leave, insertion.builder(leave).region_end(site)?);
                 }
             }

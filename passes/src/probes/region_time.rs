@@ -1,8 +1,9 @@
 //! `region-time`: how long each part of a kernel takes.
 //!
 //! ## What it measures
-//! The time from entering to leaving each top-level linalg op, loop nest and call of the entry function,
-//! and each op marked with `kinstr.region = "name"` wherever it stands; in a kernel on a GPU, marked ops alone. In C, what lies between the markers of `kinstr.h`.
+//! The time from entering to leaving each top-level linalg op, loop nest, `scf.if`, `omp.parallel`, `memref.copy` and call of
+//! the entry function, and each op marked with `kinstr.region = "name"` wherever it stands; in a kernel on a GPU, marked ops
+//! alone. In C, what lies between the markers of `kinstr.h`.
 //!
 //! ## How
 //! `kprobe.region_begin` before and `kprobe.region_end` after the op, while it is still structured. The
@@ -62,7 +63,16 @@ impl Probe for RegionTime {
             hosts.into_iter().map(|host| (host, true)).chain(kernels.into_iter().map(|kernel| (kernel, false)))
         {
             let is_entry = is_host && insertion.entry().is_none_or(|entry| entry == symbol(function));
-            let regions = regions_of(function, is_entry);
+            let (ends, regions): (Vec<_>, Vec<_>) =
+                regions_of(function, is_entry).into_iter().partition(|op| is_terminator(*op));
+            for end in ends {
+                let (name, place) = (name(end), place_of(end.location()));
+                let line = place.map(|place| format!(" ({place})")).unwrap_or_default();
+                let function = symbol(function);
+                insertion.leave_out(format!(
+                    "region-time leaves out `{name}`{line} in `{function}`: it ends its block, so nothing can follow it"
+                ));
+            }
             if regions.is_empty() {
                 continue;
             }
@@ -92,6 +102,10 @@ fn regions_of<'c, 'a>(function: OperationRef<'c, 'a>, is_entry: bool) -> Vec<Ope
         .into_iter()
         .filter(|op| op.has_attribute(MARK) || (is_entry && is_top(op) && is_work(*op)))
         .collect()
+}
+
+fn is_terminator(operation: OperationRef<'_, '_>) -> bool {
+    operation.block().and_then(|block| block.terminator()) == Some(operation)
 }
 
 /// True for ops that take time at run time: linalg ops, loops, calls, copies.

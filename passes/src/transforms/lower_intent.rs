@@ -2,15 +2,17 @@
 
 use super::{
     TransformError,
+    emit::Emitter,
     lower_observing::{record_lanes, record_outcome},
+    needed,
 };
 use crate::ir::{body, nested, operations};
 use crate::llvm;
-use kinstr_dialects::ops::{Builder, Op, site_of, step_of};
+use kinstr_dialects::ops::{Builder, Op, SITE, STEP, site_of, step_of};
 use kinstr_trace::layout::{Mode, RecordKind};
 use melior::{
     Context, IrRewriter,
-    ir::{BlockLike, Module, OperationRef, RegionLike, Value, operation::OperationLike},
+    ir::{BlockLike, Module, OperationRef, RegionLike, Value, ValueLike, operation::OperationLike},
 };
 use std::collections::HashMap;
 
@@ -109,7 +111,10 @@ struct Lowering<'c, 'a> {
 impl<'c, 'a> Lowering<'c, 'a> {
     fn lower(&mut self, kind: Op, operation: OperationRef<'c, 'a>) -> Result<(), TransformError> {
         let builder = Builder::new(self.context, operation.location());
-        let site = site_of(&operation).unwrap_or(0);
+        let site = match kind {
+            Op::Init | Op::Flush => 0,
+            _ => needed(kind, SITE, site_of(&operation))?,
+        };
         let place = |op| insert_before(operation, op);
         match (kind, self.mode) {
             (Op::RegionBegin, mode) => {
@@ -151,8 +156,14 @@ impl<'c, 'a> Lowering<'c, 'a> {
             (Op::CountTrips, _) => {
                 let operand =
                     |index| operation.operand(index).map_err(|error| refused("kprobe.count_trips", &error));
-                let step = step_of(&operation).unwrap_or(1);
+                let step = needed(kind, STEP, step_of(&operation))?;
                 place(builder.add_trips(site, step, self.unit, operand(0)?, operand(1)?)?);
+            }
+            (Op::CountBytes, _) => {
+                let length = operation.operand(0).map_err(|error| refused("kprobe.count_bytes", &error))?;
+                let zero =
+                    Emitter::new(self.context, operation).constant(&format!("0 : {}", length.r#type()))?;
+                place(builder.add_trips(site, 1, self.unit, zero, length)?);
             }
             (Op::Sample, _) => {
                 let value = operation.operand(0).map_err(|error| refused("kprobe.sample", &error))?;
@@ -161,9 +172,9 @@ impl<'c, 'a> Lowering<'c, 'a> {
             (Op::Flush, _) if self.keep == Keep::Registers => place(builder.store_unit(self.unit)?),
             // The unit handle is fetched above; where records live in memory nothing is left to flush.
             (Op::Init | Op::Flush, _) => {}
-            (Op::Access, _) => record_lanes(self.context, Op::RecordAccess, operation, self.unit)?,
-            (Op::Touch, _) => record_lanes(self.context, Op::RecordTouch, operation, self.unit)?,
-            (Op::Branch, _) => record_outcome(self.context, operation, self.unit)?,
+            (Op::Access, _) => record_lanes(self.context, Op::RecordAccess, operation, self.unit, site)?,
+            (Op::Touch, _) => record_lanes(self.context, Op::RecordTouch, operation, self.unit, site)?,
+            (Op::Branch, _) => record_outcome(self.context, operation, self.unit, site)?,
             // Mechanism ops are no intents.
             _ => {}
         }

@@ -14,7 +14,8 @@
 //! the launch 1.1 times as fast.
 //!
 //! ## Potential
-//! Time over time without what the longest works beyond the mean; on a GPU, without the places for blocks in which none ran.
+//! Time over time without what the longest works beyond the mean; where the peaks are known, at most time over roofline floor.
+//! On a GPU, without the places for blocks in which none ran.
 //!
 //! ## What to try
 //! Smaller chunks, a dynamic or guided schedule, or a split by work rather than by index, where iterations differ. On a GPU the
@@ -22,6 +23,8 @@
 
 use crate::device::{BlockTimeline, Finding, KernelTable, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
+use crate::peaks::Peaks;
+use crate::roofline::RooflinePoint;
 use crate::synthesis::{Need, Tables, Target, WorkloadTable};
 use crate::threads::ParallelRegion;
 
@@ -45,13 +48,16 @@ const IDLE: f64 = 0.1;
 
 /// The most uneven parallel region, or kernel, of each workload.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
-    let mut found: Vec<_> = tables.workloads.iter().filter_map(judge).collect();
+    let peaks = tables.peaks.as_ref();
+    let mut found: Vec<_> = tables.workloads.iter().filter_map(|workload| judge(workload, peaks)).collect();
     found.extend(tables.judge_devices(|subject| subject.worst_kernel(judge_blocks)));
     found
 }
 
-fn judge(workload: &WorkloadTable) -> Option<Diagnosis> {
+fn judge(workload: &WorkloadTable, peaks: Option<&Peaks>) -> Option<Diagnosis> {
     let seconds = workload.seconds()?;
+    let point = peaks.and_then(|peaks| RooflinePoint::of(workload, peaks));
+    let roof = point.map_or(f64::INFINITY, |point| 1.0 / point.fraction);
     let lost = |region: &ParallelRegion| region.longest_ns() - region.mean_ns();
     let several = workload.parallel.iter().flatten().filter(|region| region.threads.len() > 1);
     let region = several.max_by(|a, b| lost(a).total_cmp(&lost(b)))?;
@@ -59,7 +65,7 @@ fn judge(workload: &WorkloadTable) -> Option<Diagnosis> {
     let imbalance = longest / mean;
     // What is lost was measured in the timing build; of a launch it is no more than the region is.
     let left = (1.0 - lost(region) * 1e-9 / seconds).max(mean / longest);
-    let speedup = 1.0 / left;
+    let speedup = (1.0 / left).min(roof);
     if !imbalance.is_finite() || imbalance < UNEVEN || speedup < GAIN {
         return None;
     }
@@ -85,7 +91,8 @@ fn judge(workload: &WorkloadTable) -> Option<Diagnosis> {
         region: Some(region.name.clone()),
         potential: Potential {
             speedup,
-            model: "time / time without what the longest thread works beyond the mean".to_owned(),
+            model: "time / time without what the longest thread works beyond the mean, at most time / roofline floor"
+                .to_owned(),
         },
         workload: workload.index,
     })

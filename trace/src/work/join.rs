@@ -54,12 +54,15 @@ impl Work {
         let units = trace.units.len() as u32;
         let mut work = Self { launches: trace.launches, units, ..Self::default() };
         for (site, runs) in sites.sites.iter().zip(runs) {
-            if site.kind == SiteKind::Block {
+            if matches!(site.kind, SiteKind::Block | SiteKind::Copy) {
                 let block = runs.and_then(|(executions, lanes)| block(site, executions, lanes));
                 let block = block.ok_or_else(|| overflow(site))?;
                 let summed = block.lines.iter().try_for_each(|l| work.total.add(&l.amounts));
                 summed.and_then(|()| work.total.sums_fit()).ok_or_else(|| overflow(site))?;
-                work.blocks.push(block);
+                match (site.kind, work.blocks.last_mut()) {
+                    (SiteKind::Copy, Some(around)) => around.take_in(block),
+                    _ => work.blocks.push(block),
+                }
             }
         }
         if work.blocks.is_empty() { Err(WorkError::NoBlocks) } else { Ok(work) }
@@ -104,6 +107,18 @@ fn block(site: &ProbeSite, executions: u64, lanes: u64) -> Option<BlockWork> {
         executions,
         lines: lines.collect::<Option<_>>()?,
     })
+}
+
+impl BlockWork {
+    /// Adds the bytes of a copy in this block, whose counter is not one of executions.
+    fn take_in(&mut self, copy: Self) {
+        for line in copy.lines {
+            match self.lines.iter_mut().find(|known| known.place == line.place) {
+                Some(known) => known.amounts.merge(&line.amounts),
+                None => self.lines.push(line),
+            }
+        }
+    }
 }
 
 impl Amounts {
