@@ -224,8 +224,8 @@ char *kinstrAssemble(LLVMTargetMachineRef ref, const char *text, size_t length,
 
   std::string errors;
   llvm::SourceMgr sources;
-  sources.AddNewSourceBuffer(
-      llvm::MemoryBuffer::getMemBuffer(llvm::StringRef(text, length), "", false), llvm::SMLoc());
+  // A copy, because the lexer reads on until it meets a NUL, which Rust's text does not end with.
+  sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(llvm::StringRef(text, length)), llvm::SMLoc());
   sources.setDiagHandler(
       [](const llvm::SMDiagnostic &said, void *errors) {
         if (said.getKind() == llvm::SourceMgr::DK_Error)
