@@ -4,4 +4,6 @@
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-link-arg-bins=-no-pie");
+    // Host code of candidates for GPUs calls these in the worker that loads it.
+    println!("cargo::rustc-link-arg-bins=-Wl,--export-dynamic-symbol=mgpu*");
 }

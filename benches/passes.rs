@@ -6,7 +6,11 @@
 
 use kinstr::lower::Mlir;
 use kinstr_passes::{
-    conversion::x86_64, ffi::parse_module, ir::nested, probe, transforms::lower_intent::lower_intent,
+    conversion::x86_64,
+    ffi::parse_module,
+    ir::nested,
+    probe,
+    transforms::lower_intent::{Keep, lower_intent},
 };
 use kinstr_trace::{
     layout::Mode,
@@ -23,6 +27,10 @@ fn main() {
         report("region-time", ops, time);
         let (time, ops) = optimized(ops);
         report("block-count", ops, time);
+        let (time, ops) = straight(ops);
+        report("block-count/one-block", ops, time);
+        let (time, ops) = called(ops);
+        report("block-count/functions", ops, time);
     }
 }
 
@@ -65,7 +73,7 @@ const WORK: &str = "%x# = llvm.load %p : !llvm.ptr -> f32\n %y# = llvm.fmul %x#,
                     llvm.store %y#, %q# : f32, !llvm.ptr\n";
 
 fn convert<'c>(mlir: &'c Mlir, module: &Module<'c>, sites: &SiteTable) {
-    lower_intent(&mlir.context, module, Mode::Aggregate).unwrap();
+    lower_intent(&mlir.context, module, Mode::Aggregate, Keep::Memory).unwrap();
     x86_64::convert(&mlir.context, module, sites).unwrap();
 }
 
@@ -93,8 +101,34 @@ fn optimized(ops: usize) -> (Duration, usize) {
         .map(|i| format!("^b{i}:\n {} llvm.br ^b{}\n", WORK.replace('#', &i.to_string()), i + 1))
         .collect();
     let text = format!("llvm.func @f(%p: !llvm.ptr) {{ llvm.br ^b0\n {blocks} ^b{}: llvm.return }}", ops / 5);
+    counted(&text)
+}
+
+/// One block of as many ops, each on a line of its own.
+fn straight(ops: usize) -> (Duration, usize) {
+    let adds: String = (0..ops)
+        .map(|i| format!("%x{} = llvm.add %x{i}, %x{i} : i64 loc(\"k.c\":{}:1)\n", i + 1, i + 1))
+        .collect();
+    counted(&format!("llvm.func @f(%x0: i64) {{\n {adds} llvm.return }}"))
+}
+
+/// Functions that are each called once, with the pointer that all their accesses are of.
+fn called(ops: usize) -> (Duration, usize) {
+    let functions: String = (0..ops / 7)
+        .map(|i| {
+            format!(
+                "llvm.func internal @f{i}(%p: !llvm.ptr) {{ {} llvm.call @f{}(%p) : (!llvm.ptr) -> ()\n llvm.return }}\n",
+                WORK.replace('#', ""),
+                i + 1
+            )
+        })
+        .collect();
+    counted(&format!("{functions} llvm.func internal @f{}(%p: !llvm.ptr) {{ llvm.return }}", ops / 7))
+}
+
+fn counted(text: &str) -> (Duration, usize) {
     let count = probe::find("block-count").unwrap();
-    least(&text, |mlir, module| {
+    least(text, |mlir, module| {
         let sites = probe::insert(&mlir.context, module, &[count], None, Mode::Aggregate).unwrap();
         convert(mlir, module, &sites);
     })

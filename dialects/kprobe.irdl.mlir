@@ -28,6 +28,14 @@ irdl.dialect @kprobe {
     irdl.attributes { "site" = %site }
   }
 
+  // The length of a copy or fill that follows.
+  irdl.operation @count_bytes {
+    %site = irdl.base "#builtin.integer"
+    %integer = irdl.base "!builtin.integer"
+    irdl.attributes { "site" = %site }
+    irdl.operands(length: %integer)
+  }
+
   irdl.operation @sample {
     %site = irdl.base "#builtin.integer"
     %i64 = irdl.is i64
@@ -77,6 +85,11 @@ irdl.dialect @kprobe {
   irdl.operation @get_unit {
     %unit = irdl.base @kprobe::@unit
     irdl.results(unit: %unit)
+  }
+
+  irdl.operation @store_unit {
+    %unit = irdl.base @kprobe::@unit
+    irdl.operands(unit: %unit)
   }
 
   irdl.operation @read_clock {

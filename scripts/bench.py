@@ -147,6 +147,8 @@ def records() -> None:
     row("records decoded and added up a second, one core", f"{rate:.0f} M", ">= 200 M", rate >= 200)
     rate = rates["perfetto"]
     row("records written for Perfetto a second, one core", f"{rate:.1f} M", ">= 5 M", rate >= 5)
+    warps, ms = re.search(r"warps-aggregate (\d+) warps ([\d.]+) ms", printed).groups()
+    row(f"records of {int(warps):,} warps and two sites added up, one core", f"{ms} ms", "<= 3 ms", float(ms) <= 3)
     size, kib = map(int, re.search(r"large-file (\d+) bytes (\d+) kB resident", printed).groups())
     name = f"memory to read a record file of {size / 2**30:.0f} GiB"
     row(name, f"{kib / 1024:.1f} MiB", "<= 256 MiB", kib <= 256 << 10)

@@ -68,7 +68,7 @@ def by_kinstr(out: pathlib.Path) -> Counts:
         # After the header of 256 bytes, in each unit of `stride`: a header of 128, 32 a site, then the counters.
         place = 256 + 128 + 32 * len(sites) + 8 * site["id"]
         runs = sum(struct.unpack_from("<Q", records, place + stride * unit)[0] for unit in range(units))
-        for line in site["lines"] if site["kind"] == "block" else []:
+        for line in site["lines"] if site["kind"] in ("block", "copy") else []:
             flops += runs * sum(fact["flops"] for fact in line.get("flops", []))
             for access in line.get("memory", []):
                 moved = runs * access["bytes"]
@@ -81,7 +81,7 @@ def by_kinstr(out: pathlib.Path) -> Counts:
 
 MEMORY = re.compile(r"(?:(\w+) ptr )?(?:\w+:)?\[([^\]]*)\]")
 FUSED = re.compile(r"vf[n]?m(?:add|sub|addsub|subadd)(?:132|213|231)([sp][sd])$")
-FLOAT = re.compile(r"v?(?:add|sub|mul|div|sqrt|min|max|cmp(?!unord|ord)\w*|u?comi)([sp][sd])$")
+FLOAT = re.compile(r"v?(?:h?add|h?sub|mul|div|r?sqrt|rcp|min|max|cmp(?!unord|ord)\w*|u?comi)([sp][sd])$")
 STORES = re.compile(r"(?:v?mov|vextract|v?pextr|vcompress|vpcompress|set|vscatter|vpscatter|stmxcsr)")
 UPDATES = re.compile(r"(?:lock )?(?:add|sub|and|or|xor|inc|dec|neg|not|shl|shr|sar|adc|sbb)$")
 READS = re.compile(r"(?:cmp|test|bt|v?u?comis[sd])$")

@@ -19,5 +19,6 @@ pub mod program;
 pub mod reference;
 pub mod report;
 pub mod store;
+pub mod target;
 pub mod tensor;
 pub mod worker;

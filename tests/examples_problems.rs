@@ -26,7 +26,7 @@ fn verdicts(path: &Path) -> [WorkloadVerdict; 2] {
     let mut problem = Problem::load(path).unwrap();
     problem.workloads = vec![small_workload(&problem)];
     let workload = &problem.workloads[0];
-    let mut reference = Reference::start(&problem).unwrap();
+    let mut reference = Reference::start(&problem, None).unwrap();
     let mut judges = [Judge::new(&problem, workload), Judge::new(&problem, workload)];
     for seed in problem.seeds(workload, 2) {
         reference.prepare(seed).unwrap();

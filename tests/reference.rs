@@ -43,7 +43,7 @@ impl Case {
     /// Everything a check does before it looks at a candidate.
     fn evaluate(&self) -> Result<(), ReferenceError> {
         let problem = self.problem();
-        let mut reference = Reference::start(&problem)?;
+        let mut reference = Reference::start(&problem, None)?;
         reference.prepare(problem.seeds(&problem.workloads[0], 1)[0])?;
         reference.evaluate()
     }
@@ -65,7 +65,7 @@ fn numpy_outputs_follow_seed_and_workload() {
     let case =
         Case::new("import numpy as np\ndef run(x):\n    print('noise')\n    return x * np.float32(2)\n");
     let problem = case.problem();
-    let mut reference = Reference::start(&problem).unwrap();
+    let mut reference = Reference::start(&problem, None).unwrap();
     for (index, workload) in problem.workloads.iter().enumerate() {
         reference.select(index).unwrap();
         let mut seen = Vec::new();
@@ -159,7 +159,7 @@ fn a_kernelbench_file_is_a_problem_as_it_is() {
         problem.signature(),
         "(x: f32[3, 2], linear.weight: f32[4, 2], linear.bias: f32[4]) -> (output: f32[3, 4])"
     );
-    let mut reference = Reference::start(&problem).unwrap();
+    let mut reference = Reference::start(&problem, None).unwrap();
     let mut weights = Vec::new();
     for seed in problem.seeds(&problem.workloads[0], 2) {
         reference.prepare(seed).unwrap();

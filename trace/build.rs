@@ -38,8 +38,8 @@ fn registry(folder: &Path, modules: &[String]) -> String {
         let name = module.replace('_', "-");
         let _ = writeln!(
             text,
-            "Rule {{ name: {name:?}, code: {module}::CODE, needs: {module}::NEEDS, \
-             diagnose: {module}::diagnose, source: include_str!({:?}) }},",
+            "Rule {{ name: {name:?}, code: {module}::CODE, targets: {module}::TARGETS, \
+             needs: {module}::NEEDS, diagnose: {module}::diagnose, source: include_str!({:?}) }},",
             path(module)
         );
     }

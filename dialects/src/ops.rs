@@ -44,10 +44,12 @@ pub enum Op {
     RecordTouch,
     RecordBranch,
     RecordSwitch,
+    StoreUnit,
+    CountBytes,
 }
 
 impl Op {
-    const ALL: [(Op, &'static str); 20] = [
+    const ALL: [(Op, &'static str); 22] = [
         (Op::Init, "kprobe.init"),
         (Op::Flush, "kprobe.flush"),
         (Op::RegionBegin, "kprobe.region_begin"),
@@ -68,6 +70,8 @@ impl Op {
         (Op::RecordTouch, "kprobe.record_touch"),
         (Op::RecordBranch, "kprobe.record_branch"),
         (Op::RecordSwitch, "kprobe.record_switch"),
+        (Op::StoreUnit, "kprobe.store_unit"),
+        (Op::CountBytes, "kprobe.count_bytes"),
     ];
 
     /// Full name, e.g. `kprobe.count`.
@@ -88,10 +92,21 @@ impl Op {
 
     /// True for ops that say what to measure, false for those that say how.
     pub fn is_intent(self) -> bool {
-        use Op::{Access, Branch, Count, CountTrips, Flush, Init, RegionBegin, RegionEnd, Sample, Touch};
+        use Op::{
+            Access, Branch, Count, CountBytes, CountTrips, Flush, Init, RegionBegin, RegionEnd, Sample, Touch,
+        };
         matches!(
             self,
-            Init | Flush | RegionBegin | RegionEnd | Count | Sample | CountTrips | Access | Touch | Branch
+            Init | Flush
+                | RegionBegin
+                | RegionEnd
+                | Count
+                | Sample
+                | CountTrips
+                | CountBytes
+                | Access
+                | Touch
+                | Branch
         )
     }
 }
@@ -164,6 +179,16 @@ impl<'c> Builder<'c> {
         self.build(Op::Count, &[self.integer(SITE, site)], &[], &[])
     }
 
+    /// `kprobe.count_bytes {site}`: a copy or fill of `length` bytes.
+    pub fn count_bytes(self, site: u32, length: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::CountBytes, &[self.integer(SITE, site)], &[length], &[])
+    }
+
+    /// `kprobe.sample {site}`: a value to keep, an i64.
+    pub fn sample(self, site: u32, value: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::Sample, &[self.integer(SITE, site)], &[value], &[])
+    }
+
     /// `kprobe.access {site, width}`: `width` bytes are accessed at each of `pointer`'s lanes that `mask` has on.
     pub fn access(
         self,
@@ -207,6 +232,11 @@ impl<'c> Builder<'c> {
     pub fn get_unit(self) -> Result<Operation<'c>, BuildError> {
         let unit = Type::parse(self.context, "!kprobe.unit").ok_or(BuildError("kprobe.get_unit"))?;
         self.build(Op::GetUnit, &[], &[], &[unit])
+    }
+
+    /// `kprobe.store_unit`: what a function kept in registers goes to the record memory.
+    pub fn store_unit(self, unit: Value<'c, '_>) -> Result<Operation<'c>, BuildError> {
+        self.build(Op::StoreUnit, &[], &[unit], &[])
     }
 
     /// `kprobe.read_clock`: the device clock in ticks.

@@ -62,7 +62,7 @@ fn verify_sites(root: OperationRef<'_, '_>) -> Result<(), VerifyError> {
 
 fn verify_op(operation: OperationRef<'_, '_>) -> Result<(), VerifyError> {
     let Some(op) = Op::of(&operation) else { return Ok(()) };
-    if matches!(op, Op::Init | Op::Flush | Op::GetUnit | Op::ReadClock) {
+    if matches!(op, Op::Init | Op::Flush | Op::GetUnit | Op::ReadClock | Op::StoreUnit) {
         return Ok(());
     }
     match site_of(&operation) {

@@ -8,7 +8,7 @@ use kinstr_passes::{
     ffi, ir,
     probe::{self, Level, Probe},
     probes,
-    transforms::{adapt_entry::find_entry, lower_intent::lower_intent, strip_probes::strip_probes},
+    transforms::{adapt_entry::find_entry, lower_intent::{Keep, lower_intent}, strip_probes::strip_probes},
 };
 use kinstr_trace::layout::Mode;
 use libfuzzer_sys::fuzz_target;
@@ -67,7 +67,7 @@ fn check_probe(context: &Context, module: &Module<'_>, probe: &dyn Probe, mode: 
     let copy = ffi::clone_module(module);
     let Ok(sites) = probe::insert(context, &copy, &[probe], entry, mode) else { return };
     let converted =
-        lower_intent(context, &copy, mode).is_ok() && x86_64::convert(context, &copy, &sites).is_ok();
+        lower_intent(context, &copy, mode, Keep::Memory).is_ok() && x86_64::convert(context, &copy, &sites).is_ok();
     assert!(!converted || !holds_probes(&copy), "{} survives conversion", probe.name());
 }
 

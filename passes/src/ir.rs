@@ -2,8 +2,9 @@
 
 use kinstr_trace::sites::Place;
 use melior::ir::{
-    BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef, attribute::StringAttribute,
-    operation::OperationLike,
+    BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef, Value, ValueLike,
+    attribute::{FlatSymbolRefAttribute, IntegerAttribute, StringAttribute},
+    operation::{OperationLike, OperationResult},
 };
 
 /// Source position of a location: the innermost inlined callee, the first located part of a fused one.
@@ -74,6 +75,23 @@ pub fn functions<'c, 'a>(module: &'a Module<'c>, dialect: &str) -> Vec<Operation
         .collect()
 }
 
+/// True for the imported code of a GPU.
+pub fn is_device(module: &Module<'_>) -> bool {
+    let triple = string_attribute(module.as_operation(), "llvm.target_triple").unwrap_or_default();
+    triple.starts_with("nvptx")
+}
+
+/// What an op of device code is by name, where LLVM has an intrinsic for it: the intrinsic's name or that of its NVVM op;
+/// of inline assembly its text.
+pub fn device_name(operation: OperationRef<'_, '_>) -> String {
+    match name(operation).as_str() {
+        "llvm.call_intrinsic" => string_attribute(operation, "intrin").unwrap_or_default(),
+        "llvm.inline_asm" => string_attribute(operation, "asm_string").unwrap_or_default(),
+        "llvm.call" => callee(operation).unwrap_or_default(),
+        other => other.to_owned(),
+    }
+}
+
 /// First region of a function that has one with blocks.
 pub fn body<'c, 'a>(function: OperationRef<'c, 'a>) -> Option<RegionRef<'c, 'a>> {
     if function.region_count() == 0 {
@@ -101,5 +119,34 @@ pub fn symbol(operation: OperationRef<'_, '_>) -> String {
 /// A string attribute's value.
 pub fn string_attribute(operation: OperationRef<'_, '_>, name: &str) -> Option<String> {
     let attribute = StringAttribute::try_from(operation.attribute(name).ok()?).ok()?;
+    // MLIR keeps no address of an empty text, and melior reads from there.
+    if attribute.to_string() == r#""""# {
+        return Some(String::new());
+    }
     Some(attribute.value().to_owned())
+}
+
+/// The symbol that a call or invoke names; nothing for one through a pointer, and for any other op.
+pub fn callee(call: OperationRef<'_, '_>) -> Option<String> {
+    let attribute = FlatSymbolRefAttribute::try_from(call.attribute("callee").ok()?).ok()?;
+    Some(attribute.value().to_owned())
+}
+
+/// Where a block's first op may stand, and the op that stands there now; a landing pad must stay first.
+pub fn first_place<'c, 'a>(block: BlockRef<'c, 'a>) -> Option<(usize, OperationRef<'c, 'a>)> {
+    let first = block.first_operation()?;
+    Some((usize::from(is(first, "llvm.landingpad")), first))
+}
+
+/// The integer that `value` is, if it is a constant of the LLVM dialect.
+pub fn constant_of(value: Value<'_, '_>) -> Option<i64> {
+    // melior prints what it refuses, and printing an op numbers its whole function: ask first.
+    if !value.is_operation_result() {
+        return None;
+    }
+    let constant = OperationResult::try_from(value).ok()?.owner();
+    if !is(constant, "llvm.mlir.constant") {
+        return None;
+    }
+    Some(IntegerAttribute::try_from(constant.attribute("value").ok()?).ok()?.value())
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     cfg::{Cycles, Graph},
-    ir::{blocks, is, operations, place_of},
+    ir::{blocks, constant_of, is, operations, place_of},
 };
 use kinstr_trace::sites::Place;
 use melior::ir::{
@@ -129,20 +129,27 @@ fn induction<'c, 'a>(
         let last = passed(latch, header, index).filter(|_| width <= 64)?;
         let step = step(argument, last).filter(|step| *step != 0)?;
         let first = passed(preheader, header, index)?;
-        let bound = bound(latch, header, last, is_inside);
+        let bound = bound(latch, header, last);
+        if bound.is_some_and(|bound| goes_all_the_way_round(first, bound)) {
+            return None;
+        }
+        let bound = bound.filter(|bound| !moves(*bound, is_inside));
         Some(Induction { first, last: bound.unwrap_or(last), step, known_at_entry: bound.is_some() })
     });
     // The first of those that are most.
     variables.rev().max_by_key(|variable| variable.known_at_entry)
 }
 
-/// What the latch compares `last` with, if the loop is left as soon as they are equal, and not before, and no trip
-/// changes it.
+/// True if the variable ends where it began: its trips are as many as its type has values, which no difference tells.
+fn goes_all_the_way_round(first: Value<'_, '_>, bound: Value<'_, '_>) -> bool {
+    first == bound || constant_of(first).is_some_and(|first| constant_of(bound) == Some(first))
+}
+
+/// What the latch compares `last` with, if the loop is left as soon as they are equal, and not before.
 fn bound<'c, 'a>(
     latch: BlockRef<'c, 'a>,
     header: BlockRef<'c, 'a>,
     last: Value<'c, 'a>,
-    is_inside: &dyn Fn(BlockRef<'c, '_>) -> bool,
 ) -> Option<Value<'c, 'a>> {
     let branch: OperationRef<'c, 'a> = operations(latch).last().filter(|op| is(*op, "llvm.cond_br"))?;
     let compare = OperationResult::try_from(branch.operand(0).ok()?).ok()?.owner();
@@ -156,12 +163,16 @@ fn bound<'c, 'a>(
         return None;
     }
     let [left, right] = [compare.operand(0).ok()?, compare.operand(1).ok()?];
-    let bound = if left == last { right } else { Some(left).filter(|_| right == last)? };
-    let moves = match OperationResult::try_from(bound) {
-        Ok(result) => is_inside(result.owner().block()?),
-        Err(_) => is_inside(BlockArgument::try_from(bound).ok()?.owner()),
-    };
-    (!moves).then_some(bound)
+    if left == last { Some(right) } else { Some(left).filter(|_| right == last) }
+}
+
+/// True unless `value` is known before the loop.
+fn moves<'c>(value: Value<'c, '_>, is_inside: &dyn Fn(BlockRef<'c, '_>) -> bool) -> bool {
+    if value.is_operation_result() {
+        let block = OperationResult::try_from(value).ok().and_then(|result| result.owner().block());
+        return block.is_none_or(is_inside);
+    }
+    BlockArgument::try_from(value).map_or(true, |argument| is_inside(argument.owner()))
 }
 
 fn is_same(one: BlockRef<'_, '_>, other: BlockRef<'_, '_>) -> bool {
@@ -174,11 +185,7 @@ fn step(argument: Value<'_, '_>, last: Value<'_, '_>) -> Option<i64> {
     if !is(add, "llvm.add") || add.operand(0).ok()? != argument {
         return None;
     }
-    let constant = OperationResult::try_from(add.operand(1).ok()?).ok()?.owner();
-    if !is(constant, "llvm.mlir.constant") {
-        return None;
-    }
-    Some(IntegerAttribute::try_from(constant.attribute("value").ok()?).ok()?.value())
+    constant_of(add.operand(1).ok()?)
 }
 
 /// The value `from` passes to argument `index` of `to`, if it can be told from a branch with one edge to it.

@@ -2,10 +2,10 @@
 //!
 //! They cross clang's optimiser as what they are. `region-time` watches what lies between them; then they are dropped.
 
-use crate::ir::{functions, is, nested, operations, symbol};
+use crate::ir::{callee, functions, is, nested, operations, symbol};
 use melior::{
     Context, IrRewriter,
-    ir::{Module, OperationRef, attribute::FlatSymbolRefAttribute, operation::OperationLike},
+    ir::{Module, OperationRef},
 };
 
 const BEGIN: &str = "__kinstr_mark_begin.";
@@ -25,8 +25,7 @@ pub fn marker(operation: OperationRef<'_, '_>) -> Option<Marker> {
     if !is(operation, "llvm.call") {
         return None;
     }
-    let callee = FlatSymbolRefAttribute::try_from(operation.attribute("callee").ok()?).ok()?;
-    named(callee.value())
+    named(&callee(operation)?)
 }
 
 fn named(symbol: &str) -> Option<Marker> {

@@ -1,7 +1,7 @@
 //! What a probe is: a named pass that puts `kprobe` intent ops into a module and says what each site is.
 
 use kinstr_dialects::{
-    ops::{BuildError, Builder},
+    ops::{BuildError, Builder, Op},
     verify::{VerifyError, verify},
 };
 use kinstr_trace::{
@@ -10,7 +10,7 @@ use kinstr_trace::{
 };
 use melior::{
     Context,
-    ir::{BlockLike, Module, OperationRef, operation::OperationLike},
+    ir::{BlockLike, BlockRef, Module, OperationRef, operation::OperationLike},
 };
 
 use crate::ir::{body, operations};
@@ -104,6 +104,18 @@ impl<'m, 'c> Insertion<'m, 'c> {
         self.entry.as_deref()
     }
 
+    /// The functions of the LLVM dialect that have a body, for probes that go in late.
+    ///
+    /// # Errors
+    /// [`ProbeError::WrongLevel`] if there is none.
+    pub fn optimized_functions(&self, probe: &'static str) -> Result<Vec<OperationRef<'c, 'm>>, ProbeError> {
+        let functions = crate::ir::functions(self.module, "llvm");
+        match functions.is_empty() {
+            true => Err(ProbeError::WrongLevel { probe, wanted: "after the optimiser, on the LLVM dialect" }),
+            false => Ok(functions),
+        }
+    }
+
     /// A builder at `operation`'s location.
     pub fn builder(&self, operation: OperationRef<'c, '_>) -> Builder<'c> {
         Builder::new(self.context, operation.location())
@@ -141,15 +153,29 @@ impl<'m, 'c> Insertion<'m, 'c> {
         id
     }
 
+    /// Where the first op of a function's first block may stand: behind the mark that [`Self::open_function`] puts there.
+    pub fn first_in(&self, block: BlockRef<'c, '_>) -> usize {
+        usize::from(block.first_operation().as_ref().and_then(Op::of) == Some(Op::Init))
+    }
+
+    /// What the last op before the return at the end of `block` stands in front of: the return, or the flush before it.
+    /// Nothing if the block ends in another way.
+    pub fn before_return<'a>(&self, block: BlockRef<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+        let leave = block.terminator().filter(|last| is_return(*last))?;
+        let flush = operations(block).find(|operation| Op::of(operation) == Some(Op::Flush));
+        Some(flush.unwrap_or(leave))
+    }
+
     /// Marks `function` as holding probes: `kprobe.init` first, `kprobe.flush` before every return. Does
     /// nothing where another probe already did.
     pub fn open_function(&self, function: OperationRef<'c, '_>) -> Result<(), ProbeError> {
-        use kinstr_dialects::ops::Op;
         let Some(region) = body(function) else { return Ok(()) };
         let builder = self.builder(function);
         for (index, block) in crate::ir::blocks(region).enumerate() {
             if index == 0 {
-                if block.first_operation().as_ref().and_then(Op::of) == Some(Op::Init) {
+                // Another probe may have put its ops in front since.
+                let probes = operations(block).map_while(|operation| Op::of(&operation));
+                if probes.into_iter().any(|op| op == Op::Init) {
                     return Ok(());
                 }
                 block.insert_operation(0, builder.init()?);
@@ -199,6 +225,13 @@ impl NewSite {
     ) -> Self {
         let lines = Vec::new();
         Self { probe, kind, name, function, place, loop_depth: 0, counts_trips: false, words: 0, lines }
+    }
+}
+
+impl NewSite {
+    /// A counted site of which nothing more is known than what it is.
+    pub fn counted(probe: &'static str, kind: SiteKind, name: String, function: String) -> Self {
+        Self::timed(probe, kind, name, function, None)
     }
 }
 

@@ -6,11 +6,12 @@ runs on one thread, as candidates for the CPU do.
 
 | op | fields | does |
 |---|---|---|
-| `load` | `path`, `function` (null for KernelBench) | imports the reference |
+| `load` | `path`, `function` (null for KernelBench), `device` (number of a GPU, or null) | imports the reference |
 | `describe` | `seed` | KernelBench: names, element types and shapes |
 | `bind` | `fd`, `buffers` | maps the arena; a buffer is `{name, role, offset, dtype, shape}` |
 | `fill` | `seed` | KernelBench: makes model and inputs, and writes them to the input buffers |
 | `take` | | copies the input buffers, so that no run sees them change |
+| `time` | `calls` | times calls on the GPU, each on renewed inputs and with the cache overwritten |
 | `run` | `calls`, `store` | calls the reference; with `store`, writes the last outputs to the output buffers |
 """
 
@@ -58,7 +59,8 @@ class Host:
         if request["function"] is None and self.kind != loading.KERNELBENCH:
             raise self._not_kernelbench()
         try:
-            self.tensors = NumpyTensors() if self.kind == loading.NUMPY else TorchTensors()
+            numpy = self.kind == loading.NUMPY
+            self.tensors = NumpyTensors() if numpy else TorchTensors(request.get("device"))
         except ModuleNotFoundError as error:
             raise from_exception(error, self.path, "being loaded") from error
         module = loading.import_file(self.path)
@@ -70,7 +72,8 @@ class Host:
         else:
             self.function = loading.function_of(module, request["function"], self.path)
         versions = [f"python {sys.version.split()[0]}", self.tensors.version()]
-        return {"kind": self.kind, "threads": 1, "versions": versions}
+        device = self.tensors.device_name()
+        return {"kind": self.kind, "threads": 1, "versions": versions, "device": device}
 
     def describe(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """KernelBench: what the problem's inputs, state and outputs are."""
@@ -104,6 +107,7 @@ class Host:
             inputs = len(copies) - len(self.kernelbench.model.state_dict())
             self.arguments = copies[:inputs]
             self.kernelbench.load_state(copies[inputs:])
+            self.tensors.move_model(self.kernelbench.model)
         return {}
 
     def run(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -112,6 +116,7 @@ class Host:
         try:
             for _ in range(request["calls"]):
                 result = self._call()
+            self.tensors.finish()
         except Refusal:
             raise
         except BaseException as error:
@@ -125,6 +130,15 @@ class Host:
                 raise
         return {}
 
+    def time(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Times calls on the GPU."""
+        try:
+            return {"device_ns": self.tensors.time(self._call_with, self.arguments, request["calls"])}
+        except Refusal:
+            raise
+        except BaseException as error:
+            raise from_exception(error, self.path, "being timed") from error
+
     def _first_line(self) -> Dict[str, Any]:
         """Where the function stands that gave the outputs, if it stands in the user's file."""
         function: Any = self.function if self.kernelbench is None else type(self.kernelbench.model).forward
@@ -134,12 +148,15 @@ class Host:
         return {"file": self.path, "line": code.co_firstlineno}
 
     def _call(self) -> Any:
+        return self._call_with(self.arguments)
+
+    def _call_with(self, arguments: List[Any]) -> Any:
         if self.function is None:
             raise Refusal("protocol", "`run` before `load`")
         if self.kind == loading.NUMPY:
-            return self.function(*self.arguments)
+            return self.function(*arguments)
         with self.tensors.torch.no_grad():
-            return self.function(*self.arguments)
+            return self.function(*arguments)
 
     def _refuse_changed_inputs(self) -> None:
         """A reference that changes its inputs gives something else on every call."""
@@ -166,7 +183,7 @@ class Host:
             file=self.path,
         )
 
-    OPS = {"load": load, "describe": describe, "bind": bind, "fill": fill, "take": take, "run": run}
+    OPS = {"load": load, "describe": describe, "bind": bind, "fill": fill, "take": take, "time": time, "run": run}
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """The reply to a request, without its nonce."""

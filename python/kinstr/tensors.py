@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from .refusal import Refusal
 
@@ -74,6 +74,20 @@ class NumpyTensors:
         """The library's."""
         return f"numpy {self.np.__version__}"
 
+    def device_name(self) -> Optional[str]:
+        """NumPy runs on the CPU."""
+        return None
+
+    def finish(self) -> None:
+        """Every call is over when it returns."""
+
+    def move_model(self, model: Any) -> None:
+        """A model is PyTorch's."""
+
+    def time(self, call: Callable[[List[Any]], Any], arguments: List[Any], calls: int) -> List[float]:
+        """There is no device to time on."""
+        raise Refusal("protocol", "`time` without a GPU")
+
     def view(self, memory: mmap.mmap, buffer: Buffer) -> Any:
         """The buffer itself; writing to the view writes to the arena."""
         if buffer.dtype == "bf16":
@@ -109,19 +123,66 @@ class NumpyTensors:
 
 
 class TorchTensors:
-    """How PyTorch sees the arena."""
+    """How PyTorch sees the arena; on a GPU, if one is asked for and PyTorch has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Optional[int] = None) -> None:
         import torch
 
         # One thread, as candidates have on the CPU.
         torch.set_num_threads(1)
         torch.set_num_interop_threads(1)
         self.torch = torch
+        self.device: Any = None
+        if device is not None and torch.cuda.is_available() and device < torch.cuda.device_count():
+            self.device = torch.device("cuda", device)
+            torch.cuda.set_device(self.device)
+            # The type's own precision, as on the CPU.
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+        self._scratch: Any = None
 
     def version(self) -> str:
         """The library's."""
         return f"torch {self.torch.__version__}"
+
+    def device_name(self) -> Optional[str]:
+        """The GPU, if it runs on one."""
+        return None if self.device is None else self.torch.cuda.get_device_name(self.device)
+
+    def finish(self) -> None:
+        """Waits for the GPU."""
+        if self.device is not None:
+            self.torch.cuda.synchronize(self.device)
+
+    def move_model(self, model: Any) -> None:
+        """Puts a model where the tensors are."""
+        if self.device is not None:
+            model.to(self.device)
+
+    def time(self, call: Callable[[List[Any]], Any], arguments: List[Any], calls: int) -> List[float]:
+        """Nanoseconds of each call on the GPU. Inputs of floats move by an element and change places from call to call,
+        and twice the cache is overwritten before each."""
+        if self.device is None:
+            raise Refusal("protocol", "`time` without a GPU")
+        torch = self.torch
+        if self._scratch is None:
+            words = 2 * torch.cuda.get_device_properties(self.device).L2_cache_size // 4
+            self._scratch = torch.empty(words, dtype=torch.int32, device=self.device)
+        sets = [[value.clone() for value in arguments] for _ in range(2)]
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        times = []
+        for index in range(calls):
+            current = sets[index % 2]
+            for value, source in zip(current, arguments):
+                if source.is_floating_point() and source.numel() > 1:
+                    value.copy_(torch.roll(source.reshape(-1), index + 1).reshape(source.shape))
+            self._scratch.fill_(index)
+            begin.record()
+            call(current)
+            end.record()
+            end.synchronize()
+            times.append(begin.elapsed_time(end) * 1e6)
+        return times
 
     def view(self, memory: mmap.mmap, buffer: Buffer) -> Any:
         """The buffer itself; writing to the view writes to the arena."""
@@ -133,11 +194,12 @@ class TorchTensors:
 
     def copy_of(self, view: Any) -> Any:
         """A copy of its own."""
-        return view.clone()
+        return view.clone() if self.device is None else view.to(self.device)
 
     def same_bits(self, one: Any, other: Any) -> bool:
         """Whether the contents are equal bit by bit, NaN included."""
         raw = self.torch.uint8
+        other = other.to(one.device)
         return bool(self.torch.equal(one.reshape(-1).view(raw), other.reshape(-1).view(raw)))
 
     def is_tensor(self, value: Any) -> bool:

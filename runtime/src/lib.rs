@@ -5,6 +5,7 @@
 pub mod arena;
 pub mod clock;
 pub mod confine;
+pub mod gpu;
 pub mod peaks;
 pub mod records;
 pub mod shared;

@@ -75,20 +75,31 @@ impl RecordMemory {
         self.memory.bytes().len()
     }
 
+    /// All of it, as a worker sees it.
+    pub fn memory(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+
+    /// Makes all of it present, so that a device's records need no page fault each when they come.
+    pub fn populate(&self) {
+        self.memory.populate();
+    }
+
+    /// Forgets that there are records, and leaves the units as they are: for a worker that writes all of each unit.
+    pub fn clear_header(&mut self) {
+        let (spec, stride) = (self.spec.clone(), self.spec.unit_stride());
+        let state = &mut self.memory.bytes_mut()[..STATE_BYTES as usize];
+        state.fill(0);
+        write_header(state, &spec, stride);
+    }
+
     /// Forgets all records. A worker must attach afterwards, or its threads keep their old units.
     pub fn clear(&mut self) {
         let (spec, stride) = (self.spec.clone(), self.spec.unit_stride());
         let bytes = self.memory.bytes_mut();
         bytes.fill(0);
         let (state, units) = bytes.split_at_mut(STATE_BYTES as usize);
-        state[..MAGIC.len()].copy_from_slice(&MAGIC);
-        put(state, offset_of!(StateHeader, unit_stride), &stride.to_le_bytes());
-        put(state, offset_of!(StateHeader, unit_capacity), &spec.unit_capacity.to_le_bytes());
-        put(state, offset_of!(StateHeader, site_count), &spec.site_count.to_le_bytes());
-        put(state, offset_of!(StateHeader, word_count), &spec.word_count.to_le_bytes());
-        put(state, offset_of!(StateHeader, record_capacity), &spec.record_capacity.to_le_bytes());
-        put(state, offset_of!(StateHeader, mode), &mode_number(spec.mode, spec.keep).to_le_bytes());
-        put(state, offset_of!(StateHeader, site_digest), &spec.site_digest);
+        write_header(state, &spec, stride);
         let mask = record_mask(spec.keep, spec.record_capacity);
         for (id, unit) in (0_u32..).zip(units.chunks_exact_mut(stride as usize)) {
             put(unit, offset_of!(UnitHeader, unit_id), &id.to_le_bytes());
@@ -117,6 +128,18 @@ impl RecordMemory {
         put(&mut file, used, &units.to_le_bytes());
         file
     }
+}
+
+/// A header that tells of no records, into zeroed bytes.
+fn write_header(state: &mut [u8], spec: &RecordSpec, stride: u64) {
+    state[..MAGIC.len()].copy_from_slice(&MAGIC);
+    put(state, offset_of!(StateHeader, unit_stride), &stride.to_le_bytes());
+    put(state, offset_of!(StateHeader, unit_capacity), &spec.unit_capacity.to_le_bytes());
+    put(state, offset_of!(StateHeader, site_count), &spec.site_count.to_le_bytes());
+    put(state, offset_of!(StateHeader, word_count), &spec.word_count.to_le_bytes());
+    put(state, offset_of!(StateHeader, record_capacity), &spec.record_capacity.to_le_bytes());
+    put(state, offset_of!(StateHeader, mode), &mode_number(spec.mode, spec.keep).to_le_bytes());
+    put(state, offset_of!(StateHeader, site_digest), &spec.site_digest);
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {

@@ -13,6 +13,7 @@ impl From<&BuildError> for Complaint {
             BuildError::Refused(refusal) => refusal.complaint.clone(),
             BuildError::Store(error) => Self::new("store", error.to_string())
                 .help("is the disk full? XDG_CACHE_HOME moves the cache elsewhere"),
+            BuildError::Target { .. } => Self::new("candidate::target", error.to_string()),
             BuildError::Damaged { dir, .. } => {
                 Self::new("store::damaged", error.to_string()).help(format!("remove {}", dir.display()))
             }
@@ -32,13 +33,16 @@ impl BuildError {
                 Fault::Infrastructure
             }
             Self::Codegen(
-                CodegenError::NoLinker { .. } | CodegenError::Write { .. } | CodegenError::Target { .. },
+                CodegenError::NoLinker { .. }
+                | CodegenError::NoLibdevice { .. }
+                | CodegenError::Write { .. }
+                | CodegenError::Target { .. },
             ) => Fault::Infrastructure,
             Self::Dialect(_) | Self::Lower(LowerError::Conversion(_) | LowerError::Translate { .. }) => {
                 Fault::Internal
             }
             Self::Codegen(CodegenError::Invalid { .. } | CodegenError::Passes { .. }) => Fault::Internal,
-            Self::Frontend(_) | Self::Lower(_) | Self::Codegen(_) => Fault::Candidate,
+            Self::Frontend(_) | Self::Lower(_) | Self::Codegen(_) | Self::Target { .. } => Fault::Candidate,
         }
     }
 }

@@ -37,8 +37,8 @@ pub fn compile(source: &Source, work: Work, dir: &Path) -> Result<(), BuildError
     if ledger::close(dir, &reason)? {
         return Ok(());
     }
-    let Work::Build { examined, .. } = work else { return Err(broken) };
-    match attempt(source, &Work::Build { probes: Probes::none(), examined }, dir)? {
+    let Work::Build { examined, target, tools, .. } = work else { return Err(broken) };
+    match attempt(source, &Work::Build { probes: Probes::none(), target, tools, examined }, dir)? {
         None => ledger::close_without_probes(dir, &reason),
         Some(broken) => Err(broken),
     }

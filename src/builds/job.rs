@@ -1,9 +1,9 @@
 //! What the compiling process is asked, and what it answers. Candidates are parsed, optimised and instrumented there:
 //! whatever they do to MLIR and LLVM, kinstr goes on.
 
-use super::{BuildError, Manifest, Probes, make};
+use super::{BuildError, Manifest, Probes, device, make};
 use crate::{
-    codegen::machine::Machine,
+    codegen::{cuda::Tools, machine::Machine},
     complaint::Complaint,
     frontend::{
         Language, Source,
@@ -12,6 +12,7 @@ use crate::{
     },
     lower::Mlir,
     store::StoreError,
+    target::Target,
 };
 use kinstr_trace::{report::Fault, sites::Choice};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -59,9 +60,9 @@ pub(super) enum Work {
     /// Read the entry's signature.
     Examine,
     /// Make every build; `examined` is the directory in which the candidate was examined.
-    Build { probes: Probes, examined: PathBuf },
+    Build { probes: Probes, target: Target, tools: Tools, examined: PathBuf },
     /// Make timing builds with the sites of `choice` alone.
-    Choose { probes: Probes, choice: Choice, manifest: Box<Manifest>, examined: PathBuf },
+    Choose { probes: Probes, choice: Choice, manifest: Box<Manifest>, tools: Tools, examined: PathBuf },
 }
 
 /// How a job ended.
@@ -124,13 +125,21 @@ impl Job {
                 know_bitcode(&source, dir)?;
                 examine(&source, dir)
             }
-            Work::Build { probes, examined } => {
+            Work::Build { probes, target, tools, examined } => {
                 know_bitcode(&source, &examined)?;
-                make::make(&source, &probes, dir)
+                match target {
+                    Target::Cpu => make::make(&source, &probes, dir),
+                    Target::Cuda { chip } => device::make(&source, &probes, &chip, &tools, dir),
+                }
             }
-            Work::Choose { probes, choice, manifest, examined } => {
+            Work::Choose { probes, choice, manifest, tools, examined } => {
                 know_bitcode(&source, &examined)?;
-                make::make_chosen(&source, &probes, &choice, *manifest, dir)
+                match manifest.target {
+                    Target::Cpu => make::make_chosen(&source, &probes, &choice, *manifest, dir),
+                    Target::Cuda { .. } => {
+                        device::make_chosen(&source, &probes, &choice, *manifest, &tools, dir)
+                    }
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //! whatever ends the process costs what it was making and no more.
 
 use super::{Build, BuildError, Convention, Instrumented, MANIFEST, Manifest, job};
-use crate::{complaint::Complaint, store::write_atomically};
+use crate::{complaint::Complaint, store::write_atomically, target::Target};
 use kinstr_trace::report::Fault;
 use std::{
     path::Path,
@@ -53,6 +53,7 @@ impl<'a> Ledger<'a> {
             entry,
             convention,
             threads,
+            target: Target::Cpu,
             clean,
             timing: unfinished(),
             timeline: unfinished(),
@@ -127,7 +128,12 @@ mod tests {
     use crate::{codegen::assembly::AssemblyFacts, frontend::FrontendError};
 
     fn begin(ledger: &Ledger<'_>) {
-        let clean = Build { library: "clean.so".into(), assembly: AssemblyFacts::default(), sites: None };
+        let clean = Build {
+            library: "clean.so".into(),
+            assembly: AssemblyFacts::default(),
+            sites: None,
+            kernels: vec![],
+        };
         ledger.begin("f".into(), Convention::Pointers, 1, clean).unwrap();
     }
 

@@ -19,7 +19,7 @@ use kinstr_passes::{
 };
 use kinstr_trace::{
     layout::Mode,
-    sites::{Choice, SiteTable},
+    sites::{Choice, Place, SiteTable},
 };
 use melior::ir::Module;
 use std::path::Path;
@@ -83,11 +83,11 @@ fn make_timed(
     ledger.set(Kind::Timeline, maker.timing(probes, choice, Mode::Trace, "timeline", &llvm))
 }
 
-fn find(names: &[String]) -> Vec<&'static dyn Probe> {
+pub(super) fn find(names: &[String]) -> Vec<&'static dyn Probe> {
     names.iter().filter_map(|name| probe::find(name)).collect()
 }
 
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
+pub(super) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
     let path = dir.join(name);
     std::fs::write(&path, bytes).map_err(|error| StoreError::new("write", &path, error).into())
 }
@@ -184,22 +184,8 @@ impl<'a> Maker<'a> {
         let library = format!("{name}.so");
         let object = codegen::assemble(&assembly, &self.machine)?;
         codegen::write_library(&object, &self.dir.join(&library), Libraries::wanted_by(code))?;
-        let sites = sites.map(|sites| self.relocate(sites));
-        Ok(Build { library, assembly: assembly::facts(&assembly), sites })
-    }
-
-    /// Debug information keeps a file's name and loses its folder: places get back the path the user gave.
-    fn relocate(&self, mut sites: SiteTable) -> SiteTable {
-        let path = &self.source.path;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let full = path.to_string_lossy();
-        let lines = sites.sites.iter_mut().flat_map(|site| {
-            std::iter::once(&mut site.place).chain(site.lines.iter_mut().map(|line| &mut line.place))
-        });
-        for place in lines.flatten().filter(|place| place.file == name) {
-            place.file = full.clone().into_owned();
-        }
-        sites
+        let sites = sites.map(|sites| relocate_sites(self.source, sites));
+        Ok(Build { library, assembly: assembly::facts(&assembly), sites, kernels: Vec::new() })
     }
 }
 
@@ -214,8 +200,25 @@ fn demangled(mut sites: SiteTable) -> SiteTable {
     sites
 }
 
+/// Debug information keeps a file's name and loses its folder: a place gets back the path the user gave.
+pub(super) fn relocate(source: &Source, place: Option<Place>) -> Option<Place> {
+    place.map(|place| match place.file == source.file_name() {
+        true => Place { file: source.path.to_string_lossy().into_owned(), ..place },
+        false => place,
+    })
+}
+
+/// The same of every place of a table.
+pub(super) fn relocate_sites(source: &Source, mut sites: SiteTable) -> SiteTable {
+    let places = sites.sites.iter_mut().flat_map(|site| {
+        std::iter::once(&mut site.place).chain(site.lines.iter_mut().map(|line| &mut line.place))
+    });
+    places.for_each(|place| *place = relocate(source, place.take()));
+    sites
+}
+
 /// A probe with nothing to watch leaves its layer unavailable; anything else is an error.
-fn unavailable(error: LowerError) -> Result<Instrumented, BuildError> {
+pub(super) fn unavailable(error: LowerError) -> Result<Instrumented, BuildError> {
     match error {
         LowerError::Probe(reason @ ProbeError::NothingToWatch { .. }) => {
             Ok(Instrumented::Unavailable(reason.to_string()))

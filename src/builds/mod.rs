@@ -3,6 +3,7 @@
 
 mod complain;
 mod confined;
+mod device;
 mod job;
 mod ledger;
 mod make;
@@ -12,14 +13,18 @@ pub use confined::{LLVM_ENDED, SUBCOMMAND};
 pub use job::{Refusal, perform, with_stack};
 
 use crate::{
-    codegen::{CodegenError, assembly::AssemblyFacts, machine::Machine},
+    codegen::{CodegenError, assembly::AssemblyFacts, cuda::Tools, machine::Machine},
     complaint::Complaint,
-    frontend::{self, FrontendError, Source, signature::Written},
+    frontend::{self, FrontendError, Language, Source, signature::Written},
     lower::LowerError,
     store::{Store, StoreError, Stored, build_identity, digest},
+    target::Target,
 };
 use job::Work;
-use kinstr_trace::sites::{Choice, SiteTable};
+use kinstr_trace::{
+    device::KernelResources,
+    sites::{Choice, SiteTable},
+};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +45,9 @@ pub enum BuildError {
     /// The compiling process refused the candidate.
     #[error("{}", .0.complaint)]
     Refused(Box<Refusal>),
+    /// No builds of this language for this target.
+    #[error("candidates in {} are not built for `{target}` in this version", language.name())]
+    Target { target: Target, language: Language },
     /// The cached manifest is damaged.
     #[error("the cached build in {} is damaged: {reason}", dir.display())]
     Damaged { dir: PathBuf, reason: String },
@@ -59,6 +67,10 @@ pub struct Probes {
 /// What an evaluation observes.
 const OBSERVING: [&str; 3] = ["memory-access", "cache-footprint", "branch-outcome"];
 
+/// What an evaluation times and observes on a GPU.
+const GPU_TIMING: [&str; 5] = ["region-time", "block-timeline", "loop-time", "barrier-wait", "async-wait"];
+const GPU_OBSERVING: [&str; 2] = ["memory-access", "divergence"];
+
 impl Default for Probes {
     fn default() -> Self {
         Self {
@@ -70,6 +82,18 @@ impl Default for Probes {
 }
 
 impl Probes {
+    /// What an evaluation on `target` inserts.
+    pub fn on(target: &Target) -> Self {
+        match target {
+            Target::Cpu => Self::default(),
+            Target::Cuda { .. } => Self {
+                timing: GPU_TIMING.map(str::to_owned).into(),
+                counting: vec!["block-count".into()],
+                observing: GPU_OBSERVING.map(str::to_owned).into(),
+            },
+        }
+    }
+
     /// No probes at all: what a reference in MLIR needs.
     pub fn none() -> Self {
         Self { timing: Vec::new(), counting: Vec::new(), observing: Vec::new() }
@@ -81,10 +105,13 @@ impl Probes {
 pub struct Build {
     /// File name of the library in the artifact's directory; its assembly stands beside it as `.s`.
     pub library: String,
-    /// What its assembly says.
+    /// What its assembly says; nothing is read from the host code of a candidate for a GPU.
     pub assembly: AssemblyFacts,
     /// Its sites; `None` for the clean build.
     pub sites: Option<SiteTable>,
+    /// Its kernels on a GPU, whose code stands beside the library as `.ptx`; none on the CPU.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<KernelResources>,
 }
 
 /// An instrumented build, or why there is none.
@@ -136,6 +163,9 @@ pub struct Manifest {
     pub convention: Convention,
     /// Threads it may run on.
     pub threads: u32,
+    /// What it is built for.
+    #[serde(default)]
+    pub target: Target,
     /// Clean.
     pub clean: Build,
     /// With timing probes.
@@ -217,14 +247,20 @@ fn shown(error: FrontendError, source: &Source) -> BuildError {
     BuildError::Refused(Box::new(Refusal { fault: error.fault(), complaint }))
 }
 
-/// Builds `source`, or takes the builds from `store`.
+/// Builds `source` for `target`, or takes the builds from `store`.
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn build(source: &Source, probes: &Probes, store: &Store) -> Result<Builds, BuildError> {
-    let digest = digest_of(source, &format!("{probes:?}"))?;
+pub fn build(source: &Source, probes: &Probes, store: &Store, target: &Target) -> Result<Builds, BuildError> {
+    let tools = tools_for(target);
+    let digest = digest_of(source, &format!("{target} {tools:?} {probes:?}"))?;
     let examined = examined(source, store)?.dir;
-    let work = || Work::Build { probes: probes.clone(), examined: examined.clone() };
+    let work = || Work::Build {
+        probes: probes.clone(),
+        target: target.clone(),
+        tools: tools.clone(),
+        examined: examined.clone(),
+    };
     take(source, digest, work, Manifest::builds, store)
 }
 
@@ -240,6 +276,7 @@ pub fn with_choice(
     builds: &Builds,
     store: &Store,
 ) -> Result<Builds, BuildError> {
+    let tools = tools_for(&builds.manifest.target);
     let keys = choice.0.iter().map(String::as_bytes);
     let digest = digest([builds.digest.as_bytes()].into_iter().chain(keys));
     let examined = examined(source, store)?.dir;
@@ -247,9 +284,18 @@ pub fn with_choice(
         probes: probes.clone(),
         choice: choice.clone(),
         manifest: Box::new(builds.manifest.clone()),
+        tools: tools.clone(),
         examined: examined.clone(),
     };
     take(source, digest, work, Manifest::timing_builds, store)
+}
+
+/// Looked for here: the compiling process has no environment to look at.
+fn tools_for(target: &Target) -> Tools {
+    match target {
+        Target::Cpu => Tools::default(),
+        Target::Cuda { .. } => Tools::find(),
+    }
 }
 
 fn take(

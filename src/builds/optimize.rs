@@ -146,7 +146,8 @@ fn insert<'c>(
     }
 }
 
-fn memrefs(signature: &Signature) -> Convention {
+/// MLIR's convention, for a signature whose outputs are arguments.
+pub(super) fn memrefs(signature: &Signature) -> Convention {
     let scalars = signature.arguments.iter().map(|argument| argument.kind == Kind::Scalar).collect();
     Convention::Memrefs { scalars }
 }

@@ -2,13 +2,14 @@
 
 use super::{Failure, exit, print};
 use crate::{
-    codegen::{self, link},
-    measure::{events::EventCounters, peaks},
+    codegen::{self, cuda::Tools, link},
+    measure::{device_peaks, events::EventCounters, peaks, remeasure_device},
     port_model,
     reference::Interpreter,
     store::cache_dir,
 };
 use clap::Args;
+use kinstr_runtime::gpu;
 use std::process::Command;
 
 #[derive(Args)]
@@ -29,7 +30,7 @@ struct Finding {
 
 /// Runs the command. Exits 3 if something that every evaluation needs is absent.
 pub fn run(options: &Options) -> Result<u8, Failure> {
-    let findings = [
+    let mut findings = vec![
         target_machine(),
         linker(),
         cache(),
@@ -40,6 +41,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         hardware_events(),
         port_model(),
     ];
+    findings.extend(nvidia(options.remeasure));
     let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
     for finding in &findings {
         let (mark, text) = match &finding.outcome {
@@ -133,4 +135,123 @@ fn port_model() -> Finding {
         "no llvm-mca: loops are not modelled, and two rules are skipped; scripts/setup installs it".to_owned()
     });
     Finding { name: "llvm-mca", outcome, needed: false }
+}
+
+/// What targets `cuda:N` need. Without a driver that is all there is to say.
+fn nvidia(remeasure: bool) -> Vec<Finding> {
+    let tools = Tools::find();
+    let devices = match gpu::devices() {
+        Ok(devices) => devices,
+        Err(fault) => {
+            let outcome = Err(format!("{fault}: there are no targets `cuda:N`"));
+            return vec![Finding { name: "NVIDIA driver", outcome, needed: false }];
+        }
+    };
+    let driver = devices.first().map(|device| device.facts.driver.clone()).unwrap_or_default();
+    let mut findings = vec![Finding { name: "NVIDIA driver", outcome: Ok(driver), needed: false }];
+    findings.extend(devices.iter().map(device));
+    findings.extend(devices.iter().map(|device| peaks_of_device(device.ordinal, remeasure)));
+    findings.extend([ptxas(&tools), libdevice(&tools), torch_on_device(), cupti(), counter_permission()]);
+    findings
+}
+
+fn device(device: &gpu::Shown) -> Finding {
+    let facts = &device.facts;
+    let capability = facts.chip.trim_start_matches("sm_");
+    let (major, minor) = capability.split_at(capability.len().saturating_sub(1));
+    let gib = facts.memory_bytes as f64 / (1_u64 << 30) as f64;
+    let text = format!(
+        "cuda:{}: {}, compute capability {major}.{minor}, {} SMs, {gib:.0} GiB",
+        device.ordinal, facts.name, facts.sm_count
+    );
+    Finding { name: "device", outcome: Ok(text), needed: false }
+}
+
+fn peaks_of_device(ordinal: u32, remeasure: bool) -> Finding {
+    let measured = if remeasure {
+        remeasure_device(ordinal, None).map(|peaks| (peaks, peaks::Source::Measured))
+    } else {
+        device_peaks(ordinal)
+    };
+    let outcome = match measured {
+        Ok((peaks, source)) => {
+            let from = match source {
+                peaks::Source::Cached => format!("cached, of {}", peaks.date),
+                peaks::Source::Measured => "measured now".to_owned(),
+            };
+            let rate = |rates: &[kinstr_trace::device::Rate], dtype: &str| {
+                rates.iter().find(|rate| rate.dtype == dtype).map_or(0.0, |rate| rate.flops_per_s / 1e12)
+            };
+            Ok(format!(
+                "{:.2} TB/s from DRAM, {:.0} Tflop/s f32, {:.0} f16 on tensor cores ({from})",
+                peaks.dram_read_bytes_per_s / 1e12,
+                rate(&peaks.fma_flops, "f32"),
+                rate(&peaks.tensor_flops, "f16"),
+            ))
+        }
+        Err(fault) => Err(format!("{fault}; rooflines and what rests on them are left out")),
+    };
+    Finding { name: "device peaks", outcome, needed: false }
+}
+
+fn ptxas(tools: &Tools) -> Finding {
+    let lacking = "not found: the driver compiles PTX at each start, and spills are not known; scripts/setup says how to get it";
+    let outcome =
+        tools.ptxas.as_ref().map(|path| path.display().to_string()).ok_or_else(|| lacking.to_owned());
+    Finding { name: "ptxas", outcome, needed: false }
+}
+
+fn libdevice(tools: &Tools) -> Finding {
+    let lacking =
+        "not found: kernels that call functions such as `expf` do not build; KINSTR_LIBDEVICE names it";
+    let outcome =
+        tools.libdevice.as_ref().map(|path| path.display().to_string()).ok_or_else(|| lacking.to_owned());
+    Finding { name: "libdevice", outcome, needed: false }
+}
+
+fn torch_on_device() -> Finding {
+    let lacking = |why: &str| format!("{why}: references run on the CPU, and speedups are over that");
+    let code = "import torch; assert torch.cuda.is_available(); print('CUDA', torch.version.cuda)";
+    let outcome = Interpreter::find().map_err(|error| lacking(&error.to_string())).and_then(|interpreter| {
+        match Command::new(interpreter.path()).args(["-c", code]).output() {
+            Ok(output) if output.status.success() => {
+                Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+            }
+            _ => Err(lacking("PyTorch has no GPU")),
+        }
+    });
+    Finding { name: "torch.cuda", outcome, needed: false }
+}
+
+/// kinstr itself asks nothing of it so far.
+fn cupti() -> Finding {
+    let toolkits = std::fs::read_dir("/usr/local").into_iter().flatten().flatten();
+    let folders = toolkits.map(|entry| entry.path().join("extras/CUPTI/lib64"));
+    let libraries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    let is_cupti = |path: &std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libcupti.so"))
+    };
+    let found = libraries.map(|entry| entry.path()).find(is_cupti);
+    let outcome =
+        found.map(|path| format!("{}, which is not used so far", path.display())).ok_or_else(|| {
+            "no libcupti.so under /usr/local/cuda*: nothing is lost, it is not used so far".to_owned()
+        });
+    Finding { name: "CUPTI", outcome, needed: false }
+}
+
+/// The driver's parameter that keeps hardware counters to administrators.
+fn counter_permission() -> Finding {
+    let text = std::fs::read_to_string("/proc/driver/nvidia/params").unwrap_or_default();
+    let restricted = text
+        .lines()
+        .find_map(|line| line.strip_prefix("RmProfilingAdminOnly:"))
+        .map(|value| value.trim() == "1");
+    let outcome = match restricted {
+        Some(false) => Ok("for everybody".to_owned()),
+        Some(true) => {
+            Err("for administrators alone: counts come from probes, which need no privileges".to_owned())
+        }
+        None => Err("the driver does not tell: counts come from probes, which need no privileges".to_owned()),
+    };
+    Finding { name: "hardware counters", outcome, needed: false }
 }

@@ -2,7 +2,6 @@
 
 use super::{Failure, exit, print, progress::Progress};
 use crate::{
-    builds::Probes,
     complaint::Complaint,
     eval::{self, EvalError, Outcome},
     near,
@@ -25,7 +24,7 @@ use std::{
 /// Columns of a report where nothing says otherwise; wider lines are hard to read.
 pub const WIDTH: usize = 100;
 /// Targets there are.
-const TARGETS: [&str; 1] = ["cpu"];
+const TARGETS: [&str; 3] = ["cpu", "cuda", "cuda:0"];
 
 const EXIT_CODES: &str = "\
 Exit codes, with a report for the first two:
@@ -43,7 +42,7 @@ pub struct Options {
     /// Problem: a TOML file, or a KernelBench .py file as it is
     #[arg(long)]
     problem: PathBuf,
-    /// Where to run
+    /// Where to run: `cpu`, or `cuda:N` for an NVIDIA GPU
     #[arg(long, default_value = "cpu")]
     target: String,
     /// What to print on standard output
@@ -71,7 +70,7 @@ pub struct Options {
     /// What timing probes may cost, in percent of the clean time (`3%`), or `none`; sites that do not fit are left out
     #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = overhead)]
     overhead_budget: Overhead,
-    /// MiB the candidate may allocate
+    /// MiB the candidate may allocate; on a GPU, of device memory
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     memory: u64,
     /// Which records of a thread the timeline keeps, if there are more than it has room for
@@ -149,7 +148,6 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         seeds: options.seeds,
         timeout: Duration::from_secs_f64(options.timeout),
         memory: options.memory << 20,
-        probes: Probes::default(),
         timeline_keep: options.timeline_keep.into(),
         overhead: options.overhead_budget.0,
         store: Store::open(),
@@ -288,6 +286,10 @@ pub fn failure(error: EvalError) -> Failure {
         EvalError::Target { name } => {
             let complaint = Complaint::new("target", format!("there is no target `{name}`"));
             Failure::usage(complaint.help(near::hint(&name, TARGETS)))
+        }
+        EvalError::Device(fault) => {
+            let complaint = Complaint::new(&format!("infrastructure::{}", fault.kind()), fault.to_string());
+            Failure::new(exit::INFRASTRUCTURE, complaint.help(fault.hint()))
         }
         EvalError::Stage(failed) => {
             let code = match failed.failure.fault {

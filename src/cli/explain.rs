@@ -12,20 +12,20 @@ pub struct Options {
     name: String,
 }
 
-/// Runs the command.
+/// Runs the command. A probe and the diagnosis that rests on it may have one name; then both are explained.
 pub fn run(options: &Options) -> Result<u8, Failure> {
     let wanted = options.name.as_str();
-    let text = match probe::find(wanted) {
-        Some(probe) => format!("# {wanted}\n\n{}", probe::docs(probe)),
-        None => match synthesis::rules()
-            .iter()
-            .find(|rule| rule.name == wanted || rule.code.eq_ignore_ascii_case(wanted))
-        {
-            Some(rule) => format!("# {} ({})\n\n{}", rule.name, rule.code, rule.docs()),
-            None => return Err(unknown(wanted)),
-        },
-    };
-    print(&(text.trim_end().to_owned() + "\n"));
+    let probe = probe::find(wanted).map(|probe| format!("# {wanted}\n\n{}", probe::docs(probe)));
+    let rule = synthesis::rules()
+        .iter()
+        .find(|rule| rule.name == wanted || rule.code.eq_ignore_ascii_case(wanted))
+        .map(|rule| format!("# {} ({})\n\n{}", rule.name, rule.code, rule.docs()));
+    let pages: Vec<String> = probe.into_iter().chain(rule).collect();
+    if pages.is_empty() {
+        return Err(unknown(wanted));
+    }
+    let pages: Vec<&str> = pages.iter().map(|page| page.trim_end()).collect();
+    print(&(pages.join("\n\n") + "\n"));
     Ok(exit::CORRECT)
 }
 

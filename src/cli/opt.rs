@@ -1,5 +1,7 @@
 //! `kinstr opt`: probes and pipelines on one module.
 
+mod device;
+
 use super::{Failure, exit, print};
 use crate::{
     builds::{
@@ -10,8 +12,9 @@ use crate::{
     codegen::{self, CodegenError, machine::Machine},
     complaint::Complaint,
     frontend::{Language, Source, mlir},
-    lower::{self, LowerError, Mlir, pipelines},
+    lower::{self, LowerError, Mlir},
     near,
+    target::Target,
 };
 use clap::{Args, ValueEnum};
 use kinstr_passes::{
@@ -49,6 +52,9 @@ pub struct Options {
     /// Device for PTX or AMDGCN
     #[arg(long, value_name = "CHIP")]
     chip: Option<String>,
+    /// What the code is for: `cpu`, or `cuda:CHIP`, of which device code is printed
+    #[arg(long, value_name = "TARGET", default_value_t)]
+    target: Target,
     /// Print source locations in MLIR
     #[arg(long)]
     locations: bool,
@@ -134,7 +140,7 @@ fn emission(error: CodegenError) -> Failure {
 }
 
 /// A chip that there is none of is wrong usage.
-fn device(error: CodegenError) -> Failure {
+fn no_such_chip(error: CodegenError) -> Failure {
     Failure::usage(&error)
 }
 
@@ -174,11 +180,13 @@ impl<'a> Job<'a> {
 
     /// An option that would have no effect is refused.
     fn check_options(&self) -> Result<(), Failure> {
-        let Options { emit, strip, chip, pipeline, sites, .. } = self.options;
+        let Options { emit, strip, chip, pipeline, sites, target, .. } = self.options;
         let is_module = matches!(emit, Emit::Mlir | Emit::Sites);
+        let is_device = self.vendor()?.is_some();
+        let takes_chip = matches!((emit, target), (Emit::Amdgcn, _) | (Emit::Ptx, Target::Cpu));
         let idle = [
-            (*strip && !is_module, "--strip", "what --emit mlir prints"),
-            (chip.is_some() && !matches!(emit, Emit::Ptx | Emit::Amdgcn), "--chip", "--emit ptx and amdgcn"),
+            (*strip && !is_module && !is_device, "--strip", "what --emit mlir prints"),
+            (chip.is_some() && !takes_chip, "--chip", "--emit ptx and amdgcn, where --target names no chip"),
             (sites.is_some() && self.probes.is_empty(), "--sites", "probes, given by --probes"),
             (
                 !pipeline.is_empty() && self.source.language != Language::Mlir && !is_module,
@@ -192,7 +200,7 @@ impl<'a> Job<'a> {
         }
         let times = |probe: &&&dyn Probe| probe.perturbation() == Perturbation::Timing;
         let timing = self.probes.iter().map(|probe| probe as &&dyn Probe).filter(times).count();
-        if !is_module && timing > 0 && timing < self.probes.len() {
+        if !is_module && !is_device && timing > 0 && timing < self.probes.len() {
             let text = "probes that time and probes that count go into separate builds";
             return Err(Failure::usage(Complaint::new("opt::probes", text).help("run opt once for each")));
         }
@@ -245,19 +253,14 @@ impl<'a> Job<'a> {
     }
 
     fn emit(&self, module: Module<'a>) -> Result<Emitted, Failure> {
+        if let Some(vendor) = self.vendor()? {
+            return self.emit_device(module, &vendor);
+        }
         match self.options.emit {
             Emit::Mlir | Emit::Sites => self.emit_inserted(module),
             Emit::Structured | Emit::LlvmDialect | Emit::LlvmIr | Emit::Asm => self.emit_cpu(module),
-            Emit::Ptx => {
-                let chip = self.options.chip.as_deref().unwrap_or("sm_90");
-                let machine = Machine::nvptx(chip).map_err(device)?;
-                self.emit_device(module, pipelines::NVVM_LOWERING, &machine)
-            }
-            Emit::Amdgcn => {
-                let chip = self.options.chip.as_deref().unwrap_or("gfx942");
-                let machine = Machine::amdgpu(chip).map_err(device)?;
-                self.emit_device(module, &pipelines::rocdl_lowering(chip), &machine)
-            }
+            // Emitted above, for whichever vendor.
+            Emit::Ptx | Emit::Amdgcn => Err(internal("no vendor of this device code")),
         }
     }
 
@@ -349,29 +352,6 @@ impl<'a> Job<'a> {
             _ => code.print_to_string().to_string(),
         };
         Ok((text, sites))
-    }
-
-    fn emit_device(&self, mut module: Module<'a>, text: &str, machine: &Machine) -> Result<Emitted, Failure> {
-        if !self.probes.is_empty() {
-            let text = "probes in device code are not implemented in this version";
-            return Err(Failure::usage(Complaint::new("opt::probes", text)));
-        }
-        pipeline::run(&self.mlir.context, &self.mlir.messages, &mut module, text).map_err(lowering)?;
-        let modules: Vec<_> =
-            ir::operations(module.body()).filter(|operation| ir::is(*operation, "gpu.module")).collect();
-        if modules.is_empty() {
-            let complaint =
-                Complaint::new("opt::device", "there is no gpu.module and no gpu.launch in this file");
-            return Err(Failure::usage(complaint));
-        }
-        let llvm = codegen::context();
-        let mut out = String::new();
-        for device in modules {
-            let code = lower::device_to_llvm_ir(self.mlir, device, &llvm).map_err(lowering)?;
-            codegen::optimize(&code, machine).map_err(emission)?;
-            out += &codegen::emit_assembly(&code, machine).map_err(emission)?;
-        }
-        Ok((out, None))
     }
 
     fn print_module(&self, module: &Module<'_>) -> String {

@@ -17,6 +17,8 @@ pub struct Libraries {
     pub openmp: bool,
     /// MLIR's async runtime, from the release that is linked.
     pub mlir_async: bool,
+    /// MLIR's GPU runtime functions, which the worker answers itself: they stay undefined.
+    pub mlir_gpu: bool,
 }
 
 impl Libraries {
@@ -34,6 +36,7 @@ impl Libraries {
             cpp: mangled || any(&["__cxa_", "__gxx_personality", "_Unwind_"]),
             openmp: any(&["__kmpc_", "omp_"]),
             mlir_async: any(&["mlirAsyncRuntime"]),
+            mlir_gpu: any(&[GPU_RUNTIME]),
         }
     }
 
@@ -46,9 +49,13 @@ impl Libraries {
         } else {
             &[]
         };
-        cpp.iter().chain(openmp).chain(mlir_async).copied()
+        let mlir_gpu: &[_] = if self.mlir_gpu { &["--warn-unresolved-symbols"] } else { &[] };
+        cpp.iter().chain(mlir_gpu).chain(openmp).chain(mlir_async).copied()
     }
 }
+
+/// How the names of MLIR's GPU runtime functions begin.
+const GPU_RUNTIME: &str = "mgpu";
 
 /// Where MLIR's runtime libraries lie.
 const LLVM_LIBRARIES: &str = "/usr/lib/llvm-22/lib";
@@ -73,10 +80,13 @@ pub fn shared_library(object: &Path, library: &Path, libraries: Libraries) -> Re
         .args(["-l:libmvec.so.1", "-l:libm.so.6", "-l:libc.so.6", "-l:ld-linux-x86-64.so.2"])
         .output()
         .map_err(|error| CodegenError::Write { path: library.display().to_string(), error })?;
-    if output.status.success() {
-        return Ok(());
+    if !output.status.success() {
+        return Err(refusal(library, &linker, &output));
     }
-    Err(refusal(library, &linker, &output))
+    match undefined(&String::from_utf8_lossy(&output.stderr)) {
+        None => Ok(()),
+        Some(symbol) => Err(CodegenError::Link { reason: format!("undefined symbol: {symbol}") }),
+    }
 }
 
 /// Why the linker failed: for lack of room, without a word, which tells nothing of the candidate, or because of it.
@@ -100,6 +110,14 @@ fn refusal(library: &Path, linker: &Path, output: &Output) -> CodegenError {
 pub fn find_linker() -> Result<PathBuf, CodegenError> {
     let found = crate::program::find(&LINKERS);
     found.ok_or_else(|| CodegenError::NoLinker { looked_for: LINKERS.map(str::to_owned).to_vec() })
+}
+
+/// A symbol that the linker warned of and that no worker answers. lld and GNU's linker word it differently.
+fn undefined(warnings: &str) -> Option<&str> {
+    let lld = warnings.lines().filter_map(|line| line.split_once("undefined symbol: "));
+    let gnu = warnings.lines().filter_map(|line| line.split_once("undefined reference to `"));
+    let mut symbols = lld.chain(gnu).map(|(_, symbol)| symbol.trim_end_matches('\''));
+    symbols.find(|symbol| !symbol.starts_with(GPU_RUNTIME))
 }
 
 fn first_lines(text: &str, count: usize) -> String {

@@ -34,7 +34,10 @@ impl Machine {
     pub fn nvptx(chip: &str) -> Result<Self, CodegenError> {
         check_chip(chip, "sm_", "sm_90")?;
         Target::initialize_nvptx(&InitializationConfig::default());
-        Self::create(&TargetTriple::create("nvptx64-nvidia-cuda"), chip, "+ptx80")
+        // The oldest PTX that knows the chip, so that drivers need not be new.
+        let number: u32 = chip["sm_".len()..].trim_end_matches(char::is_alphabetic).parse().unwrap_or(0);
+        let features = if number >= 100 { "+ptx87" } else { "+ptx80" };
+        Self::create(&TargetTriple::create("nvptx64-nvidia-cuda"), chip, features)
     }
 
     /// AMD device code for `chip`, e.g. `gfx942`.

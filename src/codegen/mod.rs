@@ -3,8 +3,10 @@
 pub mod assembly;
 mod attributes;
 mod blocks;
+pub mod cuda;
 pub mod link;
 pub mod machine;
+pub mod ptxas;
 mod vector_math;
 
 pub use blocks::name_blocks;
@@ -42,6 +44,14 @@ pub enum CodegenError {
     #[error("the candidate does not link: {reason}")]
     #[allow(missing_docs)]
     Link { reason: String },
+    /// Math that the GPU has no instruction for, and no library of it.
+    #[error("`{function}` is a function of NVIDIA's libdevice, which is not here: looked for {}", looked_for.join(", "))]
+    #[allow(missing_docs)]
+    NoLibdevice { function: String, looked_for: Vec<String> },
+    /// `ptxas` refused the PTX.
+    #[error("ptxas: {reason}")]
+    #[allow(missing_docs)]
+    Ptxas { reason: String },
     /// A file could not be written.
     #[error("cannot write {path}: {error}")]
     #[allow(missing_docs)]
@@ -100,6 +110,15 @@ pub fn inline_probes(
     run_passes(module, machine, "always-inline,function(mem2reg),globaldce")?;
     attributes::restore(original, module);
     Ok(())
+}
+
+/// The same of device code. What the probes keep is constant on many paths, and takes no register there.
+///
+/// # Errors
+/// [`CodegenError`].
+pub fn inline_device_probes(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
+    machine.prepare(module);
+    run_passes(module, machine, "always-inline,function(mem2reg,instsimplify),globaldce")
 }
 
 fn run_passes(module: &Module<'_>, machine: &Machine, pipeline: &str) -> Result<(), CodegenError> {

@@ -56,12 +56,28 @@ pub fn start_recorder(
         Some(sites) => Some(record_memory(sites, keep, builds.manifest.threads)?),
         None => None,
     };
+    start_with(builds, build, problem, workload, arena, limits, records)
+}
+
+/// As [`start_worker`], with `records` as the memory that an instrumented build records into.
+///
+/// # Errors
+/// As [`start_worker`].
+pub fn start_with(
+    builds: &Builds,
+    build: &Build,
+    problem: &Problem,
+    workload: usize,
+    arena: &Arena,
+    limits: Limits,
+    records: Option<RecordMemory>,
+) -> Result<Worker, Fault> {
     // Records are kinstr's, and no part of what the candidate may allocate.
     let recorded = records.as_ref().map_or(0, |records| records.bytes() as u64);
     let memory = limits.memory.map(|bytes| bytes.saturating_add(recorded));
     // CPU time passes once for each thread that runs.
     let cpu = limits.cpu.saturating_mul(builds.manifest.threads.max(1));
-    let limits = Limits { memory, cpu, cores: builds.manifest.threads, ..limits };
+    let limits = Limits { memory, cpu, cores: builds.manifest.threads.max(limits.cores), ..limits };
     let mut worker = Worker::start(Setup { limits, arena, records, program: None })?;
     worker.load(&builds.library(build), &arguments(builds, problem, workload, arena))?;
     Ok(worker)

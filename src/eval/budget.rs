@@ -21,7 +21,7 @@ use kinstr_trace::{
 
 /// What two processes that run the same code may differ by, through where their memory lies: less than this above the
 /// budget is no reason to choose again.
-const PROCESSES_DIFFER: f64 = 0.05;
+pub const PROCESSES_DIFFER: f64 = 0.05;
 
 /// The timing builds whose sites fit the budget.
 pub struct Fit {
@@ -116,7 +116,7 @@ fn choose_among(sites: &SiteTable, pilots: &[Option<Pilot>], budget: f64) -> Cho
 }
 
 /// Says which sites were chosen, and builds with them; `None` if there are none.
-fn build_chosen(
+pub fn build_chosen(
     session: &mut Session<'_>,
     builds: &Builds,
     budget: f64,
@@ -136,8 +136,8 @@ fn build_chosen(
         count if count == all => Some(builds.clone()),
         _ => {
             session.progress("building with the probe sites that fit the budget");
-            let options = session.options;
-            Some(builds::with_choice(&session.source, &options.probes, kept, builds, &options.store)?)
+            let store = &session.options.store;
+            Some(builds::with_choice(&session.source, &session.probes, kept, builds, store)?)
         }
     })
 }

@@ -11,6 +11,7 @@ use crate::{
     frontend::{Language, Source},
     jobs::event::Event,
     measure::{Measurement, Plan, interleave},
+    target::Target,
     worker::{Fault, Worker},
 };
 use kinstr_runtime::arena::Arena;
@@ -45,8 +46,8 @@ fn measure_probe_cost(session: &Session<'_>) -> Result<ProbeCost, String> {
     let source = Source::new("calibration.mlir".as_ref(), CALIBRATION.into(), Language::Mlir)
         .map_err(|error| error.to_string())?;
     let probes = Probes { timing: ["region-time", "loop-time"].map(str::to_owned).into(), ..Probes::none() };
-    let builds =
-        builds::build(&source, &probes, &session.options.store).map_err(|error| error.to_string())?;
+    let builds = builds::build(&source, &probes, &session.options.store, &Target::Cpu)
+        .map_err(|error| error.to_string())?;
     let build = builds.manifest.timing.build().ok_or("the calibration kernel has no timing build")?;
     let sites = build.sites.as_ref().ok_or("the calibration kernel has no sites")?;
     let arena = Arena::new(&[]).map_err(|error| error.to_string())?;
@@ -124,5 +125,6 @@ pub fn certificate(
         changed_loops,
         changed_loop_lines: changed,
         unchanged_loop_lines: Some(unchanged),
+        kernels: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! Check: the candidate's outputs against the reference's, on several seeds, with guard zones and repeats.
 
 use super::{
-    arguments::{limits, outputs, put_inputs, start_worker},
+    arguments::{outputs, put_inputs, start_worker},
     failure::Stop,
     session::{Done, Session},
 };
@@ -127,15 +127,13 @@ impl<'s, 'a> Checker<'s, 'a> {
     }
 
     fn start(&mut self) -> Result<Worker, Stop> {
-        let options = self.session.options;
-        let limits = limits(options.timeout, options.memory);
+        let limits = self.session.limits();
         let clean = &self.builds.manifest.clean;
         Ok(start_worker(self.builds, clean, &self.session.problem, self.workload, &self.arena, limits)?)
     }
 
     fn run(&mut self, worker: &mut Worker, poison: u8) -> Result<(), Stop> {
-        self.arena.poison_outputs_with(poison);
-        worker.run(1)?;
+        worker.run_on(&mut self.arena, poison)?;
         check_guards(&self.arena)
     }
 

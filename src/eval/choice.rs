@@ -3,7 +3,7 @@
 use crate::jobs::event::LeftOut;
 use kinstr_trace::{
     regions::{ProbeCost, own_times},
-    sites::{Choice, ProbeSite, SiteKeys, SiteTable},
+    sites::{Choice, ProbeSite, SiteKeys, SiteKind, SiteTable},
     tables::Trace,
 };
 use std::collections::BTreeMap;
@@ -37,6 +37,16 @@ impl Pilot {
         pilot
     }
 
+    /// The same with costs that are `measured` of a launch together. On a device warps run side by side, and what a probe
+    /// costs one of them says nothing of the launch; what it costs beside other probes it does.
+    pub fn scaled_to(mut self, measured: f64) -> Self {
+        let all: f64 = self.cost.values().sum();
+        if all > 0.0 {
+            self.cost.values_mut().for_each(|cost| *cost *= measured / all);
+        }
+        self
+    }
+
     /// The same, when the sites of `kept` have turned out to cost `measured` of a launch together: each costs more by
     /// the same factor, for which of them it is that costs more cannot be told.
     pub fn corrected(mut self, sites: &SiteTable, kept: &Choice, measured: f64) -> Self {
@@ -60,6 +70,20 @@ pub struct Chosen {
     pub kept: Choice,
     /// The others, those first that tell most for their cost.
     pub left_out: Vec<LeftOut>,
+}
+
+impl Chosen {
+    /// Keeps the sites of whole kernels whatever they cost: without them nothing is known of blocks, and the certificate
+    /// says what they cost.
+    pub fn with_kernels(mut self, sites: &SiteTable) -> Self {
+        let keys = SiteKeys::of(sites);
+        let kernels = sites.sites.iter().zip(keys).filter(|(site, _)| site.kind == SiteKind::Kernel);
+        for (site, key) in kernels {
+            self.kept.0.insert(key);
+            self.left_out.retain(|left| left.name != site.name);
+        }
+        self
+    }
 }
 
 /// Greedy: the site that tells most for its cost first, as long as no workload's budget is spent. What tells most is the
@@ -122,7 +146,6 @@ fn left_out(pilots: &[Pilot], site: &ProbeSite) -> LeftOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinstr_trace::sites::SiteKind;
 
     fn sites(count: u32) -> SiteTable {
         let site = |id: u32| ProbeSite {
@@ -190,6 +213,22 @@ mod tests {
         pilot.entries.remove(&0);
         assert_eq!(left_out(std::slice::from_ref(&pilot), 0.03), ["f:loop0", "f:loop1", "f:loop2"]);
         assert_eq!(left_out(&[pilot], 0.25), ["f:loop2"]);
+    }
+
+    #[test]
+    fn sites_of_whole_kernels_are_kept_whatever_they_cost() {
+        let mut sites = sites(3);
+        sites.sites[1].kind = SiteKind::Kernel;
+        let dear = pilot(&[(0.2, 0.5), (0.2, 0.5), (0.3, 0.7)]);
+        let chosen = choose(&sites, &[dear], 0.03).with_kernels(&sites);
+        let left: Vec<_> = chosen.left_out.iter().map(|site| site.name.as_str()).collect();
+        assert_eq!((chosen.kept.0.len(), left.len(), left.contains(&"f:loop1")), (1, 2, false));
+    }
+
+    #[test]
+    fn costs_are_scaled_to_what_all_sites_cost_together() {
+        let scaled = pilot(&[(1.0, 0.5), (3.0, 0.5), (0.0, 0.0)]).scaled_to(0.04);
+        assert_eq!((scaled.cost[&0], scaled.cost[&1]), (0.01, 0.03));
     }
 
     #[test]

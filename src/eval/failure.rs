@@ -32,6 +32,9 @@ pub enum EvalError {
     /// No such target.
     #[error("there is no target `{name}`")]
     Target { name: String },
+    /// The device that the target names is not there, or not usable.
+    #[error(transparent)]
+    Device(#[from] kinstr_runtime::gpu::DeviceFault),
     /// The tensors of a workload do not fit this machine's memory.
     #[error(
         "with workload {workload} the tensors need {:.1} GiB, and this machine has {:.1} GiB of memory",

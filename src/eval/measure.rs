@@ -46,7 +46,7 @@ pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
         };
         session.push(Event::Measured {
             workload,
-            times: times(&timed),
+            times: times_of(&timed),
             speedup: Some(speedup(&timed.measured)),
         })?;
         session.push(Event::SystemCounted { workload, counts: timed.system.clone() })?;
@@ -125,7 +125,8 @@ fn threads_seen(system: &SystemCounts, asked: u32) -> u32 {
     system.threads.unwrap_or(1).min(asked).min(cores)
 }
 
-const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
+/// What is said of a candidate whose timed calls are wrong.
+pub const OTHER_OUTPUTS: &str = "outputs of timed calls differ from those that were checked";
 const LEAVES_OUTPUTS: &str = "calls after the timed ones leave outputs unwritten or wrong: the kernel does not do its \
                               work on every call";
 const TAKES_OUTPUTS: &str = "calls that find right values in the wrong places of their outputs leave them there: the \
@@ -189,6 +190,8 @@ const RENEWING_NS_PER_BYTE: f64 = 0.2;
 /// counts, and a busy machine disturbs most of them.
 const LEAST_BATCHES: usize = 3;
 const MOST_BATCHES: usize = 60;
+/// No disturbance makes each of some batches take this many times what is expected: the others need not be waited for.
+const BLATANT: f64 = 300.0;
 /// A ratio above this is worth a note, after some more batches. No verdict rests on it: caches and data may explain it.
 const NOTED: f64 = 1.5;
 const NOTED_BATCHES: usize = 12;
@@ -212,30 +215,26 @@ fn time_renewed(
     threads: u32,
 ) -> Result<Renewed, Stop> {
     let rotate = verifier.float_inputs();
-    let least = |worker: &mut Worker, calls: u32, call: bool, batches: usize| -> Result<f64, Fault> {
-        let mut least = f64::INFINITY;
-        for _ in 0..batches {
-            least = least.min(worker.run_renewed(calls, call, &rotate)?.as_nanos() as f64);
-        }
-        Ok(least)
-    };
-    // A kernel that skips work in a row takes far longer than there.
-    let once = least(worker, 1, true, LEAST_BATCHES)? - least(worker, 1, false, LEAST_BATCHES)?;
     let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
-    let calls = (RENEWED_BATCH_NS / (once.max(in_a_row) + renewing)).clamp(1.0, 1000.0) as u32;
+    let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
     let woken = COLD_THREAD_NS * f64::from(threads.saturating_sub(1));
     let allowed = |times: f64| times * in_a_row + COLD_NS + woken;
     let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
     let mut ns = 0.0;
     for batch in 1..=MOST_BATCHES {
-        with = with.min(least(worker, calls, true, 1)?);
-        without = without.min(least(worker, calls, false, 1)?);
+        with = with.min(worker.run_renewed(calls, true, &rotate)?.as_nanos() as f64);
+        without = without.min(worker.run_renewed(calls, false, &rotate)?.as_nanos() as f64);
         ns = (with - without) / f64::from(calls);
         if batch >= LEAST_BATCHES && ns <= allowed(NOTED) {
             return Ok(Renewed { ns, ..Renewed::default() });
         }
         if batch >= NOTED_BATCHES && ns <= allowed(COLD) {
             return Ok(Renewed { ns, noted: Some(ns / in_a_row), skips: false });
+        }
+        let expected = f64::from(calls) * (in_a_row + renewing);
+        let is_blatant = with > BLATANT * expected.max(RENEWED_BATCH_NS) && ns > allowed(COLD);
+        if batch >= LEAST_BATCHES && is_blatant {
+            break;
         }
     }
     Ok(Renewed { ns, noted: None, skips: true })
@@ -251,7 +250,7 @@ struct TimedCalls {
 
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
 /// so that comparing takes no time from measuring.
-struct Verifier {
+pub struct Verifier {
     problem: crate::problem::Problem,
     workload: usize,
     inputs: Vec<Vec<u8>>,
@@ -263,7 +262,8 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(session: &Session<'_>, workload: usize, reference: &Reference) -> Self {
+    /// A verifier of the outputs that `reference` computed.
+    pub fn new(session: &Session<'_>, workload: usize, reference: &Reference) -> Self {
         let own = |list: Vec<&[u8]>| list.into_iter().map(<[u8]>::to_vec).collect();
         Self {
             problem: session.problem.clone(),
@@ -287,6 +287,11 @@ impl Verifier {
             Moment::After(0) if self.turn.is_power_of_two() => self.correct &= self.agrees(arena, POISON),
             _ => {}
         }
+    }
+
+    /// Compares outputs of timed calls.
+    pub fn note(&mut self, arena: &Arena) {
+        self.correct &= self.agrees(arena, POISON);
     }
 
     fn agrees(&mut self, arena: &Arena, poison: u8) -> bool {
@@ -324,13 +329,13 @@ impl Verifier {
     }
 
     /// The inputs whose elements may change places: those of whole numbers may index or bound something.
-    fn float_inputs(&self) -> Vec<usize> {
+    pub fn float_inputs(&self) -> Vec<usize> {
         let inputs = self.problem.inputs.iter().enumerate();
         inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
     }
 
     /// Every comparison passed.
-    fn correct(&self) -> bool {
+    pub fn correct(&self) -> bool {
         self.correct
     }
 }
@@ -345,18 +350,24 @@ impl Timed for TimedReference<'_> {
     }
 }
 
-fn times(timed: &TimedCalls) -> Times {
+fn times_of(timed: &TimedCalls) -> Times {
     let TimedCalls { measured, renewed, .. } = timed;
+    Times { renewed_ns: Some(renewed.ns).filter(|ns| *ns > 0.0), ..times(measured) }
+}
+
+/// Times for the report.
+pub fn times(measured: &Measurement) -> Times {
     Times {
         candidate: measured.contenders[0].estimate(),
         reference: measured.contenders.get(1).map(crate::measure::Samples::estimate),
         cold: None,
-        renewed_ns: Some(renewed.ns).filter(|ns| *ns > 0.0),
+        renewed_ns: None,
         stop: measured.stop,
     }
 }
 
-fn speedup(measured: &Measurement) -> Speedup {
+/// How many times longer the reference takes.
+pub fn speedup(measured: &Measurement) -> Speedup {
     let Interval { value, low, high } = measured.ratio(1, 0);
     Speedup { value, low, high }
 }

@@ -8,6 +8,8 @@ mod budget;
 mod certificate;
 mod check;
 mod choice;
+mod destination;
+mod device;
 mod failure;
 mod fit;
 mod measure;
@@ -21,10 +23,11 @@ mod stages;
 mod system;
 mod timeline;
 
+pub use destination::Destination;
 pub use failure::{EvalError, StageFailure};
 pub use session::Observer;
 
-use crate::{builds::Probes, jobs::fold::fold, store::Store};
+use crate::{jobs::fold::fold, store::Store};
 use kinstr_trace::{layout::Keep, report::Report};
 use std::{
     path::{Path, PathBuf},
@@ -38,7 +41,7 @@ pub struct Options {
     pub candidate: PathBuf,
     /// Problem file.
     pub problem: PathBuf,
-    /// Target; `cpu` is what there is.
+    /// Target: `cpu`, or `cuda:N`.
     pub target: String,
     /// Directory for events, records, report and trace.
     pub dir: PathBuf,
@@ -52,8 +55,6 @@ pub struct Options {
     pub timeout: Duration,
     /// Bytes a candidate may allocate.
     pub memory: u64,
-    /// Probes.
-    pub probes: Probes,
     /// Which records of a thread the timeline keeps, if there are more than it has room for.
     pub timeline_keep: Keep,
     /// What timing probes may cost, as part of the clean time; no limit if absent.

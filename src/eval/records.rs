@@ -77,7 +77,7 @@ pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
             return Ok(Done);
         }
     };
-    for probe in idle_probes(&session.options.probes.observing, build) {
+    for probe in idle_probes(&session.probes.observing, build) {
         let text = format!("probe `{probe}` found nothing to watch in the optimised code");
         session.push(Event::Note { text })?;
     }
@@ -109,13 +109,14 @@ pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
 }
 
 /// Probes that were asked for and have no site.
-fn idle_probes(asked: &[String], build: &Build) -> Vec<String> {
+pub fn idle_probes(asked: &[String], build: &Build) -> Vec<String> {
     let sites = build.sites.iter().flat_map(|sites| &sites.sites);
     let used: Vec<&str> = sites.map(|site| site.probe.as_str()).collect();
     asked.iter().filter(|probe| !used.contains(&probe.as_str())).cloned().collect()
 }
 
-fn is_too_slow(fault: &Fault) -> bool {
+/// Whether a run took longer than it may.
+pub fn is_too_slow(fault: &Fault) -> bool {
     use crate::worker::fault::CandidateFault::{CpuLimit, TimedOut, WallLimit};
     matches!(fault, Fault::Candidate(TimedOut { .. } | CpuLimit { .. } | WallLimit { .. }))
 }
@@ -271,7 +272,7 @@ fn certify(
 }
 
 /// The build, or a layer that says why there is none.
-fn available<'b>(
+pub fn available<'b>(
     session: &mut Session<'_>,
     instrumented: &'b Instrumented,
     layer: &str,
@@ -311,7 +312,7 @@ fn start_within(
 }
 
 /// Writes the record file and its site table beside the events, and says so.
-fn keep(
+pub fn keep(
     session: &mut Session<'_>,
     workload: usize,
     kind: RecordKind,

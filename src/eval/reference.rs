@@ -8,6 +8,7 @@ use crate::{
     problem::{Problem, ReferenceSource},
     reference::{Reference, ReferenceError, ReferenceProcess, buffer_specs},
     store::Store,
+    target::Target,
     tensor::Seed,
     worker::{Fault, Limits, Worker},
 };
@@ -20,14 +21,15 @@ use std::{path::PathBuf, time::Duration};
 pub struct Living(Option<Reference>);
 
 impl Living {
-    /// The reference: started by the first stage that needs it, and anew by an attempt after one that lost it.
+    /// The reference: started by the first stage that needs it, and anew by an attempt after one that lost it; on the GPU
+    /// of the session's target if it can be there.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn get(&mut self, session: &mut Session<'_>) -> Result<&mut Reference, Stop> {
         let reference = match self.0.take().filter(Reference::is_alive) {
             Some(reference) => reference,
-            None => start(&session.problem, &session.options.store)?,
+            None => start(&session.problem, &session.options.store, session.site.ordinal())?,
         };
         session.note_once(format!("the reference runs on {}", reference.versions().join(", ")))?;
         if !reference.isolation().is_empty() {
@@ -40,17 +42,17 @@ impl Living {
     }
 }
 
-/// Starts the reference of `problem`.
+/// Starts the reference of `problem`, on GPU `device` if it can be there.
 ///
 /// # Errors
 /// [`EvalError::Reference`] or `NativeReference`.
-fn start(problem: &Problem, store: &Store) -> Result<Reference, EvalError> {
+fn start(problem: &Problem, store: &Store, device: Option<u32>) -> Result<Reference, EvalError> {
     let started = match &problem.reference {
         ReferenceSource::Mlir { path, entry } => {
             let process = NativeReference::start(problem, path.clone(), entry.clone(), store)?;
             Reference::native(problem, Box::new(process))
         }
-        _ => Reference::start(problem),
+        _ => Reference::start(problem, device),
     };
     started.map_err(|error| EvalError::Reference(Box::new(error)))
 }
@@ -86,7 +88,7 @@ impl NativeReference {
         let signature = builds::written_signature(&source, store)
             .map_err(|error| failed(Complaint::from(&error).summary()))?;
         fit::check(problem, &signature).map_err(|complaint| failed(complaint.summary()))?;
-        let builds = builds::build(&source, &Probes::none(), store)
+        let builds = builds::build(&source, &Probes::none(), store, &Target::Cpu)
             .map_err(|error| failed(Complaint::from(&error).summary()))?;
         let arena = Arena::new(&buffer_specs(problem, 0)).map_err(|error| failed(error.to_string()))?;
         Ok(Self {

@@ -2,11 +2,13 @@
 
 use super::{
     EvalError, Options,
-    arguments::put_inputs,
+    arguments::{limits, put_inputs},
+    destination::Site,
     failure::{StageFailure, Stop},
     room,
 };
 use crate::{
+    builds::Probes,
     frontend::Source,
     jobs::{
         event::{Event, Failure, Stage},
@@ -17,6 +19,7 @@ use crate::{
     reference::{Reference, buffer_specs},
     store::{build_identity, digest},
     tensor::Seed,
+    worker::Limits,
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::{Fault, Provenance};
@@ -42,6 +45,10 @@ pub trait Observer {
 pub struct Session<'a> {
     /// What was asked for.
     pub options: &'a Options,
+    /// Where it runs.
+    pub site: Site,
+    /// What is inserted.
+    pub probes: Probes,
     /// The problem.
     pub problem: Problem,
     /// The candidate.
@@ -60,9 +67,8 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Reads problem and candidate, and opens the log.
     pub fn begin(options: &'a Options, observer: &'a mut dyn Observer) -> Result<Self, EvalError> {
-        if options.target != "cpu" {
-            return Err(EvalError::Target { name: options.target.clone() });
-        }
+        let site = Site::find(&options.target)?;
+        let probes = site.probes();
         let mut source = Source::read(&options.candidate)?;
         let problem = Problem::load(&options.problem).map_err(Box::new)?;
         source.entry_is_named_after(&problem.name);
@@ -72,18 +78,14 @@ impl<'a> Session<'a> {
         let limits = (options.timeout, options.memory);
         let identity = format!(
             "{digests:?} {:?} {:?} {} {:?} {:?} {limits:?} {:?}",
-            options.probes,
+            probes,
             options.budget,
             options.half_width,
             options.seeds,
             options.overhead,
             options.timeline_keep
         );
-        let whole = digest([
-            identity.as_bytes(),
-            build_identity().as_bytes(),
-            crate::measure::peaks::device().as_bytes(),
-        ]);
+        let whole = digest([identity.as_bytes(), build_identity().as_bytes(), site.identity().as_bytes()]);
         let mut log = Log::open(&options.dir, &whole)?;
         if log.events().is_empty() {
             log.push(Event::Began {
@@ -91,7 +93,7 @@ impl<'a> Session<'a> {
                 candidate: source.path.display().to_string(),
                 problem: problem.name.clone(),
                 target: options.target.clone(),
-                provenance: provenance(digests),
+                provenance: provenance(digests, site.identity()),
             })?;
         }
         if let Some(aside) = log.set_aside().map(|path| path.display().to_string()) {
@@ -100,7 +102,7 @@ impl<'a> Session<'a> {
         }
         let arenas = problem.workloads.iter().map(|_| None).collect();
         let clean_outputs = vec![None; problem.workloads.len()];
-        Ok(Self { options, problem, source, log, arenas, clean_outputs, candidate, observer })
+        Ok(Self { options, site, probes, problem, source, log, arenas, clean_outputs, candidate, observer })
     }
 
     /// The tensors of `workload` with the inputs of its first seed, or of a later one that a stage before left there.
@@ -148,6 +150,12 @@ impl<'a> Session<'a> {
             0 => self.problem.seed(workload, 0, ""),
             ordinal => self.problem.seed(workload, ordinal, &self.candidate),
         }
+    }
+
+    /// Limits of a process that runs the candidate.
+    pub fn limits(&self) -> Limits {
+        let limits = limits(self.options.timeout, self.options.memory);
+        self.site.ordinal().map_or(limits, |ordinal| limits.on_device(ordinal))
     }
 
     /// Tells whoever watches.
@@ -316,11 +324,11 @@ fn digests(problem: &Problem, source: &Source) -> BTreeMap<String, String> {
     BTreeMap::from([("candidate".to_owned(), candidate), ("problem".to_owned(), problem)])
 }
 
-fn provenance(digests: BTreeMap<String, String>) -> Provenance {
+fn provenance(digests: BTreeMap<String, String>, device: String) -> Provenance {
     Provenance {
         kinstr: env!("CARGO_PKG_VERSION").into(),
         llvm: crate::codegen::llvm_version(),
-        device: crate::measure::peaks::device(),
+        device,
         measured_at: Some(crate::measure::today()),
         digests,
         versions: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use super::{
     EvalError,
     check::check,
+    device,
     failure::Stop,
     fit,
     measure::measure,
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     builds::{self, Builds},
     complaint::Complaint,
-    jobs::event::{Event, Failure, LoadedWorkload, Stage},
+    jobs::event::{BuildKind, Event, Failure, LoadedWorkload, Stage},
     tensor::TensorSpec,
 };
 use kinstr_trace::{
@@ -32,6 +33,7 @@ pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
         Ok(()) => Ok(None),
         Err(Ended::Fatal(error)) => Err(error),
         Err(Ended::Failed(failed)) if failed.failure.fault == Fault::Candidate => {
+            note_health(session)?;
             session.push(Event::Judged {
                 verdict: Verdict::Incorrect,
                 detail: failed.failure.message.clone(),
@@ -46,6 +48,7 @@ pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
 fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     session.stage(Stage::Load, load)?;
     let builds = build(session)?;
+    note_device(session, &builds)?;
     note_threads(session, builds.manifest.threads)?;
     let mut living = Living::default();
     session.stage(Stage::Check, |session| {
@@ -54,6 +57,9 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     })?;
     if session.is_judged() {
         return Ok(());
+    }
+    if session.site.ordinal().is_some() {
+        return device::run(session, &builds, &mut living);
     }
     session.stage(Stage::Measure, |session| {
         let reference = living.get(session)?;
@@ -85,7 +91,7 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
 
 /// Runs a stage that explains what is known by then. The clean build has been judged and timed: whatever happens to an
 /// instrumented one, to the reference or to the machine, costs `layer` and no more.
-fn explain(
+pub(super) fn explain(
     session: &mut Session<'_>,
     stage: Stage,
     layer: &str,
@@ -104,6 +110,18 @@ fn fail_layer(session: &mut Session<'_>, layer: &str, reason: String) -> Result<
     Ok(session.push(Event::Layer { name: layer.into(), status: LayerStatus::Failed(reason) })?)
 }
 
+/// After a fault of code on a device: whether the device still works, for a worker that starts anew.
+fn note_health(session: &mut Session<'_>) -> Result<(), EvalError> {
+    let Some(ordinal) = session.site.ordinal() else { return Ok(()) };
+    match crate::measure::try_device(ordinal) {
+        Ok(()) => Ok(()),
+        Err(fault) => {
+            let text = format!("after the fault the device did not answer a new process: {fault}");
+            session.push(Event::Note { text })
+        }
+    }
+}
+
 /// What an earlier run said of a failure; of the source it showed, the places are left.
 fn complaint_of(failure: &Failure) -> Complaint {
     let complaint = Complaint::new(&format!("candidate::{}", failure.kind), &failure.message);
@@ -113,8 +131,12 @@ fn complaint_of(failure: &Failure) -> Complaint {
     }
 }
 
-fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
-    let status = LayerStatus::Unavailable("the target `cpu` has no accelerator".into());
+pub(super) fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
+    let why = match session.site.device {
+        Some(_) => "CUPTI and other tools of the vendor are not asked",
+        None => "the target `cpu` has no accelerator",
+    };
+    let status = LayerStatus::Unavailable(why.into());
     session.push(Event::Layer { name: "accelerator".into(), status })?;
     let count = session.problem.workloads.len();
     let detail = match count {
@@ -122,6 +144,17 @@ fn finish(session: &mut Session<'_>) -> Result<(), EvalError> {
         count => format!("agrees with the reference on all {count} workloads"),
     };
     session.push(Event::Judged { verdict: Verdict::Correct, detail, fault: None })
+}
+
+/// The device, and what the kernels need on it.
+fn note_device(session: &mut Session<'_>, builds: &Builds) -> Result<(), EvalError> {
+    let Some(facts) = session.site.device.as_ref().map(|device| device.facts.clone()) else { return Ok(()) };
+    if session.log.events().iter().any(|event| matches!(event, Event::Device { .. })) {
+        return Ok(());
+    }
+    session.push(Event::Device { facts })?;
+    let resources = builds.manifest.clean.kernels.clone();
+    session.push(Event::Kernels { build: BuildKind::Clean, resources })
 }
 
 /// What is compared with several threads is not what the peaks are of.
@@ -176,7 +209,8 @@ fn loaded(session: &Session<'_>, index: usize) -> LoadedWorkload {
 fn build(session: &mut Session<'_>) -> Result<Builds, Ended> {
     let body = |session: &mut Session<'_>| -> Result<Builds, Stop> {
         session.progress("building");
-        let builds = builds::build(&session.source, &session.options.probes, &session.options.store)?;
+        let builds =
+            builds::build(&session.source, &session.probes, &session.options.store, &session.site.target)?;
         Ok(builds)
     };
     if session.is_done(Stage::Build) {

@@ -1,6 +1,8 @@
 //! The one event stream: console, log, resumption and report are all made from it.
 
+use kinstr_runtime::gpu::Activity;
 use kinstr_trace::{
+    device::{DeviceFacts, DevicePeaks, KernelResources},
     peaks::Peaks,
     port_model::HotBlock,
     report::{Correctness, Estimate, Fault, LayerStatus, Provenance, Speedup, SystemSummary, Times, Verdict},
@@ -119,6 +121,32 @@ pub enum Event {
         /// They are.
         peaks: Peaks,
     },
+    /// The device that everything runs on, if it is one.
+    Device {
+        /// Its limits.
+        facts: DeviceFacts,
+    },
+    /// The peaks of that device.
+    DevicePeaks {
+        /// They are.
+        peaks: DevicePeaks,
+    },
+    /// What the kernels of a build need, as its assembler says.
+    Kernels {
+        /// Which build.
+        build: BuildKind,
+        /// They.
+        resources: Vec<KernelResources>,
+    },
+    /// What calls of a build asked of the device.
+    Launched {
+        /// Workload.
+        workload: usize,
+        /// Which build.
+        build: BuildKind,
+        /// Launches and host calls.
+        activity: Activity,
+    },
     /// The timing sites that fit the overhead budget were chosen.
     SitesChosen {
         /// The budget, as part of the clean time.
@@ -235,6 +263,20 @@ pub enum RecordKind {
     /// Counting build.
     Counting,
     /// Observing build.
+    Observing,
+}
+
+/// A build of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildKind {
+    /// Without probes.
+    Clean,
+    /// With timing probes.
+    Timing,
+    /// With counting probes.
+    Counting,
+    /// With observing probes.
     Observing,
 }
 

@@ -1,17 +1,19 @@
 //! Events and record files → report. Pure: replaying gives the same bytes.
 
+mod device;
+
 use super::event::{Event, Failure, LeftOut, RecordKind, Stage};
 use kinstr_trace::{
     decode::decode,
     observed::{Accesses, Branches},
     regions::{ProbeCost, timed_sites},
     report::{
-        Attempt, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus, LoopRow, ParallelRow,
-        PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict, WorkloadReport,
+        Attempt, DeviceReport, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus,
+        LoopRow, ParallelRow, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict,
+        WorkloadReport,
     },
-    roofline::RooflinePoint,
     sites::SiteTable,
-    synthesis::{Certificate, LoopTime, Tables, WorkloadTable, synthesize},
+    synthesis::{Certificate, LoopTime, Tables, Target, WorkloadTable, synthesize},
     tables::Trace,
     threads::parallel_regions,
     work::Work,
@@ -37,7 +39,9 @@ const LAYERS: [&str; 6] =
 /// Makes the report of the evaluation whose `events` and record files stand in `dir`. Record files that cannot
 /// be read or decoded make their layer fail; nothing else does.
 pub fn fold(events: &[Event], dir: &Path) -> Report {
-    let mut fold = Fold { report: empty(), tables: Tables::default(), dir, open: None, judged: false };
+    let (report, tables) = (empty(), Tables::default());
+    let device = device::Device::default();
+    let mut fold = Fold { report, tables, device, dir, open: None, judged: false };
     for event in current(events) {
         fold.apply(event);
     }
@@ -87,9 +91,11 @@ fn empty() -> Report {
         hot_blocks: Vec::new(),
         hot_accesses: Vec::new(),
         hot_branches: Vec::new(),
+        device: None,
         system: None,
         layers: Vec::new(),
         peaks: None,
+        device_peaks: None,
         losses: Default::default(),
         stages: Vec::new(),
         provenance: Default::default(),
@@ -100,6 +106,8 @@ fn empty() -> Report {
 struct Fold<'d> {
     report: Report,
     tables: Tables,
+    /// What is known of the device, if it runs on one.
+    device: device::Device,
     dir: &'d Path,
     /// The attempt that has begun and not ended.
     open: Option<(Stage, u32)>,
@@ -116,6 +124,7 @@ impl Fold<'_> {
                 report.problem = problem.clone();
                 report.target = target.clone();
                 report.provenance = provenance.clone();
+                self.tables.target = Target::of(target);
             }
             Event::StageBegan { stage, attempt } => {
                 if let Some((stage, number)) = self.open.replace((*stage, *attempt)) {
@@ -147,6 +156,15 @@ impl Fold<'_> {
             Event::Peaks { peaks } => {
                 report.peaks = Some(peaks.clone());
                 self.tables.peaks = Some(peaks.clone());
+            }
+            Event::Device { facts } => self.device.is(facts),
+            Event::DevicePeaks { peaks } => {
+                report.device_peaks = Some(peaks.clone());
+                self.tables.device_peaks = Some(peaks.clone());
+            }
+            Event::Kernels { build, resources } => self.device.has_kernels(*build, resources),
+            Event::Launched { workload, build, activity } => {
+                self.device.launched(*workload, *build, activity);
             }
             Event::Recorded { workload, kind, records, sites } => {
                 self.record(*workload, *kind, records, sites)
@@ -259,11 +277,27 @@ impl Fold<'_> {
             RecordKind::Counting => "kernel-counters",
         };
         let loaded = load_trace(self.dir, records, sites);
-        let result = loaded.and_then(|(trace, sites)| self.add_trace(workload, kind, &trace, &sites));
+        let result = loaded.and_then(|(trace, sites)| self.add(workload, kind, trace, sites));
         if let Err(reason) = result {
             let reason = format!("workload {workload}: {reason}");
             set_layer(&mut self.report.layers, layer, LayerStatus::Failed(reason));
         }
+    }
+
+    /// On a device all builds' records are joined at the end.
+    fn add(
+        &mut self,
+        workload: usize,
+        kind: RecordKind,
+        trace: Trace,
+        sites: SiteTable,
+    ) -> Result<(), String> {
+        if !self.device.is_there() {
+            return self.add_trace(workload, kind, &trace, &sites);
+        }
+        self.report.losses.add(&trace.losses);
+        self.device.recorded(workload, kind, trace, sites);
+        Ok(())
     }
 
     fn add_trace(
@@ -292,11 +326,11 @@ impl Fold<'_> {
                 table.regions = Some(timed.regions);
                 table.loops = Some(timed.loops);
                 table.parallel = Some(parallel_regions(trace, sites, cost));
-                for sentence in &sites.left_out {
-                    if !self.report.notes.contains(sentence) {
-                        self.report.notes.push(sentence.clone());
-                    }
-                }
+            }
+        }
+        for sentence in &sites.left_out {
+            if !self.report.notes.contains(sentence) {
+                self.report.notes.push(sentence.clone());
             }
         }
         Ok(())
@@ -315,13 +349,19 @@ impl Fold<'_> {
             // A candidate that is not accepted has nothing to explain, whatever was measured before that was known.
             return self.report;
         }
+        for table in &mut self.tables.workloads {
+            let cost = probe_cost(table.certificate.as_ref());
+            table.device = self.device.table(table.index, table.clean.median_ns, cost);
+            report.notes.extend(self.device.losses(table.index));
+        }
         let synthesis = synthesize(&self.tables);
         report.primary = synthesis.diagnoses.first().map(PrimaryBottleneck::of);
         report.diagnoses = synthesis.diagnoses;
         report.notes.extend(synthesis.notes);
+        report.device = DeviceReport::of(&self.tables.workloads);
         for table in &self.tables.workloads {
-            if let (Some(peaks), Some(entry)) = (&self.tables.peaks, report.workloads.get_mut(table.index)) {
-                entry.roofline = RooflinePoint::of(table, peaks);
+            if let Some(entry) = report.workloads.get_mut(table.index) {
+                entry.roofline = self.tables.roofline(table);
             }
             let regions = table.regions.iter().flatten();
             report
@@ -342,7 +382,15 @@ impl Fold<'_> {
             }
             let parallel = table.parallel.iter().flatten();
             report.parallel.extend(parallel.map(|region| ParallelRow::of(table.index, region)));
-            let lines = table.work.iter().flat_map(|work| HotLine::of(table.index, work));
+            let device = table.device.as_ref();
+            for sentence in device.iter().flat_map(|device| &device.missing) {
+                // Workloads share their code, so that one may say what another has said.
+                if !report.notes.contains(sentence) {
+                    report.notes.push(sentence.clone());
+                }
+            }
+            let work = table.work.as_ref().or(device.and_then(|device| device.work.as_ref()));
+            let lines = work.iter().flat_map(|work| HotLine::of(table.index, work));
             report.hot_lines.extend(lines.take(HOT_LINES));
             let blocks = table.hot_blocks.iter().flatten().cloned();
             report.hot_blocks.extend(blocks.map(|block| HotBlockRow { workload: table.index, block }));

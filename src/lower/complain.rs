@@ -27,6 +27,14 @@ impl From<&LowerError> for Complaint {
                     None => complaint,
                 }
             }
+            LowerError::NoKernel => Self::new("candidate::no-kernel", text),
+            LowerError::OnHost { place, .. } => {
+                let complaint = Self::new("candidate::on-host", text).help("do it in a kernel: gpu.launch");
+                match place {
+                    Some(place) => complaint.at(place, "here"),
+                    None => complaint,
+                }
+            }
             LowerError::Refused { place, .. } => {
                 let complaint = Self::new("candidate::refused", text);
                 match place {
@@ -54,6 +62,9 @@ impl From<&CodegenError> for Complaint {
                 Self::new("codegen::link", text)
                     .help("async ops need MLIR's async runtime: install libmlir-22")
             }
+            CodegenError::NoLibdevice { .. } => Self::new("codegen::libdevice", text)
+                .help("run scripts/setup --gpu, or point KINSTR_LIBDEVICE at libdevice.10.bc"),
+            CodegenError::Ptxas { .. } => Self::new("codegen::ptxas", text),
             CodegenError::Link { .. } => Self::new("codegen::link", text).help(
                 "a candidate may call libm and libc; any other external function must be in its module",
             ),

@@ -1,6 +1,9 @@
 //! From a candidate's MLIR to LLVM IR: clean, with timing probes, or with counting probes.
 
+mod buffers;
 mod complain;
+pub mod device;
+pub mod host;
 pub mod pipelines;
 pub mod refuse;
 mod schedule;
@@ -18,7 +21,7 @@ use kinstr_passes::{
         TransformError,
         adapt_entry::{Signature, adapt_entry, find_entry},
         expand_copies::expand_strided_copies,
-        lower_intent::lower_intent,
+        lower_intent::{Keep, lower_intent},
         wrap_entry::{SYMBOL, wrap_entry},
     },
 };
@@ -55,6 +58,16 @@ pub enum LowerError {
     /// Ops are left that the pipeline does not lower.
     #[error("not lowered to the LLVM dialect: {}", names.join(", "))]
     Left { names: Vec<String>, place: Option<kinstr_trace::sites::Place> },
+    /// Nothing in it would run on a GPU.
+    #[error(
+        "nothing in this candidate runs on a GPU: no gpu.launch, no gpu.module, no linalg op and no parallel loop"
+    )]
+    NoKernel,
+    /// Host code of a candidate for a GPU that touches memory of the device.
+    #[error(
+        "`{name}` in host code: tensors and temporaries of a candidate for a GPU are in device memory, which the host cannot touch"
+    )]
+    OnHost { name: String, place: Option<kinstr_trace::sites::Place> },
     /// MLIR could not translate the LLVM dialect.
     #[error("the LLVM dialect could not be translated to LLVM IR")]
     Translate { messages: Vec<kinstr_passes::context::Message> },
@@ -99,8 +112,20 @@ pub struct Structured<'c> {
 /// [`LowerError`], the candidate's fault.
 pub fn structure<'c>(
     mlir: &'c Mlir,
+    module: Module<'c>,
+    directives: &Directives,
+) -> Result<(Structured<'c>, Vec<String>), LowerError> {
+    let (structured, rest) = structure_by(mlir, module, directives, pipelines::CPU_STRUCTURED)?;
+    expand_strided_copies(&mlir.context, &structured.module)?;
+    Ok((structured, rest))
+}
+
+/// The same, with a pipeline of the target's for tensors.
+fn structure_by<'c>(
+    mlir: &'c Mlir,
     mut module: Module<'c>,
     directives: &Directives,
+    tensors: &str,
 ) -> Result<(Structured<'c>, Vec<String>), LowerError> {
     let entry = ir::symbol(find_entry(&module, directives.entry.as_deref())?);
     let signature = adapt_entry(&mlir.context, &module, &entry)?;
@@ -113,9 +138,8 @@ pub fn structure<'c>(
         None => Vec::new(),
     };
     if rest.is_empty() && holds_tensors(&module) {
-        run(mlir, &mut module, pipelines::CPU_STRUCTURED)?;
+        run(mlir, &mut module, tensors)?;
     }
-    expand_strided_copies(&mlir.context, &module)?;
     Ok((Structured { module, signature }, rest))
 }
 
@@ -207,13 +231,16 @@ pub fn to_llvm_dialect<'c>(
 }
 
 fn check_lowered(module: &Module<'_>) -> Result<(), LowerError> {
+    // OpenMP's own ops end in the translation to LLVM IR, which makes functions of parallel regions.
+    let lowered = ["llvm.", "kprobe.", "omp."];
+    check_left(module, |name| lowered.iter().any(|dialect| name.starts_with(dialect)))
+}
+
+/// Refuses ops that are not `lowered`.
+fn check_left(module: &Module<'_>, lowered: impl Fn(&str) -> bool) -> Result<(), LowerError> {
     let mut left: Vec<_> = ir::nested(module.as_operation())
         .into_iter()
-        .filter(|operation| {
-            let name = ir::name(*operation);
-            // OpenMP's own ops end in the translation to LLVM IR, which makes functions of parallel regions.
-            !["llvm.", "kprobe.", "omp."].iter().any(|dialect| name.starts_with(dialect))
-        })
+        .filter(|operation| !lowered(&ir::name(*operation)))
         .collect();
     // Casts are what lowering puts around an op it does not know: the op is what to name.
     let is_cast = |operation: &OperationRef<'_, '_>| ir::is(*operation, "builtin.unrealized_conversion_cast");
@@ -228,7 +255,7 @@ fn check_lowered(module: &Module<'_>) -> Result<(), LowerError> {
 }
 
 fn convert_probes<'c>(mlir: &'c Mlir, module: &Module<'c>, sites: &SiteTable) -> Result<(), LowerError> {
-    lower_intent(&mlir.context, module, sites.mode)?;
+    lower_intent(&mlir.context, module, sites.mode, Keep::Memory)?;
     x86_64::convert(&mlir.context, module, sites)?;
     Ok(())
 }
@@ -244,20 +271,6 @@ pub fn to_llvm_ir<'l>(
 ) -> Result<inkwell::module::Module<'l>, LowerError> {
     mlir.messages.take();
     ffi::translate_to_llvm_ir(module.as_operation(), llvm)
-        .ok_or_else(|| LowerError::Translate { messages: mlir.messages.take() })
-}
-
-/// NVVM or ROCDL dialect in a `gpu.module` → LLVM IR.
-///
-/// # Errors
-/// [`LowerError::Translate`].
-pub fn device_to_llvm_ir<'l>(
-    mlir: &Mlir,
-    device: OperationRef<'_, '_>,
-    llvm: &'l inkwell::context::Context,
-) -> Result<inkwell::module::Module<'l>, LowerError> {
-    mlir.messages.take();
-    ffi::translate_to_llvm_ir(device, llvm)
         .ok_or_else(|| LowerError::Translate { messages: mlir.messages.take() })
 }
 

@@ -25,9 +25,55 @@ ensure-debug-info-scope-on-llvm-func";
 /// The entry's wrapper, into which the entry is inlined, gets a debug scope as well: without one its lines are lost.
 pub const WRAPPER_SCOPE: &str = "ensure-debug-info-scope-on-llvm-func";
 
-/// NVIDIA device code: every `gpu.module` to NVVM.
-pub const NVVM_LOWERING: &str = "gpu-kernel-outlining,lower-affine,convert-scf-to-cf,expand-strided-metadata,\
-lower-affine,gpu.module(convert-gpu-to-nvvm,convert-math-to-llvm,convert-to-llvm,reconcile-unrealized-casts,canonicalize,cse)";
+/// GPU, linalg on tensors to linalg on memrefs: as on the CPU. Temporaries become device memory later.
+pub const GPU_STRUCTURED: &str = CPU_STRUCTURED;
+
+/// GPU, first part of the default mapping, run where a candidate has no op of the gpu dialect: linalg ops become
+/// parallel loops, with reductions as plain loops in them.
+pub const GPU_LOOPS: &str = "func.func(lower-vector-mask),convert-linalg-to-parallel-loops,canonicalize,cse";
+
+/// GPU, second part of the default mapping, for parallel loops of up to `dimensions` dimensions: tiled, tiles to blocks
+/// and what is in one to threads, the innermost dimension to `x`, so that neighbours in memory are neighbours in a warp.
+///
+/// It is simple. Nothing is promoted to shared memory, no load is widened, no tensor core is used, every op is a kernel of
+/// its own, and a reduction is one thread's work; a candidate that wants more says so with the gpu dialect.
+pub fn gpu_mapping(dimensions: usize) -> String {
+    // 256 threads a block where there are two dimensions. Sizes go to the outer dimensions first.
+    let sizes = match dimensions {
+        0..=2 => "32,8",
+        3 => "4,8,8",
+        _ => "1,4,8,8",
+    };
+    format!(
+        "func.func(scf-parallel-loop-tiling{{parallel-loop-tile-sizes={sizes}}}),canonicalize,\
+         func.func(gpu-map-parallel-loops{{mapping-policy=innermost-first}},convert-parallel-loops-to-gpu),lower-affine,canonicalize,cse"
+    )
+}
+
+/// GPU: bodies of `gpu.launch` become kernels, constants in them.
+pub const GPU_OUTLINE: &str = "func.func(gpu-launch-sink-index-computations),gpu-kernel-outlining";
+
+/// Kernels get debug scopes of lines alone: with any more, PTX is marked `debug` and `ptxas` spills.
+pub const KERNEL_SCOPE: &str = "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly}";
+
+/// NVIDIA device code: every `gpu.module` to NVVM. `nvgpu`, where there is any, goes before memrefs are taken apart: the pass does
+/// not know the types of `gpu.subgroup_mma` in loops. NVVM ops without an intrinsic become inline PTX.
+pub fn nvvm_lowering(has_nvgpu: bool) -> String {
+    let nvgpu = if has_nvgpu { "convert-nvgpu-to-nvvm," } else { "" };
+    format!(
+        "gpu.module(convert-linalg-to-loops,lower-affine,convert-vector-to-scf{{full-unroll=true}},{nvgpu}\
+         expand-strided-metadata,lower-affine,arith-expand,convert-scf-to-cf,convert-gpu-to-nvvm{{has-redux=true}},\
+         convert-vector-to-llvm,convert-nvvm-to-llvm,convert-math-to-llvm,convert-to-llvm,\
+         reconcile-unrealized-casts,canonicalize,cse)"
+    )
+}
+
+/// GPU, host code that does not order its launches itself: they follow each other in one stream, which the host waits for at
+/// the end.
+pub const GPU_ASYNC: &str = "func.func(gpu-async-region)";
+
+/// GPU, host code: device memory and streams become calls of the runtime.
+pub const GPU_HOST: &str = "expand-strided-metadata,lower-affine,convert-scf-to-cf,gpu-to-llvm";
 
 /// AMD device code for `chip`, e.g. `gfx942`: every `gpu.module` to ROCDL. Math that the chip has no instruction for
 /// becomes calls of AMD's device library, and does so first: later passes would make LLVM intrinsics of it that the

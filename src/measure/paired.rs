@@ -75,6 +75,18 @@ impl Samples {
         estimate(&self.nanoseconds)
     }
 
+    /// Samples that a device's clock will give, `calls` in a turn.
+    pub(super) fn on_device(calls: u32) -> Self {
+        Self {
+            nanoseconds: vec![],
+            calls,
+            request_ns: 0.0,
+            batches: vec![],
+            requests: vec![],
+            warm_up: false,
+        }
+    }
+
     fn settle(&mut self) {
         self.request_ns = median(&self.requests);
         let per_call = |batches: &f64| (batches / 2.0 - self.request_ns) / f64::from(self.calls);
@@ -110,7 +122,7 @@ impl Measurement {
         self.contenders.iter_mut().for_each(Samples::settle);
     }
 
-    fn is_tight(&self, half_width: f64) -> bool {
+    pub(super) fn is_tight(&self, half_width: f64) -> bool {
         let within = |interval: Interval| interval.relative_half_width() < half_width;
         match self.contenders.as_slice() {
             [alone] => within(interval_of(&alone.estimate())),

@@ -109,7 +109,7 @@ fn cached(file: &Path, device: &str) -> Option<Peaks> {
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.
-fn store(file: &Path, peaks: &Peaks) -> io::Result<()> {
+pub(super) fn store(file: &Path, peaks: &impl serde::Serialize) -> io::Result<()> {
     let directory = file.parent().ok_or(io::ErrorKind::InvalidInput)?;
     std::fs::create_dir_all(directory)?;
     let mut beside = tempfile::NamedTempFile::new_in(directory)?;

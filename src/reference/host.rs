@@ -30,6 +30,9 @@ pub(super) struct Host {
 pub(super) struct Loaded {
     threads: u32,
     versions: Vec<String>,
+    /// The GPU that it runs on.
+    #[serde(default)]
+    pub(super) device: Option<String>,
 }
 
 impl Loaded {
@@ -38,7 +41,8 @@ impl Loaded {
             1 => "1 thread".to_owned(),
             threads => format!("{threads} threads"),
         };
-        self.versions.iter().cloned().chain([threads]).collect()
+        let device = self.device.iter().map(|device| format!("on {device}"));
+        self.versions.iter().cloned().chain(device).chain([threads]).collect()
     }
 }
 
@@ -59,15 +63,19 @@ pub struct Description {
 /// When there is no Python with PyTorch, or the file is not a KernelBench file, or it fails.
 pub fn describe(path: &Path) -> Result<Description, ReferenceError> {
     let source = ReferenceSource::KernelBench { path: path.to_owned() };
-    let mut host = Host::start(&source, &[])?;
+    let mut host = Host::start(&source, &[], None)?;
     let seed = Seed::derive(&path.to_string_lossy(), "describe", 0, "");
     host.ask(json!({ "op": "describe", "seed": seed.number() })).map(|(description, _)| description)
 }
 
 impl Host {
     /// Starts a host with `fds` as its descriptors from [`crate::worker::process::FIRST_EXTRA_FD`], and loads the
-    /// reference.
-    pub(super) fn start(source: &ReferenceSource, fds: &[BorrowedFd<'_>]) -> Result<Self, ReferenceError> {
+    /// reference; on GPU `device` if it can be there.
+    pub(super) fn start(
+        source: &ReferenceSource,
+        fds: &[BorrowedFd<'_>],
+        device: Option<u32>,
+    ) -> Result<Self, ReferenceError> {
         let (path, function) = match source {
             ReferenceSource::Python { path, function } => (path, Some(function)),
             ReferenceSource::KernelBench { path } => (path, None),
@@ -77,9 +85,12 @@ impl Host {
         };
         // The host runs in a scratch directory, so the path has to be whole.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let process = Process::spawn(command()?, Limits::reference(), fds).map_err(ReferenceError::Start)?;
+        let limits = Limits::reference();
+        let limits = device.map_or(limits, |ordinal| limits.on_device(ordinal));
+        let process = Process::spawn(command()?, limits, fds).map_err(ReferenceError::Start)?;
         let mut host = Host { process, path, loaded: Loaded::default() };
-        let load = json!({ "op": "load", "path": host.path.to_string_lossy(), "function": function });
+        let path = host.path.to_string_lossy();
+        let load = json!({ "op": "load", "path": path, "function": function, "device": device });
         host.loaded = host.ask_within(&load, LOAD_TIMEOUT)?.0;
         Ok(host)
     }

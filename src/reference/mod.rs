@@ -53,6 +53,16 @@ pub trait ReferenceProcess {
     /// When the reference fails.
     fn call(&mut self, calls: u32, store: bool) -> Result<Duration, ReferenceError>;
 
+    /// Times `calls` calls on the device that the reference runs on, each on renewed inputs and with the cache
+    /// overwritten, in ns; `None` if it runs on no device.
+    ///
+    /// # Errors
+    /// When the reference fails.
+    fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
+        let _ = calls;
+        Ok(None)
+    }
+
     /// What runs the reference, for the report: versions and number of threads.
     fn versions(&self) -> &[String];
 
@@ -76,16 +86,17 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Starts the reference of a problem, whose file is Python. The process dies with the calling thread.
+    /// Starts the reference of a problem, whose file is Python; on GPU `device`, if it is one of PyTorch and PyTorch has
+    /// it. The process dies with the calling thread.
     ///
     /// # Errors
     /// When there is no Python with what the reference imports, or the reference does not load. An MLIR reference is
     /// [`ReferenceError::NotPython`]: it has to be compiled first, and then given to [`Reference::native`].
-    pub fn start(problem: &Problem) -> Result<Self, ReferenceError> {
+    pub fn start(problem: &Problem, device: Option<u32>) -> Result<Self, ReferenceError> {
         if let ReferenceSource::Mlir { path, .. } = &problem.reference {
             return Err(ReferenceError::NotPython { path: path.clone() });
         }
-        let process = PythonReference::start(problem)?;
+        let process = PythonReference::start(problem, device)?;
         Self::over(problem, Box::new(process))
     }
 
@@ -191,6 +202,15 @@ impl Reference {
     /// When the reference fails.
     pub fn run(&mut self, calls: u32) -> Result<Duration, ReferenceError> {
         self.process.call(calls, false)
+    }
+
+    /// Times `calls` calls on the device that the reference runs on; `None` if it runs on no device. See
+    /// [`ReferenceProcess::time`].
+    ///
+    /// # Errors
+    /// When the reference fails.
+    pub fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
+        self.process.time(calls)
     }
 
     /// What runs the reference, for the report: versions and number of threads.

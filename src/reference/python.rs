@@ -20,12 +20,12 @@ pub struct PythonReference {
 }
 
 impl PythonReference {
-    /// Starts the host with an arena for every workload, and loads the reference.
-    pub(super) fn start(problem: &Problem) -> Result<Self, ReferenceError> {
+    /// Starts the host with an arena for every workload, and loads the reference; on GPU `device` if it can.
+    pub(super) fn start(problem: &Problem, device: Option<u32>) -> Result<Self, ReferenceError> {
         let arena = |workload| Ok(Arena::new(&buffer_specs(problem, workload))?);
         let arenas = (0..problem.workloads.len()).map(arena).collect::<Result<Vec<_>, ReferenceError>>()?;
         let fds: Vec<_> = arenas.iter().map(Arena::fd).collect();
-        let host = Host::start(&problem.reference, &fds)?;
+        let host = Host::start(&problem.reference, &fds, device)?;
         let tensors = problem
             .workloads
             .iter()
@@ -70,6 +70,14 @@ impl ReferenceProcess for PythonReference {
         self.tell(json!({ "op": "run", "calls": calls, "store": store }))
     }
 
+    fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
+        if self.host.loaded.device.is_none() {
+            return Ok(None);
+        }
+        let (times, _): (Times, _) = self.host.ask(json!({ "op": "time", "calls": calls }))?;
+        Ok(Some(times.device_ns))
+    }
+
     fn versions(&self) -> &[String] {
         &self.versions
     }
@@ -81,6 +89,12 @@ impl ReferenceProcess for PythonReference {
     fn is_alive(&self) -> bool {
         self.host.is_alive()
     }
+}
+
+/// The host's reply to `time`.
+#[derive(serde::Deserialize)]
+struct Times {
+    device_ns: Vec<f64>,
 }
 
 fn buffer((buffer, tensor): (&Buffer, &TensorSpec)) -> Value {

@@ -1,6 +1,7 @@
 //! From the way a worker died to what its candidate did.
 
 use kinstr_runtime::arena::{GuardHit, Layout, Place, Role};
+use kinstr_runtime::gpu::DeviceFault;
 use kinstr_runtime::worker::protocol::RefusalKind;
 use kinstr_runtime::worker::{Control, EXIT_INTERNAL, LastSignal, Phase};
 
@@ -132,9 +133,16 @@ impl Scene<'_> {
 /// Whose fault it is that a worker refuses a request.
 pub(super) fn classify_refusal(refusal: Refusal) -> Fault {
     let message = refusal.message;
+    let device = refusal.details.get("device").cloned();
+    if let Some(fault) = device.and_then(|fault| serde_json::from_value::<DeviceFault>(fault).ok()) {
+        return match fault.is_of_the_machine() {
+            true => InfrastructureFault::Device(fault).into(),
+            false => CandidateFault::Device(fault).into(),
+        };
+    }
     match serde_json::from_value::<RefusalKind>(refusal.kind.into()) {
         Ok(RefusalKind::DoesNotLoad) => CandidateFault::DoesNotLoad { message }.into(),
-        Ok(RefusalKind::System) => InfrastructureFault::Worker(message).into(),
+        Ok(RefusalKind::System | RefusalKind::Device) => InfrastructureFault::Worker(message).into(),
         Ok(RefusalKind::NoEntry | RefusalKind::NoState | RefusalKind::BadRequest) | Err(_) => {
             InternalFault::Refused(message).into()
         }

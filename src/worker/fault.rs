@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use kinstr_runtime::arena::{ArenaError, Place};
+use kinstr_runtime::gpu::DeviceFault;
 use kinstr_trace::report;
 use thiserror::Error;
 
@@ -121,6 +122,9 @@ pub enum CandidateFault {
         /// Bytes a file may have.
         limit_bytes: u64,
     },
+    /// Its code on the device, or what it asks of the device, is at fault.
+    #[error("fails on the device: {0}")]
+    Device(DeviceFault),
     /// Its library cannot be loaded.
     #[error("cannot be loaded: {message}")]
     DoesNotLoad {
@@ -144,6 +148,9 @@ pub enum InfrastructureFault {
     /// Tensors could not be shared.
     #[error(transparent)]
     Arena(#[from] ArenaError),
+    /// There is no such device, or it is gone.
+    #[error(transparent)]
+    Device(DeviceFault),
     /// Somebody else killed the child, for example because the machine ran out of memory.
     #[error("the worker was killed from outside")]
     Killed,
@@ -202,6 +209,7 @@ impl Fault {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Candidate(fault) => fault.hint(),
+            Self::Infrastructure(InfrastructureFault::Device(fault)) => fault.hint(),
             Self::Infrastructure(_) => "kinstr tries again; if it persists, see `kinstr doctor`",
             Self::Internal(_) => "this is a bug in kinstr, please report it",
         }
@@ -228,6 +236,7 @@ impl CandidateFault {
             Self::WallLimit { .. } => "wall-limit",
             Self::MemoryLimit { .. } => "memory-limit",
             Self::FileSizeLimit { .. } => "file-size-limit",
+            Self::Device(fault) => fault.kind(),
             Self::DoesNotLoad { .. } => "does-not-load",
             Self::Interferes { .. } => "interferes-with-worker",
         }
@@ -253,6 +262,7 @@ impl CandidateFault {
             Self::CpuLimit { .. } | Self::WallLimit { .. } => "a slow kernel may be given more time",
             Self::MemoryLimit { .. } => "is what it allocates freed on every call?",
             Self::FileSizeLimit { .. } => "a kernel need not write files",
+            Self::Device(fault) => fault.hint(),
             Self::DoesNotLoad { .. } => "it may call only what it defines, the C library and libm",
             Self::Interferes { .. } => "a kernel may use its arguments only, and no file descriptors",
         }
@@ -265,6 +275,7 @@ impl InfrastructureFault {
         match self {
             Self::Start(_) => "worker-start",
             Self::Arena(_) => "shared-memory",
+            Self::Device(fault) => fault.kind(),
             Self::Killed => "killed",
             Self::NotTimed => "not-timed",
             Self::System(_) => "system",

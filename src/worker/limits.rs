@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kinstr_runtime::confine::Confinement;
+use kinstr_runtime::confine::{Confinement, device_nodes};
 
 use super::core::quiet_cores;
 
@@ -27,7 +27,14 @@ pub struct Limits {
     /// Cores it runs on, the quietest there are; 0 for any. Contenders that run on different cores are not
     /// comparable: the work of others on one of two cores made equal kernels differ by 30 %.
     pub cores: u32,
+    /// Number of the GPU it uses, if it uses one.
+    pub device: Option<u32>,
 }
+
+/// Files that a process with a GPU may hold open: the driver opens dozens a device.
+const DEVICE_FILES: u64 = 1024;
+/// Bytes of its largest file: memory that it shares with the driver counts as one.
+const DEVICE_FILE_BYTES: u64 = 4 << 30;
 
 impl Limits {
     /// For a process that runs candidate code: 4 GiB, 10 minutes, one core, no processes, little disk.
@@ -41,6 +48,7 @@ impl Limits {
             open_files: 64,
             processes: false,
             cores: 1,
+            device: None,
         }
     }
 
@@ -56,6 +64,20 @@ impl Limits {
             open_files: 1024,
             processes: true,
             cores: 1,
+            device: None,
+        }
+    }
+
+    /// The same for a process that uses GPU `ordinal`. The driver reserves address space by the size of the machine, so
+    /// that there is no limit on it; the limit on memory is one on device memory. A second core is for the driver's own
+    /// threads.
+    pub fn on_device(self, ordinal: u32) -> Self {
+        Self {
+            open_files: self.open_files.max(DEVICE_FILES),
+            file_bytes: self.file_bytes.max(DEVICE_FILE_BYTES),
+            cores: self.cores.max(2),
+            device: Some(ordinal),
+            ..self
         }
     }
 
@@ -69,6 +91,7 @@ impl Limits {
             processes: self.processes,
             cores: quiet_cores(self.cores as usize),
             writable: Some(vec![scratch]),
+            devices: if self.device.is_some() { device_nodes() } else { Vec::new() },
         }
     }
 }

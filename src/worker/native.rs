@@ -6,19 +6,21 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use kinstr_runtime::arena::{Arena, Layout};
+use kinstr_runtime::arena::{Arena, Layout, Place};
 use kinstr_runtime::confine::Measure;
+use kinstr_runtime::gpu::{Activity, CallTimes, OWN_UNITS, Shown, Trespass};
 use kinstr_runtime::records::RecordMemory;
 use kinstr_runtime::shared::Memory;
 use kinstr_runtime::worker::protocol::{Argument, ENTRY_SYMBOL, Loaded, Request};
 use kinstr_runtime::worker::{CONTROL_BYTES, CONTROL_FD, Control};
+use kinstr_trace::device::DevicePeaks;
 use kinstr_trace::peaks::Peaks;
 use serde_json::Value;
 
 use super::capture::Printed;
 use super::classify::{Scene, classify_refusal};
 use super::death::WorkerError;
-use super::fault::{Fault, InfrastructureFault, InternalFault};
+use super::fault::{CandidateFault, Fault, InfrastructureFault, InternalFault};
 use super::limits::Limits;
 use super::process::{FIRST_EXTRA_FD, Process};
 
@@ -55,13 +57,15 @@ pub struct Worker {
     limits: Limits,
     tainted: bool,
     isolation: Vec<&'static str>,
+    /// The GPU it opened.
+    device: Option<Shown>,
 }
 
 impl Worker {
-    /// Starts a worker. It dies with the calling thread.
+    /// Starts a worker, and opens its device if it has one. It dies with the calling thread.
     ///
     /// # Errors
-    /// When no process can be started.
+    /// When no process can be started, or there is no such device.
     pub fn start(setup: Setup<'_>) -> Result<Self, Fault> {
         let Setup { limits, arena, records, program } = setup;
         let program = program.unwrap_or(Path::new(THIS_PROGRAM));
@@ -76,11 +80,28 @@ impl Worker {
         // Idle threads spin for a millisecond and then sleep: longer, and they would disturb whoever runs in turns
         // with them.
         command.env("OMP_NUM_THREADS", limits.cores.max(1).to_string()).env("KMP_BLOCKTIME", "1");
+        if limits.device.is_some() {
+            // Which devices there are, and what debugs them, is the user's to say.
+            command.envs(std::env::vars_os().filter(|(name, _)| is_for_cuda(name)));
+            // Nothing of a kernel is to be loaded when it is timed, and nothing written to a home.
+            command.env("CUDA_MODULE_LOADING", "EAGER").env("CUDA_CACHE_DISABLE", "1");
+        }
         // The worker limits its memory itself when it loads a candidate.
         let unlimited = Limits { memory: None, ..limits };
         let process = Process::spawn(command, unlimited, &fds).map_err(start_failed)?;
         let isolation = process.isolation().to_vec();
-        Ok(Self { process, control, layout, records, limits, tainted: false, isolation })
+        let mut worker =
+            Self { process, control, layout, records, limits, tainted: false, isolation, device: None };
+        if let Some(ordinal) = limits.device {
+            let (shown, _) = worker.ask(&Request::OpenDevice { ordinal })?;
+            worker.device = Some(understood(shown)?);
+        }
+        Ok(worker)
+    }
+
+    /// The GPU it opened.
+    pub fn device(&self) -> Option<&Shown> {
+        self.device.as_ref()
     }
 
     /// Loads a candidate's library and binds the arguments of its entry, [`ENTRY_SYMBOL`].
@@ -146,10 +167,93 @@ impl Worker {
     /// # Errors
     /// When the library was built without probes, or no record memory was given.
     pub fn attach(&mut self) -> Result<(), Fault> {
+        self.attach_with(OWN_UNITS)
+    }
+
+    /// As [`Worker::attach`]; on a GPU, `mask` says whether warps share units, as the record layout has it.
+    ///
+    /// # Errors
+    /// As [`Worker::attach`].
+    pub fn attach_with(&mut self, mask: u32) -> Result<(), Fault> {
         let records = self.records.as_mut().ok_or_else(no_records)?;
-        records.clear();
-        let request = Request::Attach { records_fd: RECORDS_FD, bytes: records.bytes() };
+        match self.device {
+            // Units are made on the device.
+            Some(_) => records.clear_header(),
+            None => records.clear(),
+        }
+        let request = Request::Attach { records_fd: RECORDS_FD, bytes: records.bytes(), mask };
         self.ask(&request).map(drop)
+    }
+
+    /// Runs the candidate once on the tensors of `arena`, whose outputs hold `poison` before; a device gets them and
+    /// gives them back.
+    ///
+    /// # Errors
+    /// As [`Worker::run`], and when a kernel wrote to an input or beside a tensor.
+    pub fn run_on(&mut self, arena: &mut Arena, poison: u8) -> Result<Duration, Fault> {
+        arena.poison_outputs_with(poison);
+        if self.device.is_none() {
+            return self.run(1);
+        }
+        self.upload(true, poison)?;
+        let took = self.run(1)?;
+        self.download()?;
+        Ok(took)
+    }
+
+    /// Copies the arena's inputs to the device, if they have changed; outputs there hold `poison` afterwards.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn upload(&mut self, inputs: bool, poison: u8) -> Result<(), Fault> {
+        self.ask(&Request::Upload { inputs, poison }).map(drop)
+    }
+
+    /// Copies outputs from the device to the arena.
+    ///
+    /// # Errors
+    /// When a kernel wrote to an input or beside a tensor, or the device fails.
+    pub fn download(&mut self) -> Result<(), Fault> {
+        let (found, _) = self.ask(&Request::Download)?;
+        let found: Vec<Trespass> = understood(found)?;
+        match found.first() {
+            Some(trespass) => Err(trespassed(&self.layout, trespass).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Times `calls` calls on the device, each on renewed tensors and with the cache overwritten; without `call`, what
+    /// surrounds them alone. The duration is the parent's, of all of it. Inputs named in `rotate` may be moved by
+    /// elements; the last call finds them as they are.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub fn time_calls(
+        &mut self,
+        calls: u32,
+        call: bool,
+        rotate: &[usize],
+    ) -> Result<(CallTimes, Duration), Fault> {
+        let (times, took) = self.ask(&Request::TimeCalls { calls, call, rotate: rotate.to_vec() })?;
+        Ok((understood(times)?, took))
+    }
+
+    /// What `calls` calls ask of the device.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub fn trace(&mut self, calls: u32) -> Result<Activity, Fault> {
+        let (activity, _) = self.ask(&Request::Trace { calls })?;
+        understood(activity)
+    }
+
+    /// Peaks of the device.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn device_peaks(&mut self, date: &str) -> Result<DevicePeaks, Fault> {
+        let (peaks, _) = self.ask(&Request::DevicePeaks { date: date.to_owned() })?;
+        understood(peaks)
     }
 
     /// Ends recording, and answers the record file of all runs since [`Worker::attach`].
@@ -221,6 +325,26 @@ impl Worker {
             }
         }
     }
+}
+
+/// Where a kernel wrote, as the candidate's fault.
+fn trespassed(layout: &Layout, trespass: &Trespass) -> CandidateFault {
+    let Some(buffer) = layout.buffers.get(trespass.buffer) else {
+        return CandidateFault::InvalidAccess;
+    };
+    let (name, bytes) = (buffer.name.clone(), buffer.bytes as i64);
+    let place = match trespass.offset {
+        offset if offset < 0 => Place::Before(offset.unsigned_abs() as usize),
+        offset if offset >= bytes => Place::After((offset - bytes) as usize),
+        offset => return CandidateFault::WritesInput { buffer: name, offset: offset as usize },
+    };
+    CandidateFault::OutOfBounds { buffer: name, place, writing: true }
+}
+
+/// Variables that say which devices the driver shows.
+fn is_for_cuda(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CUDA_") || name.starts_with("NVIDIA_")
 }
 
 fn start_failed(error: WorkerError) -> Fault {

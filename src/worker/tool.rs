@@ -74,6 +74,7 @@ impl Tool<'_> {
             processes: true,
             cores: Vec::new(),
             writable: Some(vec![self.scratch.to_owned()]),
+            devices: Vec::new(),
         };
         let _applied = confine::confine(&mut command, &plan, &[])?;
         let mut group = Group::new(command.spawn()?);

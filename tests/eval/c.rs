@@ -142,7 +142,7 @@ void twice";
     let run = taken(
         "  for (int64_t i = 0; i < n; i++) { float v = x[i]; __asm__(\"vaddss %0, %0, %0\" : \"+x\"(v)); y[i] = v; }",
     );
-    let note = "workload 0 runs inline assembly 1000 times a launch";
+    let note = "(llvm.inline_asm) in `twice`";
     assert!(run.notes().contains(note), "{}", run.notes());
 }
 

@@ -242,10 +242,11 @@ fn a_write_past_the_end_after_the_checks_is_found() {
 }
 
 #[test]
-fn an_honest_kernel_has_a_time_on_renewed_tensors() {
+fn an_honest_kernel_passes_on_renewed_tensors() {
     let run = in_c("(void)poisoned; (void)calls;").problem("N = 1000", "N = 200000").accepted();
-    let times = run.field("/workloads/0/times");
-    assert!(times["renewed_ns"].as_f64().is_some_and(|ns| ns > 0.0), "{times}");
+    // A busy machine may blur it to nothing, which is left out.
+    let renewed = run.field("/workloads/0/times/renewed_ns");
+    assert!(renewed.is_null() || renewed.as_f64().is_some_and(|ns| ns > 0.0), "{renewed}");
 }
 
 /// −1 is what poison looks like as an integer, and here it is the answer in every other place.

@@ -5,6 +5,8 @@
 #![allow(missing_docs, reason = "a bench has no users")]
 
 use kinstr_trace::{
+    decode::decode,
+    device::{DeviceInputs, DeviceRecords, DeviceTable, Launch},
     layout::{Keep, MAGIC, Mode, ProbeRecord, RecordKind, STATE_BYTES, mode_number, offset},
     perfetto,
     sites::{Place, ProbeSite, SiteKind, SiteTable},
@@ -12,7 +14,7 @@ use kinstr_trace::{
 };
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Cursor, Write},
     path::Path,
     process::Command,
     time::Duration,
@@ -26,6 +28,8 @@ const SITES: u32 = 16;
 const REPEATS: usize = 5;
 /// Asks this program to read one file and say how much memory that took.
 const READ: &str = "--read";
+/// Asks this program for what warps cost, and for nothing else.
+const WARPS_ALONE: &str = "--warps";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -33,6 +37,9 @@ fn main() {
         && read == READ
     {
         return read_alone(path);
+    }
+    if arguments.iter().any(|argument| argument == WARPS_ALONE) {
+        return report_warps();
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bench.krec");
@@ -47,6 +54,7 @@ fn main() {
         perfetto::write(File::open(&path).unwrap(), &sites, io::sink()).unwrap();
     });
     report("perfetto", records, time);
+    report_warps();
     write_file(&path, LARGE);
     let output = Command::new(std::env::current_exe().unwrap()).arg(READ).arg(&path).output().unwrap();
     print!("{}", String::from_utf8(output.stdout).unwrap());
@@ -54,6 +62,69 @@ fn main() {
 
 fn report(what: &str, records: u64, time: Duration) {
     println!("{what} {records} records {:.1} M/s", records as f64 / time.as_secs_f64() / 1e6);
+}
+
+/// What a launch of [`WARPS`] warps costs once its records are here: as totals, as tables, and as the table of a GPU.
+fn report_warps() {
+    let bytes = warps_file();
+    let sites = warp_sites();
+    let launch = Launch {
+        kernel: "kernel".into(),
+        grid: [WARPS / 8, 1, 1],
+        block: [256, 1, 1],
+        units: WARPS,
+        ..Launch::default()
+    };
+    let launches = [launch];
+    let often = |work: &dyn Fn()| least(|| (0..TIMES).for_each(|_| work()));
+    let added = often(&|| assert_eq!(totals(Cursor::new(&bytes), &sites).unwrap().units, WARPS));
+    let decoded = often(&|| assert_eq!(decode(&bytes, &sites).unwrap().units.len(), WARPS as usize));
+    let trace = decode(&bytes, &sites).unwrap();
+    let built = often(&|| {
+        let timing = Some(DeviceRecords { trace: &trace, sites: &sites, launches: &launches });
+        let inputs = DeviceInputs { calls: 1, launches: &launches, timing, ..DeviceInputs::default() };
+        assert_eq!(DeviceTable::build(&inputs).kernels.len(), 1);
+    });
+    for (what, time) in [("warps-aggregate", added), ("warps-decode", decoded), ("warps-table", built)] {
+        println!("{what} {WARPS} warps {:.2} ms", time.as_secs_f64() * 1e3 / f64::from(TIMES));
+    }
+}
+
+/// What takes a few milliseconds is done this often to be timed: processor time is told by the scheduler's ticks.
+const TIMES: u32 = 50;
+/// Warps of a large launch, with two timed sites.
+const WARPS: u32 = 65_536;
+
+fn warp_sites() -> SiteTable {
+    let SiteTable { sites, .. } = sites();
+    SiteTable { mode: Mode::Aggregate, sites: sites.into_iter().take(2).collect(), left_out: vec![] }
+}
+
+/// The record file of such a launch on 132 SMs, whose blocks of eight warps follow each other.
+fn warps_file() -> Vec<u8> {
+    let stride = offset::unit_stride(2, 0, 0);
+    let mut bytes = vec![0; (STATE_BYTES + stride * u64::from(WARPS)) as usize];
+    bytes[..8].copy_from_slice(&MAGIC);
+    put(&mut bytes, 24, stride);
+    put(&mut bytes, 32, u64::from(WARPS) | u64::from(WARPS) << 32);
+    put(&mut bytes, 40, 2 << 32);
+    put(&mut bytes, 56, u64::from(mode_number(Mode::Aggregate, Keep::First)) | 1 << 32);
+    bytes[96..128].copy_from_slice(&warp_sites().digest().unwrap());
+    for warp in 0..u64::from(WARPS) {
+        let unit = &mut bytes[(STATE_BYTES + stride * warp) as usize..][..stride as usize];
+        let (block, begin) = (warp / 8, ENTRY + warp / 8 / 1056 * 20_000);
+        put(unit, 0, warp | (block % 132) << 32);
+        let clocks = [begin, begin + 18_000 + warp % 97, begin * 2 / 3, (begin + 18_000 + warp % 97) * 2 / 3];
+        (0..).step_by(8).zip(clocks).for_each(|(at, clock)| put(unit, 8 + at, clock));
+        put(unit, offset::WARP as usize & !7, (warp % 8) << 32);
+        put(unit, offset::BLOCK as usize, block);
+        for site in 0..2 {
+            let aggregate = [64, 64 * (120 + warp % 13), 100, 400];
+            let at = offset::aggregate(site) as usize;
+            (0..).step_by(8).zip(aggregate).for_each(|(field, value)| put(unit, at + field, value));
+        }
+    }
+    bytes
 }
 
 /// Totals of the file at `path`, and the largest resident set of this process, which did nothing else.

@@ -30,7 +30,7 @@ pub fn write(
 ) -> Result<Losses, StreamError<io::Error>> {
     let run = Clock::default();
     let mut writer = Writer {
-        sites,
+        labels: sites.labels(),
         output,
         buffer: Vec::with_capacity(2 * BUFFER),
         events: sites.sites.iter().map(beginning).collect(),
@@ -55,8 +55,9 @@ fn beginning(site: &ProbeSite) -> String {
     format!(r#"{{"name":{name},"cat":{probe},"ph":"X","pid":{PROCESS},"args":{args},"tid":"#)
 }
 
-struct Writer<'a, W> {
-    sites: &'a SiteTable,
+struct Writer<W> {
+    /// By site: what no other is called.
+    labels: Vec<String>,
     output: W,
     buffer: Vec<u8>,
     /// By site: its events up to the thread.
@@ -70,7 +71,7 @@ struct Writer<'a, W> {
     totals: Map<String, Value>,
 }
 
-impl<W: Write> Consumer for Writer<'_, W> {
+impl<W: Write> Consumer for Writer<W> {
     type Error = io::Error;
 
     fn begin_file(&mut self, head: &Head) -> io::Result<()> {
@@ -139,7 +140,7 @@ impl<W: Write> Consumer for Writer<'_, W> {
     }
 }
 
-impl<W: Write> Writer<'_, W> {
+impl<W: Write> Writer<W> {
     fn event(&mut self, event: std::fmt::Arguments<'_>) -> io::Result<()> {
         write!(self.buffer, ",\n{event}")?;
         self.write_full()
@@ -155,8 +156,7 @@ impl<W: Write> Writer<'_, W> {
     }
 
     fn site_name(&self, site: u32) -> String {
-        let known = self.sites.sites.get(site as usize);
-        known.map_or_else(|| format!("site {site}"), |site| site.name.clone())
+        self.labels.get(site as usize).cloned().unwrap_or_else(|| format!("site {site}"))
     }
 }
 

@@ -175,10 +175,7 @@ pub fn stream<C: Consumer>(
     let head = Head::read(&mut reader, sites)?;
     let mut losses = Losses { refused_units: head.units_refused, ..Losses::default() };
     consumer.begin_file(&head).map_err(StreamError::Consumer)?;
-    let mut recorded = Recorded::default();
-    for index in 0..head.units_used {
-        recorded |= units::read(&mut reader, &head, sites, index, &mut losses, consumer)?;
-    }
+    let recorded = units::read_all(&mut reader, &head, sites, &mut losses, consumer)?;
     reject_empty(&head, recorded)?;
     consumer.end_file(&losses).map_err(StreamError::Consumer)?;
     Ok(losses)

@@ -100,7 +100,7 @@ pub struct Evidence {
     pub value: f64,
     /// Unit of value and threshold: `1` for a ratio.
     pub unit: String,
-    /// Layer it came from: `performance`, `kernel-counters`, `intra-kernel` or `peaks`.
+    /// Layer it came from: `performance`, `system`, `kernel-counters`, `intra-kernel` or `peaks`.
     pub layer: String,
     /// What it was held against; absent for context.
     #[serde(skip_serializing_if = "Option::is_none", default)]

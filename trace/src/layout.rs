@@ -127,8 +127,32 @@ pub struct StateHeader {
     pub site_digest: [u8; 32],
     /// Words of all sites together, in each unit.
     pub word_count: u64,
+    /// On a GPU, how the warps of the launch that runs find their units; zero on a CPU, whose threads attach.
+    pub launch: LaunchHeader,
     /// Zero.
-    pub reserved: [u8; 120],
+    pub reserved: [u8; 96],
+}
+
+/// How the warps of one launch on a GPU find their units: the host writes it before the launch, in stream order.
+///
+/// With `block` the linear index of a block in its grid and `warp` that of a warp in its block, a warp records if the
+/// low `block_shift` bits of `block` are zero, into unit
+/// `unit_base + (((block >> block_shift) * warps_per_block + warp) & unit_mask)`, if that is below
+/// [`StateHeader::unit_capacity`]. Where the mask is all ones every warp has a unit of its own, which its header then tells
+/// of; a smaller one (a power of two less one) makes warps share units, which only sites that add up can bear.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct LaunchHeader {
+    /// First unit of the launch.
+    pub unit_base: u32,
+    /// See above.
+    pub unit_mask: u32,
+    /// One block in `1 << block_shift` records.
+    pub block_shift: u32,
+    /// Number of the launch since recording began.
+    pub number: u32,
+    /// Zero.
+    pub reserved: [u8; 8],
 }
 
 /// Head of one execution unit (a thread on the CPU, a warp on a GPU).
@@ -153,8 +177,14 @@ pub struct UnitHeader {
     pub record_capacity: u64,
     /// Record `n` goes to slot `min(n & record_mask, record_capacity)`; see [`record_mask`].
     pub record_mask: u64,
+    /// On a GPU, [`LaunchHeader::number`] of the launch that the warp was of.
+    pub launch: u32,
+    /// On a GPU, index of the warp in its block.
+    pub warp: u32,
+    /// On a GPU, linear index of the block in its grid.
+    pub block: u64,
     /// Zero.
-    pub reserved: [u8; 64],
+    pub reserved: [u8; 48],
 }
 
 /// `{count, sum, min, max}` of one site in one unit; ticks for a timing site.
@@ -177,6 +207,30 @@ pub mod offset {
 
     /// [`super::StateHeader::attach`].
     pub const STATE_ATTACH: u64 = 8;
+    /// [`super::StateHeader::units`].
+    pub const STATE_UNITS: u64 = 16;
+    /// [`super::StateHeader::unit_stride`].
+    pub const STATE_UNIT_STRIDE: u64 = 24;
+    /// [`super::StateHeader::unit_capacity`].
+    pub const STATE_UNIT_CAPACITY: u64 = 32;
+    /// [`super::StateHeader::launch`].
+    pub const STATE_LAUNCH: u64 = 136;
+    /// [`super::UnitHeader::core_id`].
+    pub const CORE_ID: u64 = 4;
+    /// [`super::UnitHeader::clock_entry`].
+    pub const CLOCK_ENTRY: u64 = 8;
+    /// [`super::UnitHeader::clock_exit`].
+    pub const CLOCK_EXIT: u64 = 16;
+    /// [`super::UnitHeader::global_entry`].
+    pub const GLOBAL_ENTRY: u64 = 24;
+    /// [`super::UnitHeader::global_exit`].
+    pub const GLOBAL_EXIT: u64 = 32;
+    /// [`super::UnitHeader::launch`].
+    pub const LAUNCH: u64 = 64;
+    /// [`super::UnitHeader::warp`].
+    pub const WARP: u64 = 68;
+    /// [`super::UnitHeader::block`].
+    pub const BLOCK: u64 = 72;
     /// [`super::UnitHeader::cursor`].
     pub const CURSOR: u64 = 40;
     /// [`super::UnitHeader::record_capacity`].
@@ -271,6 +325,19 @@ const _: () = assert!(size_of::<StateHeader>() == STATE_BYTES as usize);
 const _: () = assert!(size_of::<UnitHeader>() == UNIT_HEADER_BYTES as usize);
 const _: () = assert!(size_of::<Aggregate>() == AGGREGATE_BYTES as usize);
 const _: () = assert!(std::mem::offset_of!(StateHeader, word_count) == 128);
+const _: () = assert!(std::mem::offset_of!(StateHeader, units) == offset::STATE_UNITS as usize);
+const _: () = assert!(std::mem::offset_of!(StateHeader, unit_stride) == offset::STATE_UNIT_STRIDE as usize);
+const _: () =
+    assert!(std::mem::offset_of!(StateHeader, unit_capacity) == offset::STATE_UNIT_CAPACITY as usize);
+const _: () = assert!(std::mem::offset_of!(StateHeader, launch) == offset::STATE_LAUNCH as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, core_id) == offset::CORE_ID as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, clock_entry) == offset::CLOCK_ENTRY as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, clock_exit) == offset::CLOCK_EXIT as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, global_entry) == offset::GLOBAL_ENTRY as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, global_exit) == offset::GLOBAL_EXIT as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, launch) == offset::LAUNCH as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, warp) == offset::WARP as usize);
+const _: () = assert!(std::mem::offset_of!(UnitHeader, block) == offset::BLOCK as usize);
 const _: () = assert!(std::mem::offset_of!(StateHeader, attach) == offset::STATE_ATTACH as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, cursor) == offset::CURSOR as usize);
 const _: () = assert!(std::mem::offset_of!(UnitHeader, record_capacity) == offset::RECORD_CAPACITY as usize);

@@ -2,6 +2,7 @@
 
 pub mod chrome;
 pub mod decode;
+pub mod device;
 pub mod diagnosis;
 pub mod layout;
 mod locate;

@@ -86,7 +86,8 @@ pub struct Strides {
 /// Touches of cache lines by one access, each weighted with the lines it stands for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineTouches {
-    /// Lines that no access of the launches had touched before.
+    /// Lines that no access of the launches had touched before in the same thread: one that several threads touch counts in
+    /// each.
     pub first: u64,
     /// Touches of known lines, by the logarithm to base 2 of the accesses since the last touch: [`AGES`] classes.
     pub again: Vec<u64>,
@@ -137,13 +138,13 @@ impl Accesses {
         amount / f64::from(self.launches.max(1))
     }
 
-    /// Distinct lines that the launches touched, estimated.
+    /// Distinct lines that the launches touched, estimated; summed over the threads.
     pub fn distinct_lines(&self) -> u64 {
         let lines = self.rows.iter().filter_map(|row| row.lines.as_ref());
         lines.fold(0, |sum, lines| sum.saturating_add(lines.first))
     }
 
-    /// Distinct bytes of `buffer` that the launches touched, in whole lines, estimated.
+    /// Distinct bytes of `buffer` that the launches touched, in whole lines, estimated; summed over the threads.
     pub fn footprint(&self, buffer: &Buffer) -> u64 {
         let rows = self.rows.iter().filter(|row| row.buffer == *buffer);
         let lines = rows.filter_map(|row| row.lines.as_ref());

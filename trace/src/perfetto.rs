@@ -26,7 +26,7 @@ const PROCESS_TRACK: u64 = 1;
 const BUFFER: usize = 1 << 16;
 
 /// Writes the record file `input`, which belongs to `sites`, to `output` as a `.pftrace`; times count from the
-/// beginning of the recording. Answers what did not make it.
+/// beginning of the recording. Answers what did not make it; the file says so too, in an event named `losses`.
 ///
 /// Slices and samples come from trace mode. In aggregate mode each unit is one slice from entry to
 /// exit that carries its regions' totals, because aggregates have no place in time. A region without an end
@@ -41,13 +41,15 @@ pub fn write(
 ) -> Result<Losses, StreamError<io::Error>> {
     let run = Clock::default();
     let (scale, buffer) = (Timescale::in_ticks(&run), Vec::with_capacity(2 * BUFFER));
-    let mut writer =
-        Writer { sites, output, buffer, run, scale, unit: 0, totals: vec![], sampled: BTreeSet::new() };
+    let (labels, sampled) = (sites.labels(), BTreeSet::new());
+    let mut writer = Writer { sites, labels, output, buffer, run, scale, unit: 0, totals: vec![], sampled };
     stream(input, sites, &mut writer)
 }
 
 struct Writer<'a, W> {
     sites: &'a SiteTable,
+    /// By site: what no other is called.
+    labels: Vec<String>,
     output: W,
     buffer: Vec<u8>,
     run: Clock,
@@ -146,7 +148,16 @@ impl<W: Write> Consumer for Writer<'_, W> {
         self.event(unit.clock.end_ticks, end)
     }
 
-    fn end_file(&mut self, _losses: &Losses) -> io::Result<()> {
+    /// What is missing stands on the track of the process, at the end.
+    fn end_file(&mut self, losses: &Losses) -> io::Result<()> {
+        if losses.any() {
+            let lost = losses.rows().into_iter().filter(|(count, _)| *count > 0);
+            let debug_annotations =
+                lost.map(|(count, what)| DebugAnnotation::count(what.to_owned(), count)).collect();
+            let name = Some("losses".to_owned());
+            let said = TrackEvent { name, debug_annotations, ..event(event::INSTANT, PROCESS_TRACK) };
+            self.event(self.run.end_ticks, said)?;
+        }
         self.output.write_all(&self.buffer)?;
         self.output.flush()
     }
@@ -206,8 +217,7 @@ impl<W: Write> Writer<'_, W> {
     }
 
     fn site_name(&self, site: u32) -> String {
-        let known = self.sites.sites.get(site as usize);
-        known.map_or_else(|| format!("site {site}"), |site| site.name.clone())
+        self.labels.get(site as usize).cloned().unwrap_or_else(|| format!("site {site}"))
     }
 }
 

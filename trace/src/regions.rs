@@ -81,7 +81,8 @@ impl Interval {
     fn add(&mut self, calls: u64, ticks: u64, shortest: u64, ns_per_tick: f64) {
         let shortest = shortest as f64 * ns_per_tick;
         self.shortest_ns = Some(self.shortest_ns.map_or(shortest, |known| known.min(shortest)));
-        self.calls += calls;
+        // A damaged file may claim any number.
+        self.calls = self.calls.saturating_add(calls);
         self.ns += ticks as f64 * ns_per_tick;
         self.tick_ns += calls as f64 * ns_per_tick;
     }
@@ -193,10 +194,13 @@ fn trips(trace: &Trace) -> BTreeMap<u32, u64> {
 }
 /// Intervals by site, of all units or of one.
 pub(crate) fn intervals_of(trace: &Trace, only: Option<u32>) -> BTreeMap<u32, Interval> {
-    let mut by_site: BTreeMap<u32, Interval> = BTreeMap::new();
+    // A GPU's trace has rows of 65,536 units, so that a search for each would take the longest.
+    let mut by_site: Vec<Interval> = Vec::new();
     let mut add = |unit: u32, site: u32, calls: u64, ticks: u64, shortest: u64| {
         if let Some(rate) = trace.unit_ns_per_tick(unit).filter(|_| only.is_none_or(|only| only == unit)) {
-            by_site.entry(site).or_default().add(calls, ticks, shortest, rate);
+            let index = site as usize;
+            by_site.resize(by_site.len().max(index + 1), Interval::default());
+            by_site[index].add(calls, ticks, shortest, rate);
         }
     };
     for row in &trace.aggregates {
@@ -207,7 +211,7 @@ pub(crate) fn intervals_of(trace: &Trace, only: Option<u32>) -> BTreeMap<u32, In
         let ticks = slice.end - slice.begin;
         add(unit, slice.site, 1, ticks, ticks);
     }
-    by_site
+    (0..).zip(by_site).filter(|(_, interval)| interval.calls > 0).collect()
 }
 
 impl Trace {
@@ -224,11 +228,5 @@ impl Clock {
         let ticks = self.end_ticks.checked_sub(self.begin_ticks)?;
         let ns = self.end_ns.checked_sub(self.begin_ns)?;
         (ticks > 0 && ns > 0).then(|| ns as f64 / ticks as f64)
-    }
-
-    /// Nanoseconds of the system's monotonic clock at `ticks`.
-    pub fn ns_at(&self, ticks: u64) -> Option<f64> {
-        let since = ticks as f64 - self.begin_ticks as f64;
-        Some(self.begin_ns as f64 + since * self.ns_per_tick()?)
     }
 }

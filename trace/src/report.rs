@@ -4,13 +4,16 @@
 //! A number that came out infinite or NaN is absent, because JSON cannot say it.
 
 mod bound;
+mod device;
 mod observed;
 mod workload;
 
 pub use bound::DEFAULT_LIMIT;
+pub use device::{DeviceAccess, DeviceBranch, DeviceReport, HostRow, KernelRow, TimedRow};
 pub use observed::{HotAccess, HotBranch, Misses};
 pub use workload::{Correctness, Estimate, Mismatch, Speedup, StopReason, Times, WorkloadReport};
 
+use crate::device::DevicePeaks;
 use crate::diagnosis::Diagnosis;
 use crate::peaks::Peaks;
 use crate::port_model::HotBlock;
@@ -73,6 +76,9 @@ pub struct Report {
     /// Branches, those guessed wrongly most often first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub hot_branches: Vec<HotBranch>,
+    /// What the GPU did, if it is the target.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<DeviceReport>,
     /// What happened around the kernel.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<SystemSummary>,
@@ -81,6 +87,9 @@ pub struct Report {
     /// Peaks the roofline was drawn with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peaks: Option<Peaks>,
+    /// Those of a GPU.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device_peaks: Option<DevicePeaks>,
     /// Records that did not make it.
     pub losses: Losses,
     /// Stages in order, with every attempt.

@@ -1,5 +1,6 @@
 //! Where one workload sits under the roof of this device.
 
+use crate::device::{DevicePeaks, arithmetic_ns};
 use crate::peaks::Peaks;
 use crate::sites::Buffer;
 use crate::synthesis::{ProblemBuffer, Role, WorkloadTable};
@@ -44,6 +45,8 @@ pub enum Bound {
     Memory,
     /// Arithmetic.
     Compute,
+    /// Arithmetic of a GPU's tensor cores.
+    Tensor,
 }
 
 impl RooflinePoint {
@@ -76,6 +79,41 @@ impl RooflinePoint {
             bound: if compute > memory { Bound::Compute } else { Bound::Memory },
             floor_ns: floor * 1e9,
             memory_floor_ns: memory * 1e9,
+        })
+    }
+}
+
+impl RooflinePoint {
+    /// The point of a workload that was measured on a GPU, or `None` without a clean time, buffers or usable peaks.
+    ///
+    /// Each call begins with none of the inputs in the L2 cache, so that memory is device memory whatever their size.
+    pub fn of_device(workload: &WorkloadTable, peaks: &DevicePeaks) -> Option<Self> {
+        let ns = workload.seconds()? * 1e9;
+        let device = workload.device.as_ref()?;
+        let compulsory = Compulsory::of(workload);
+        if !peaks.usable() || compulsory.bytes() == 0 {
+            return None;
+        }
+        let memory_ns = peaks.stream_ns(compulsory.read, compulsory.written);
+        let (fma_ns, tensor_ns) = arithmetic_ns(device, peaks);
+        let floor_ns = memory_ns.max(fma_ns).max(tensor_ns);
+        let flops = device.work.as_ref().map_or(0, |work| work.per_launch(work.total.flops()));
+        Some(Self {
+            flops,
+            bytes: compulsory.bytes(),
+            level: "DRAM".to_owned(),
+            intensity: flops as f64 / compulsory.bytes() as f64,
+            achieved_flops_per_s: flops as f64 * 1e9 / ns,
+            achieved_bytes_per_s: compulsory.bytes() as f64 * 1e9 / ns,
+            roof_flops_per_s: flops as f64 * 1e9 / floor_ns,
+            fraction: floor_ns / ns,
+            bound: match floor_ns {
+                floor if floor <= memory_ns => Bound::Memory,
+                floor if floor <= fma_ns => Bound::Compute,
+                _ => Bound::Tensor,
+            },
+            floor_ns,
+            memory_floor_ns: memory_ns,
         })
     }
 }

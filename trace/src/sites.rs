@@ -5,6 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Words of a block on a GPU: lanes that took part in its executions.
+pub const WARP_BLOCK_WORDS: u32 = 1;
+/// Words of an access on a GPU: active lanes, bytes, 32-byte sectors (of shared memory: wavefronts), and the most lanes that
+/// one address had, summed over executions.
+pub const WARP_ACCESS_WORDS: u32 = 4;
+/// Words of a branch on a GPU: active lanes, lanes that took it, executions in which some did and some did not.
+pub const WARP_BRANCH_WORDS: u32 = 3;
+
 /// A position in a source file; lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
@@ -46,6 +54,26 @@ impl SiteTable {
         Ok(*hasher.finalize().as_bytes())
     }
 
+    /// A label for each site by which it can be told from the others: its name, with its place where names are equal, and
+    /// with its id where that is not enough.
+    pub fn labels(&self) -> Vec<String> {
+        let with_place = |site: &ProbeSite| match &site.place {
+            Some(place) => format!("{} ({place})", site.name),
+            None => site.name.clone(),
+        };
+        let names: Vec<String> = self.sites.iter().map(|site| site.name.clone()).collect();
+        let places: Vec<String> = self.sites.iter().map(with_place).collect();
+        let (times_named, times_placed) = (times(&names), times(&places));
+        let label =
+            |site: &ProbeSite, name: &str, placed: &str| match (times_named[name], times_placed[placed]) {
+                (1, _) => name.to_owned(),
+                (_, 1) => placed.to_owned(),
+                _ => format!("{placed} #{}", site.id),
+            };
+        let sites = self.sites.iter().zip(&names).zip(&places);
+        sites.map(|((site, name), placed)| label(site, name, placed)).collect()
+    }
+
     /// Words of all sites together, in each unit.
     pub fn word_count(&self) -> u64 {
         self.sites.iter().map(|site| u64::from(site.words)).sum()
@@ -60,6 +88,12 @@ impl SiteTable {
         };
         self.sites.iter().scan(0, after).collect()
     }
+}
+
+fn times(labels: &[String]) -> BTreeMap<&str, usize> {
+    let mut times = BTreeMap::new();
+    labels.iter().for_each(|label| *times.entry(label.as_str()).or_default() += 1);
+    times
 }
 
 /// One place where a probe records.
@@ -140,6 +174,9 @@ pub enum SiteKind {
     Wait,
     /// A basic block of the optimised code.
     Block,
+    /// A copy or fill in the block before it whose length is known only when it runs; its counter has the bytes, and its
+    /// facts are those of one byte.
+    Copy,
     /// A load or store of the optimised code.
     Access,
     /// The sample of cache lines that the accesses of a module share.
@@ -148,6 +185,14 @@ pub enum SiteKind {
     Branch,
     /// A branch with more ways to go.
     Switch,
+    /// The whole of a kernel on a GPU, timed warp by warp.
+    Kernel,
+    /// A barrier that the warps of a block wait at, timed.
+    Barrier,
+    /// A wait for copies or matrix products that a warp began before, timed.
+    AsyncWait,
+    /// An atomic read-modify-write of device code.
+    Atomic,
 }
 
 /// What one execution of a block does on behalf of one source line.
@@ -173,9 +218,6 @@ pub struct LineFacts {
     /// Calls that remain in the machine code.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub calls: Vec<CallFact>,
-    /// Pieces of inline assembly, of whose operations and bytes nothing is known.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub assembly: u32,
 }
 
 /// Floating-point operations of one type and width in one execution of a block.
@@ -193,6 +235,9 @@ pub struct FlopFact {
     /// True for fused multiply-adds, which do two of these operations an instruction.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub fused: bool,
+    /// True for matrix products on tensor cores; `flops` is one thread's share of what its warp does.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub tensor: bool,
 }
 
 /// Memory traffic of one kind in one execution of a block.
@@ -239,6 +284,16 @@ pub enum AccessKind {
     Store,
 }
 
+impl AccessKind {
+    /// What it does, in a word.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Store => "store",
+        }
+    }
+}
+
 /// Memory object behind an access.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "index")]
@@ -251,6 +306,8 @@ pub enum Buffer {
     Stack,
     /// A constant or global of the module.
     Global,
+    /// Shared memory of a block on a GPU.
+    Shared,
     /// Not recoverable from the code.
     Unknown,
 }

@@ -1,7 +1,8 @@
 //! Sweeps: loops that each go over a whole buffer once, and what repeating them costs.
 //!
 //! A kernel that reads its input in one loop nest many times (a matmul) reuses it; that is no sweep.
-//! A kernel that has several loops, each of which reads the whole input once, sweeps it several times.
+//! A kernel that has several loops, each of which reads the whole input once, sweeps it several times. Loops that share
+//! one buffer out among them make one sweep.
 
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 const WHOLE_MIN: f64 = 0.5;
 /// A block that moves more than this goes over the buffer more than once, which is reuse.
 const WHOLE_MAX: f64 = 1.5;
+/// A block that moves at most this may leave the rest to another one: two of these are one sweep.
+const PART_MAX: f64 = 0.75;
 /// A temporary below this part of the largest argument (a row's maxima) is no data that sweeps are about.
 const TEMPORARY_MIN: f64 = 1.0 / 64.0;
 
@@ -61,13 +64,25 @@ pub fn sweeps(workload: &WorkloadTable) -> Vec<Sweep> {
             bytes,
         })
     });
-    let whole = |sweep: &Sweep| {
-        sizes.get(&sweep.buffer).is_some_and(|&size| {
-            let part = sweep.bytes as f64 / size as f64;
-            (WHOLE_MIN..=WHOLE_MAX).contains(&part)
-        })
-    };
-    candidates.filter(whole).collect()
+    let part_of = |sweep: &Sweep| sizes.get(&sweep.buffer).map(|&size| sweep.bytes as f64 / size as f64);
+    let is_part = |sweep: &Sweep| part_of(sweep).is_some_and(|part| part <= PART_MAX);
+    let mut sweeps: Vec<Sweep> = Vec::new();
+    for sweep in candidates {
+        if part_of(&sweep).is_none_or(|part| !(WHOLE_MIN..=WHOLE_MAX).contains(&part)) {
+            continue;
+        }
+        let other = sweeps.iter_mut().find(|other| is_same(other, &sweep) && is_part(other));
+        match other.filter(|_| is_part(&sweep)) {
+            Some(other) => other.bytes += sweep.bytes,
+            None => sweeps.push(sweep),
+        }
+    }
+    sweeps
+}
+
+/// Whether both go over one buffer in one direction.
+fn is_same(a: &Sweep, b: &Sweep) -> bool {
+    a.buffer == b.buffer && a.kind == b.kind
 }
 
 /// Bytes per launch by buffer and direction; where several lines of one loop body touch the same

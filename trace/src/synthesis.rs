@@ -1,5 +1,6 @@
 //! From tables to ranked diagnoses. One file in `synthesis/` is one rule; the folder is the registry.
 
+use crate::device::{DevicePeaks, DeviceTable, KernelResources, KernelTable};
 use crate::diagnosis::Diagnosis;
 use crate::observed::{Accesses, Branches};
 use crate::peaks::Peaks;
@@ -16,13 +17,45 @@ use serde::{Deserialize, Serialize};
 /// Everything a rule may look at.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tables {
+    /// What the candidate ran on: rules for something else are silent.
+    #[serde(default)]
+    pub target: Target,
     /// One entry a workload.
     pub workloads: Vec<WorkloadTable>,
-    /// Peaks of the device; without them the rules that need them are skipped, and a note says so.
+    /// Peaks of the CPU; without them the rules that need them are skipped, and a note says so.
     pub peaks: Option<Peaks>,
+    /// Peaks of the GPU, if it is the target.
+    #[serde(default)]
+    pub device_peaks: Option<DevicePeaks>,
+}
+
+/// What a candidate runs on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A CPU.
+    #[default]
+    Cpu,
+    /// A GPU, with host code on a CPU.
+    Gpu,
+}
+
+impl Target {
+    /// Of a target as users name it: `cpu`, `cuda:0`.
+    pub fn of(name: &str) -> Self {
+        if name.starts_with("cuda") { Self::Gpu } else { Self::Cpu }
+    }
 }
 
 impl Tables {
+    /// Where `workload` sits under the roof of what it ran on.
+    pub fn roofline(&self, workload: &WorkloadTable) -> Option<RooflinePoint> {
+        match self.target {
+            Target::Cpu => RooflinePoint::of(workload, self.peaks.as_ref()?),
+            Target::Gpu => RooflinePoint::of_device(workload, self.device_peaks.as_ref()?),
+        }
+    }
+
     /// What `judge` finds in each workload; nothing without peaks.
     fn judge_each(&self, judge: fn(&WorkloadTable, &Peaks) -> Option<Diagnosis>) -> Vec<Diagnosis> {
         let Some(peaks) = &self.peaks else { return vec![] };
@@ -67,6 +100,9 @@ pub struct WorkloadTable {
     pub events: Option<EventCounts>,
     /// The port model of the hottest loops, hottest first.
     pub hot_blocks: Option<Vec<HotBlock>>,
+    /// What the GPU did, if it is the target.
+    #[serde(default)]
+    pub device: Option<DeviceTable>,
 }
 
 /// Clean time of one launch, in ns.
@@ -198,6 +234,21 @@ pub struct Certificate {
     /// Lines whose innermost loops are the same in instructions, registers and vector width.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unchanged_loop_lines: Option<u32>,
+    /// Kernels on a GPU, in both builds.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub kernels: Vec<KernelChange>,
+}
+
+/// What a kernel on a GPU needs in both builds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KernelChange {
+    /// In the clean build.
+    pub clean: KernelResources,
+    /// In the timing build.
+    pub instrumented: KernelResources,
+    /// Blocks of the timing build that an SM holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub instrumented_blocks_per_sm: Option<u32>,
 }
 
 /// Lines with changed loops that a certificate lists.
@@ -240,6 +291,8 @@ pub struct Rule {
     pub name: &'static str,
     /// Stable code, e.g. `KI0004`.
     pub code: &'static str,
+    /// What it explains: on another target it is silent.
+    pub targets: &'static [Target],
     /// What it cannot do without.
     pub needs: &'static [Need],
     /// The rule: a pure function.
@@ -247,25 +300,82 @@ pub struct Rule {
     source: &'static str,
 }
 
-/// A part of the tables that a rule cannot do without.
+/// A part of the tables that a rule cannot do without; where it says of at least one workload, that is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// [`Tables::peaks`].
+    /// [`Tables::peaks`], or [`Tables::device_peaks`] of a GPU.
     Peaks,
-    /// [`WorkloadTable::work`] of at least one workload.
+    /// [`WorkloadTable::work`], or that of a GPU's kernels.
     Work,
-    /// [`WorkloadTable::parallel`] of at least one workload; it is empty where the code starts no threads.
+    /// [`WorkloadTable::parallel`], which is empty where the code starts no threads; on a GPU, when blocks ran.
     Threads,
-    /// [`WorkloadTable::hot_blocks`] of at least one workload.
+    /// [`WorkloadTable::hot_blocks`].
     HotBlocks,
-    /// [`WorkloadTable::system`] of at least one workload.
+    /// [`WorkloadTable::system`].
     System,
-    /// [`WorkloadTable::flushed`] of at least one workload.
+    /// [`WorkloadTable::flushed`].
     Flushed,
-    /// [`WorkloadTable::accesses`] of at least one workload.
+    /// [`WorkloadTable::accesses`], or those of a GPU's kernels.
     Accesses,
-    /// [`WorkloadTable::branches`] of at least one workload.
+    /// [`WorkloadTable::branches`], or those of a GPU's kernels.
     Branches,
+    /// [`WorkloadTable::device`] with kernels.
+    Kernels,
+    /// Times of a kernel's warps in its loops and waits.
+    WarpTimes,
+    /// What the host code called.
+    HostCalls,
+}
+
+impl Need {
+    /// What is missing of it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Peaks => "measured peaks",
+            Self::Work => "block counts",
+            Self::Threads => "thread times",
+            Self::HotBlocks => "port model of the hot loops",
+            Self::System => "system counts",
+            Self::Flushed => "time with denormals flushed",
+            Self::Accesses => "observed accesses",
+            Self::Branches => "observed branches",
+            Self::Kernels => "launches of kernels",
+            Self::WarpTimes => "times of warps",
+            Self::HostCalls => "host calls",
+        }
+    }
+
+    /// Whether `tables` have it.
+    fn is_met(self, tables: &Tables) -> bool {
+        let any = |has: fn(&WorkloadTable) -> bool| tables.workloads.iter().any(has);
+        match self {
+            Self::Peaks if tables.target == Target::Gpu => tables.device_peaks.is_some(),
+            Self::Peaks => tables.peaks.is_some(),
+            Self::Work => any(|w| w.work.is_some() || w.device.iter().any(|device| device.work.is_some())),
+            Self::Threads => {
+                any(|w| w.parallel.is_some() || w.has_kernel(|kernel| kernel.timeline.is_some()))
+            }
+            Self::HotBlocks => any(|w| w.hot_blocks.is_some()),
+            Self::System => any(|w| w.system.is_some()),
+            Self::Flushed => any(|w| w.flushed.is_some()),
+            Self::Accesses => {
+                any(|w| w.accesses.is_some() || w.has_kernel(|kernel| kernel.accesses.is_some()))
+            }
+            Self::Branches => {
+                any(|w| w.branches.is_some() || w.has_kernel(|kernel| kernel.branches.is_some()))
+            }
+            Self::Kernels => any(|w| w.has_kernel(|_| true)),
+            Self::WarpTimes => any(|w| w.has_kernel(|kernel| kernel.sites.is_some())),
+            Self::HostCalls => any(|w| w.device.iter().any(|device| device.host.is_some())),
+        }
+    }
+}
+
+impl WorkloadTable {
+    /// Whether a GPU ran a kernel of which `has` holds.
+    fn has_kernel(&self, has: fn(&KernelTable) -> bool) -> bool {
+        self.device.iter().flat_map(|device| &device.kernels).any(has)
+    }
 }
 
 impl Rule {
@@ -283,26 +393,8 @@ impl Rule {
 
     /// What the rule needs and `tables` do not have.
     fn missing(&self, tables: &Tables) -> Vec<&'static str> {
-        let lacks = |need: &Need| match need {
-            Need::Peaks if tables.peaks.is_none() => Some("measured peaks"),
-            Need::Work if tables.workloads.iter().all(|w| w.work.is_none()) => Some("block counts"),
-            Need::Threads if tables.workloads.iter().all(|w| w.parallel.is_none()) => Some("thread times"),
-            Need::HotBlocks if tables.workloads.iter().all(|w| w.hot_blocks.is_none()) => {
-                Some("port model of the hot loops")
-            }
-            Need::System if tables.workloads.iter().all(|w| w.system.is_none()) => Some("system counts"),
-            Need::Flushed if tables.workloads.iter().all(|w| w.flushed.is_none()) => {
-                Some("time with denormals flushed")
-            }
-            Need::Accesses if tables.workloads.iter().all(|w| w.accesses.is_none()) => {
-                Some("observed accesses")
-            }
-            Need::Branches if tables.workloads.iter().all(|w| w.branches.is_none()) => {
-                Some("observed branches")
-            }
-            _ => None,
-        };
-        self.needs.iter().filter_map(lacks).collect()
+        let lacking = self.needs.iter().filter(|need| !need.is_met(tables));
+        lacking.map(|need| need.name()).collect()
     }
 }
 
@@ -331,7 +423,7 @@ const SURE: f64 = 0.5;
 pub fn synthesize(tables: &Tables) -> Synthesis {
     let mut synthesis = Synthesis::default();
     let mut skipped = Vec::new();
-    for rule in rules() {
+    for rule in rules().iter().filter(|rule| rule.targets.contains(&tables.target)) {
         let missing = rule.missing(tables);
         if missing.is_empty() {
             synthesis.diagnoses.extend((rule.diagnose)(tables));
@@ -347,7 +439,6 @@ pub fn synthesize(tables: &Tables) -> Synthesis {
         score.then(a.workload.cmp(&b.workload)).then_with(|| a.code.cmp(&b.code))
     });
     note_unexplained(tables, &mut synthesis);
-    note_assembly(tables, &mut synthesis);
     synthesis.notes.extend(skipped);
     synthesis
 }
@@ -361,10 +452,13 @@ fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
     diagnoses.retain(|d| d.code != at_roofline::CODE || !gains.contains(&d.workload));
 }
 
-/// Rules whose finding is what the first of each pair only follows from, and the gain from which on it does: lines that are
-/// read because they are written take bandwidth; loads that jump keep a loop from being vectorised; a line that threads take from each
-/// other is slow whatever width its elements are written in.
-const CONSEQUENCES: [(&str, &str, f64); 7] = [
+/// Rules whose finding is what the first of each pair only follows from, and the gain from which on it does.
+///
+/// On a CPU: lines that are read because they are written take bandwidth; loads that jump keep a loop from being vectorised;
+/// a line that threads take from each other is slow whatever width its elements are written in. On a GPU: sectors of which
+/// little is used take bandwidth of both levels; warps wait long for memory where few are there to wait in turns, and an SM
+/// without work is one whose warps wait; a grid of tiny launches is small, and its blocks end unevenly.
+const CONSEQUENCES: &[(&str, &str, f64)] = &[
     (memory_bandwidth_bound::CODE, write_allocate_bound::CODE, WORTH),
     (memory_bandwidth_bound::CODE, cache_latency_bound::CODE, WORTH),
     (unvectorised::CODE, poor_locality::CODE, 1.5),
@@ -372,6 +466,33 @@ const CONSEQUENCES: [(&str, &str, f64); 7] = [
     (unvectorised::CODE, false_sharing::CODE, 1.2),
     (call_overhead::CODE, false_sharing::CODE, 1.2),
     (dependency_bound::CODE, false_sharing::CODE, 1.2),
+    (dram_bandwidth_bound::CODE, uncoalesced_access::CODE, WORTH),
+    (dram_bandwidth_bound::CODE, occupancy_limited::CODE, WORTH),
+    (dram_bandwidth_bound::CODE, barrier_stall::CODE, 1.2),
+    (l2_bound::CODE, uncoalesced_access::CODE, WORTH),
+    (l2_bound::CODE, register_spill::CODE, WORTH),
+    (compute_bound::CODE, tensor_cores_unused::CODE, WORTH),
+    (compute_bound::CODE, register_spill::CODE, WORTH),
+    (compute_bound::CODE, divergence::CODE, 1.2),
+    (latency_bound::CODE, tail_effect::CODE, 1.2),
+    (latency_bound::CODE, load_imbalance::CODE, 1.2),
+    (latency_bound::CODE, uncoalesced_access::CODE, 1.2),
+    (latency_bound::CODE, bank_conflict::CODE, 1.2),
+    (latency_bound::CODE, barrier_stall::CODE, 1.2),
+    (latency_bound::CODE, exposed_async_wait::CODE, 1.2),
+    (latency_bound::CODE, divergence::CODE, 1.2),
+    (latency_bound::CODE, atomic_contention::CODE, 1.2),
+    (latency_bound::CODE, register_spill::CODE, 1.2),
+    (latency_bound::CODE, launch_bound::CODE, 1.2),
+    (latency_bound::CODE, host_sync_bound::CODE, 1.2),
+    (latency_bound::CODE, copy_bound::CODE, 1.2),
+    (occupancy_limited::CODE, latency_bound::CODE, 1.2),
+    (occupancy_limited::CODE, load_imbalance::CODE, 1.2),
+    (occupancy_limited::CODE, register_spill::CODE, 1.2),
+    (occupancy_limited::CODE, atomic_contention::CODE, 1.2),
+    (occupancy_limited::CODE, launch_bound::CODE, 1.2),
+    (occupancy_limited::CODE, host_sync_bound::CODE, 1.2),
+    (launch_bound::CODE, host_sync_bound::CODE, WORTH),
 ];
 
 /// Leaves out what follows from another finding on the same workload.
@@ -390,28 +511,18 @@ fn drop_consequences(diagnoses: &mut Vec<Diagnosis>) {
     diagnoses.retain(|d| !CONSEQUENCES.iter().any(|pair| follows(d, pair)));
 }
 
-/// What rests on operations and bytes is too low where inline assembly runs.
-fn note_assembly(tables: &Tables, synthesis: &mut Synthesis) {
-    for workload in &tables.workloads {
-        let Some(work) = workload.work.as_ref().filter(|work| work.total.assembly > 0) else { continue };
-        synthesis.notes.push(format!(
-            "workload {} runs inline assembly {} times a launch: its floating-point operations and bytes are not known, \
-             and count as none",
-            workload.index,
-            work.per_launch(work.total.assembly)
-        ));
-    }
-}
-
 fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {
-    let Some(peaks) = &tables.peaks else { return };
-    if !peaks.usable() {
+    let usable = match tables.target {
+        Target::Cpu => tables.peaks.as_ref().map(Peaks::usable),
+        Target::Gpu => tables.device_peaks.as_ref().map(DevicePeaks::usable),
+    };
+    if usable == Some(false) {
         let note = "peaks are not usable: a rate is zero, negative or not a number".to_owned();
         synthesis.notes.push(note);
     }
     for workload in &tables.workloads {
         let explained = synthesis.diagnoses.iter().any(|d| d.workload == workload.index);
-        let Some(point) = RooflinePoint::of(workload, peaks) else {
+        let Some(point) = tables.roofline(workload) else {
             continue;
         };
         let (index, percent) = (workload.index, point.fraction * 100.0);

@@ -47,7 +47,7 @@ pub struct Clock {
 }
 
 /// One execution unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     /// Unit number.
     pub id: u32,
@@ -59,6 +59,15 @@ pub struct Unit {
     pub produced: u64,
     /// Records that did not fit.
     pub dropped: u64,
+    /// On a GPU, the number of the launch that the warp was of.
+    #[serde(default)]
+    pub launch: u32,
+    /// On a GPU, index of the warp in its block.
+    #[serde(default)]
+    pub warp: u32,
+    /// On a GPU, linear index of the block in its grid.
+    #[serde(default)]
+    pub block: u64,
 }
 
 /// `{count, sum, min, max}` of one site in one unit, in ticks.
@@ -155,7 +164,7 @@ pub struct Losses {
     pub dropped_records: u64,
     /// Units that lost records.
     pub units_with_drops: u32,
-    /// Threads that got no unit; all their records are missing.
+    /// Threads or warps that got no unit; all their records are missing.
     pub refused_units: u32,
     /// Regions whose end is missing, so that they are not among the slices.
     pub unclosed_regions: u64,
@@ -200,12 +209,12 @@ impl Losses {
 }
 
 impl Losses {
-    /// What is missing, one sentence a kind; empty if nothing is.
-    pub fn sentences(&self) -> Vec<String> {
-        let rows = [
+    /// How many of each kind are missing.
+    pub(crate) fn rows(&self) -> [(u64, &'static str); 11] {
+        [
             (self.dropped_records, "records did not fit their buffer"),
             (u64::from(self.units_with_drops), "units lost records"),
-            (u64::from(self.refused_units), "threads got no unit, their records are missing"),
+            (u64::from(self.refused_units), "threads or warps got no unit, their records are missing"),
             (self.unclosed_regions, "regions have no end"),
             (self.unopened_regions, "region ends have no beginning"),
             (self.out_of_sequence, "records are out of sequence"),
@@ -214,8 +223,12 @@ impl Losses {
             (self.impossible_clocks, "clock readings lie after the unit's exit"),
             (self.unknown_sites, "records name a site that is not there"),
             (self.too_deep_regions, "regions lie too deep inside others"),
-        ];
-        let missing = rows.into_iter().filter(|(count, _)| *count > 0);
+        ]
+    }
+
+    /// What is missing, one sentence a kind; empty if nothing is.
+    pub fn sentences(&self) -> Vec<String> {
+        let missing = self.rows().into_iter().filter(|(count, _)| *count > 0);
         missing.map(|(count, what)| format!("{count} {what}")).collect()
     }
 }

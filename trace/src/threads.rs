@@ -67,6 +67,9 @@ pub fn parallel_regions(trace: &Trace, sites: &SiteTable, cost: ProbeCost) -> Ve
             (site, ParallelRegion { name, place, launches: trace.launches, threads: Vec::new() })
         })
         .collect();
+    if regions.is_empty() {
+        return Vec::new();
+    }
     for unit in &trace.units {
         let intervals = corrected(intervals_of(trace, Some(unit.id)), sites, cost);
         for (site, region) in &mut regions {

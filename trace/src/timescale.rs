@@ -14,9 +14,12 @@ pub(crate) struct Timescale {
 impl Timescale {
     /// Of a unit with clock `unit` in a run with clock `run`; `None` if neither tells how long a tick is.
     pub(crate) fn new(unit: &Clock, run: &Clock) -> Option<Self> {
-        let clock = if unit.ns_per_tick().is_some() { unit } else { run };
+        let (clock, ns_per_tick) = match unit.ns_per_tick() {
+            Some(rate) => (unit, rate),
+            None => (run, run.ns_per_tick()?),
+        };
         let offset_ns = clock.begin_ns as f64 - run.begin_ns as f64;
-        Some(Self { begin_ticks: clock.begin_ticks, offset_ns, ns_per_tick: clock.ns_per_tick()? })
+        Some(Self { begin_ticks: clock.begin_ticks, offset_ns, ns_per_tick })
     }
 
     /// Ticks for nanoseconds, from the beginning of the recording: what is shown where no clock tells better.

@@ -55,8 +55,9 @@ pub struct SiteTime {
     pub max_ns: f64,
     /// Mean.
     pub mean_ns: f64,
-    /// Part of [`Totals::units_ns`], 0 to 1; more if a site is inside itself.
-    pub share: f64,
+    /// Part of [`Totals::units_ns`], 0 to 1; more if a site is inside itself. Absent where that time is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub share: Option<f64>,
 }
 
 /// Reads the totals of the record file `input`, which belongs to `sites`.
@@ -129,7 +130,7 @@ impl Row {
             min_ns,
             max_ns,
             mean_ns: total_ns / self.intervals as f64,
-            share: units_ns.filter(|&ns| ns > 0.0).map_or(0.0, |ns| total_ns / ns),
+            share: units_ns.filter(|&ns| ns > 0.0).map(|ns| total_ns / ns),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What the misses of each load and store cost at most and at least: the lines it misses, at the measured latency and
 //! bandwidth of the levels they come from.
 
-use crate::misses::StackDistances;
+use crate::misses::{StackDistances, caches};
 use crate::observed::{AccessRow, LINE_BYTES};
 use crate::peaks::Peaks;
 use crate::sites::AddressSource;
@@ -24,6 +24,8 @@ pub struct RowTraffic<'a> {
     pub scattered: f64,
     /// Seconds of its loads if each waits for the one before.
     pub chained: f64,
+    /// Whether the accesses to its buffer together use whole lines.
+    pub together: bool,
 }
 
 impl RowTraffic<'_> {
@@ -39,11 +41,17 @@ impl RowTraffic<'_> {
         2 * self.row.strides.beyond_line() > self.row.strides.total()
     }
 
+    /// Whether its far moves are those of a loop that was unrolled over vectors: constant steps within a page, where
+    /// prefetchers follow, and neighbours that use what it leaves out.
+    fn is_unrolled(&self) -> bool {
+        self.together && 2 * self.row.strides.beyond <= self.row.strides.beyond_line()
+    }
+
     /// Its seconds, by how it walks.
     pub fn seconds(&self) -> f64 {
         match self.row.address {
             AddressSource::Chased => self.chained,
-            _ if self.is_irregular() || self.is_far() => self.scattered,
+            _ if self.is_irregular() || (self.is_far() && !self.is_unrolled()) => self.scattered,
             _ => self.streamed,
         }
     }
@@ -61,14 +69,19 @@ pub fn traffic<'a>(workload: &'a WorkloadTable, peaks: &Peaks) -> Vec<RowTraffic
     }
     let of_row = |row: &'a AccessRow| {
         let touches = row.lines.as_ref()?;
-        let missed = |capacity| accesses.per_launch(distances.misses(touches, capacity));
-        let caches = peaks.levels.split_last().map_or(&[][..], |(_, caches)| caches);
-        let missed: Vec<f64> = caches.iter().map(|level| missed(level.capacity_bytes)).collect();
+        let missed = |cache| accesses.per_launch(distances.misses(touches, cache));
+        let missed: Vec<f64> = caches(&peaks.levels, workload.threads()).into_iter().map(missed).collect();
         let executions = accesses.per_launch(row.executions as f64);
         Some(cost(row, accesses.per_launch(row.bytes()), executions, &missed, peaks, workload.threads()))
     };
-    accesses.rows.iter().filter_map(of_row).collect()
+    let mut all: Vec<RowTraffic<'_>> = accesses.rows.iter().filter_map(of_row).collect();
+    let together: Vec<bool> = all.iter().map(|row| line_use(&all, row.row) >= WHOLE_LINES).collect();
+    all.iter_mut().zip(together).for_each(|(row, together)| row.together = together);
+    all
 }
+
+/// Part of the bytes of its lines from which on a buffer is taken to be walked line by line.
+const WHOLE_LINES: f64 = 0.75;
 
 /// `missed[i]` lines are not in level `i` and come from a later one.
 fn cost<'a>(
@@ -80,8 +93,16 @@ fn cost<'a>(
     threads: f64,
 ) -> RowTraffic<'a> {
     let missed_lines = missed.first().copied().unwrap_or(0.0);
-    let mut traffic =
-        RowTraffic { row, used_bytes, missed_lines, level: 0, streamed: 0.0, scattered: 0.0, chained: 0.0 };
+    let mut traffic = RowTraffic {
+        row,
+        used_bytes,
+        missed_lines,
+        level: 0,
+        streamed: 0.0,
+        scattered: 0.0,
+        chained: 0.0,
+        together: false,
+    };
     let nearest = peaks.levels.first().map_or(0.0, |level| level.latency_ns * 1e-9);
     traffic.chained = (executions - missed_lines).max(0.0) * nearest / threads;
     let mut most = 0.0;

@@ -63,9 +63,6 @@ pub struct Amounts {
     pub memory: Vec<AccessWork>,
     /// Calls by callee.
     pub calls: Vec<CallWork>,
-    /// Runs of inline assembly, of whose operations and bytes nothing is known.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub assembly: u64,
 }
 
 /// Floating-point operations of one kind.
@@ -80,6 +77,9 @@ pub struct FlopWork {
     /// Fused multiply-add.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub fused: bool,
+    /// Work of a GPU's tensor cores.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub tensor: bool,
     /// Operations; a fused multiply-add counts 2 per lane.
     pub flops: u64,
 }
@@ -113,10 +113,6 @@ pub struct CallWork {
     pub internal: bool,
     /// Calls.
     pub calls: u64,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 impl Work {
@@ -196,24 +192,37 @@ impl BlockWork {
     }
 }
 
-/// Functions that allocate, free, copy or fill memory: no arithmetic, and not called per element.
-const MEMORY_FUNCTIONS: [&str; 10] = [
+/// Functions that get memory.
+const ALLOCATING: [&str; 7] = [
     "malloc",
     "calloc",
     "realloc",
-    "free",
     "aligned_alloc",
     "posix_memalign",
-    "memcpy",
-    "memmove",
-    "memset",
-    "memrefCopy",
+    "memrefAlloc",
+    "_mlir_memref_to_llvm_alloc",
 ];
+
+/// Functions that give memory back, copy or fill it.
+const OTHER_MEMORY: [&str; 7] =
+    ["free", "memrefFree", "_mlir_memref_to_llvm_free", "memcpy", "memmove", "memset", "memrefCopy"];
+
+/// Whether `callee` gets memory, which may be fresh pages: C's functions, MLIR's, and C++'s `new` in all its forms.
+pub fn allocates(callee: &str) -> bool {
+    ALLOCATING.contains(&callee) || ["_Znw", "_Zna"].iter().any(|new| callee.starts_with(new))
+}
+
+/// Whether `callee` allocates, frees, copies or fills memory: no arithmetic, and not called per element.
+fn is_memory_function(callee: &str) -> bool {
+    allocates(callee)
+        || OTHER_MEMORY.contains(&callee)
+        || ["_Zdl", "_Zda"].iter().any(|delete| callee.starts_with(delete))
+}
 
 impl CallWork {
     /// Whether the callee computes something outside the candidate, e.g. `expf`.
     pub fn is_external_work(&self) -> bool {
-        !self.internal && !MEMORY_FUNCTIONS.contains(&self.callee.as_str())
+        !self.internal && !is_memory_function(&self.callee)
     }
 
     /// Whether each call does a single element's work outside the candidate.

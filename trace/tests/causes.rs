@@ -85,6 +85,10 @@ fn updates_of_one_table_wait_for_each_other() {
         !names(&histogram(400.0, BINS)).contains(&"dependency-bound".to_owned()),
         "no update takes that long"
     );
+    let mut at_roof = histogram(0.145, BINS);
+    let block = &mut at_roof.workloads[0].hot_blocks.as_mut().unwrap()[0];
+    (block.cycles, block.throughput_cycles) = (1.0, 1.0);
+    assert!(!names(&at_roof).contains(&"dependency-bound".to_owned()), "nothing to gain");
     let large = histogram(1.0, 16 * MIB);
     assert!(!names(&large).contains(&"dependency-bound".to_owned()), "no cache holds the table");
 }

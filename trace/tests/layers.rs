@@ -12,17 +12,6 @@ use kinstr_trace::synthesis::{Role, Tables, synthesize};
 
 const ELEMENTS: u64 = MIB;
 
-#[test]
-fn inline_assembly_is_said_to_count_as_nothing() {
-    let with = |assembly| {
-        let facts = LineFacts { assembly, ..line(3, 4) };
-        synthesize(&elementwise(ELEMENTS, 1.0, vec![Block(ELEMENTS, 1, facts)])).notes
-    };
-    let said = |notes: Vec<String>| notes.iter().any(|note| note.contains("runs inline assembly"));
-    assert!(said(with(1)));
-    assert!(!said(with(0)));
-}
-
 fn find(tables: &Tables, name: &str) -> Option<Diagnosis> {
     synthesize(tables).diagnoses.into_iter().find(|diagnosis| diagnosis.name == name)
 }

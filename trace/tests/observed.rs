@@ -155,6 +155,49 @@ fn a_foreseen_branch_is_no_matter() {
     assert!(!found(&branching(15.0, 500), "branch-misprediction-bound"));
 }
 
+/// A kernel of 2048 elements with one branch.
+fn short(us: f64, executions: u64, taken: u64, mispredictions: u64) -> Tables {
+    let mut tables = elementwise(2048, us * 1e-3, vec![Block(2048, 1, line(7, 4).loads(0, 1).stores(1, 1))]);
+    let mut branches = branching(1.0, mispredictions).workloads.remove(0).branches.unwrap();
+    (branches.rows[0].executions, branches.rows[0].taken) = (executions, taken);
+    tables.workloads[0].branches = Some(branches);
+    tables
+}
+
+#[test]
+fn what_a_predictor_gets_wrong_at_its_beginning_is_no_matter() {
+    // At 5 ns each, half the time.
+    assert!(!found(&short(0.1, 255, 255, 10), "branch-misprediction-bound"), "ran too seldom to tell");
+    assert!(!found(&short(0.1, 2048, 2048, 10), "branch-misprediction-bound"), "always the same way");
+    assert!(found(&short(2.0, 2048, 1024, 210), "branch-misprediction-bound"));
+}
+
+#[test]
+fn few_outcomes_may_be_known_by_heart() {
+    let synthesis = synthesize(&short(7.5, 2048, 1024, 1000));
+    let named = synthesis.diagnoses.iter().find(|found| found.name == "branch-misprediction-bound").unwrap();
+    assert!(named.confidence.value < 0.5, "{named:?}");
+}
+
+#[test]
+fn vectors_in_an_unrolled_loop_do_not_jump() {
+    // Four loads of 64 bytes, each of which moves by 256.
+    let loads = (0..4).map(|_| AccessRow {
+        width: 64,
+        executions: LINES / 4,
+        strides: Strides { page: LINES / 4 - 1, regular: LINES / 4 - 2, ..Strides::default() },
+        lines: Some(touches(LINES / 4, &[])),
+        ..load()
+    });
+    let tables = copying(10.0, loads.collect());
+    let rows = kinstr_trace::traffic::traffic(&tables.workloads[0], tables.peaks.as_ref().unwrap());
+    assert!(rows.iter().all(|row| row.is_far() && row.scattered > row.streamed));
+    assert!(rows.iter().all(|row| row.seconds() == row.streamed));
+    let columns = copying(10.0, vec![by_columns(load())]);
+    let rows = kinstr_trace::traffic::traffic(&columns.workloads[0], columns.peaks.as_ref().unwrap());
+    assert_eq!(rows[0].seconds(), rows[0].scattered);
+}
+
 fn site(id: u32, kind: SiteKind, name: &str, words: u32, memory: Vec<AccessFact>) -> ProbeSite {
     ProbeSite {
         id,

@@ -91,7 +91,7 @@ fn threads_show_what_they_work_and_what_they_wait() {
     sites.sites[2].kind = SiteKind::Parallel;
     sites.sites[3].kind = SiteKind::Wait;
     let mut trace = trace([(1, 1000), (1, 800), (2, 700), (2, 300)]);
-    let unit = |id| Unit { id, core: 10 + id, clock: Clock::default(), produced: 0, dropped: 0 };
+    let unit = |id| Unit { id, core: 10 + id, ..Unit::default() };
     trace.units = vec![unit(0), unit(1)];
     trace.aggregates.push(AggregateRow { unit: 1, site: 2, count: 2, sum: 600, min: 0, max: 600 });
     let found = parallel_regions(&trace, &sites, ProbeCost { inside: 10.0, around: 20.0 });

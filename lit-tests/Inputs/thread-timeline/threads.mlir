@@ -1,6 +1,11 @@
-// Two functions, of which one is handed to OpenMP and waits at a barrier in its middle.
+// Two functions, of which one is handed to OpenMP, waits at a barrier in its middle, for a group of tasks, and for its turn in
+// a reduction.
 llvm.func @__kmpc_fork_call(!llvm.ptr, i32, !llvm.ptr, ...)
 llvm.func @__kmpc_barrier(!llvm.ptr, i32)
+llvm.func @__kmpc_taskgroup(!llvm.ptr, i32)
+llvm.func @__kmpc_end_taskgroup(!llvm.ptr, i32)
+llvm.func @__kmpc_reduce_nowait(!llvm.ptr, i32) -> i32
+llvm.func @__kmpc_end_reduce_nowait(!llvm.ptr, i32)
 llvm.mlir.global internal constant @ident(0 : i64) : i64
 
 llvm.func internal @share(%thread: !llvm.ptr, %bound: !llvm.ptr, %p: !llvm.ptr) {
@@ -13,6 +18,10 @@ llvm.func internal @share(%thread: !llvm.ptr, %bound: !llvm.ptr, %p: !llvm.ptr) 
 ^early:
   llvm.return
 ^late:
+  llvm.call @__kmpc_taskgroup(%where, %id) : (!llvm.ptr, i32) -> ()
+  llvm.call @__kmpc_end_taskgroup(%where, %id) : (!llvm.ptr, i32) -> ()
+  %turn = llvm.call @__kmpc_reduce_nowait(%where, %id) : (!llvm.ptr, i32) -> i32
+  llvm.call @__kmpc_end_reduce_nowait(%where, %id) : (!llvm.ptr, i32) -> ()
   llvm.store %id, %bound : i32, !llvm.ptr
   llvm.return
 }

@@ -4,7 +4,7 @@ use crate::{
     ffi::parse_module,
     ir::{nested, operations, symbol},
 };
-use kinstr_dialects::ops::{Op, kind_of, site_of, step_of, width_of};
+use kinstr_dialects::ops::{KIND, Op, SITE, STEP, WIDTH, kind_of, site_of, step_of, width_of};
 use kinstr_trace::{
     layout::{ProbeRecord, offset},
     sites::{ProbeSite, SiteKind, SiteTable},
@@ -31,9 +31,22 @@ pub enum ConversionError {
     /// A function with probes is not in the LLVM dialect.
     #[error("function `{0}` holds probes but is not in the LLVM dialect")]
     NotLlvm(String),
+    /// An op without what it needs.
+    #[error("`{op}` has no `{attribute}`")]
+    #[allow(missing_docs)]
+    Attribute { op: &'static str, attribute: &'static str },
+    /// An op of a site that is not in the table.
+    #[error("`{op}` names site {site}, and the table has {sites}")]
+    #[allow(missing_docs)]
+    NoSuchSite { op: &'static str, site: u32, sites: u32 },
     /// MLIR refused an op.
     #[error("could not build `{0}`")]
     Build(String),
+    /// Trace mode keeps its cursor in a register of the kernel.
+    #[error(
+        "`{0}` calls functions that are not inlined and hold probes: events of these are not recorded on a GPU"
+    )]
+    CalledInTrace(String),
     /// No conversion for this target.
     #[error("probes are not converted for target `{target}`")]
     #[allow(missing_docs)]
@@ -68,7 +81,11 @@ pub fn convert_to_calls<'c>(
     Ok(())
 }
 
-fn add_library<'c>(context: &'c Context, module: &Module<'c>, library: &str) -> Result<(), ConversionError> {
+pub(super) fn add_library<'c>(
+    context: &'c Context,
+    module: &Module<'c>,
+    library: &str,
+) -> Result<(), ConversionError> {
     let library = parse_module(context, library, "kinstr-record-library").ok_or(ConversionError::Library)?;
     for operation in operations(library.body()) {
         module.body().append_operation((*operation).clone());
@@ -76,7 +93,7 @@ fn add_library<'c>(context: &'c Context, module: &Module<'c>, library: &str) -> 
     Ok(())
 }
 
-fn check_function(operation: OperationRef<'_, '_>) -> Result<(), ConversionError> {
+pub(super) fn check_function(operation: OperationRef<'_, '_>) -> Result<(), ConversionError> {
     let mut parent = operation.parent_operation();
     while let Some(current) = parent {
         let name = crate::ir::name(current);
@@ -92,9 +109,10 @@ fn check_function(operation: OperationRef<'_, '_>) -> Result<(), ConversionError
 }
 
 /// Where things lie in a unit of one site table.
-struct Offsets {
+pub(super) struct Offsets {
     sites: u32,
-    records: u64,
+    /// Of the first record.
+    pub(super) records: u64,
     /// Of each site's first word.
     words: Vec<u64>,
     /// Of the first word of the table of lines, 0 if there is none.
@@ -102,7 +120,7 @@ struct Offsets {
 }
 
 impl Offsets {
-    fn of(table: &SiteTable) -> Self {
+    pub(super) fn of(table: &SiteTable) -> Self {
         let sites = u32::try_from(table.sites.len()).unwrap_or(u32::MAX);
         let first = table.first_words().into_iter();
         let words: Vec<u64> = first.map(|word| offset::words(sites) + 8 * word).collect();
@@ -111,13 +129,29 @@ impl Offsets {
         Self { sites, records: offset::records(sites, table.word_count()), words, lines }
     }
 
-    fn counter(&self, site: u32) -> u64 {
+    pub(super) fn counter(&self, site: u32) -> u64 {
         offset::counter(site, self.sites)
     }
 
-    fn words(&self, site: u32) -> u64 {
+    pub(super) fn words(&self, site: u32) -> u64 {
         self.words.get(site as usize).copied().unwrap_or(self.records)
     }
+
+    /// The site of `operation`, which is in the table; 0 for an op that has none.
+    fn site(&self, op: Op, operation: OperationRef<'_, '_>) -> Result<u32, ConversionError> {
+        if matches!(op, Op::GetUnit | Op::ReadClock) {
+            return Ok(0);
+        }
+        let site = needed(op, SITE, site_of(&operation))?;
+        match site < self.sites {
+            true => Ok(site),
+            false => Err(ConversionError::NoSuchSite { op: op.name(), site, sites: self.sites }),
+        }
+    }
+}
+
+fn needed<T>(op: Op, attribute: &'static str, value: Option<T>) -> Result<T, ConversionError> {
+    value.ok_or(ConversionError::Attribute { op: op.name(), attribute })
 }
 
 fn convert_one<'c>(
@@ -128,7 +162,10 @@ fn convert_one<'c>(
     offsets: &Offsets,
 ) -> Result<(), ConversionError> {
     let calls = Calls { context, at: operation };
-    let site = site_of(&operation).unwrap_or(0);
+    if op.is_intent() {
+        return Err(ConversionError::Intent(op.name()));
+    }
+    let site = offsets.site(op, operation)?;
     let operands: Vec<_> = operation.operands().collect();
     let call = match op {
         Op::GetUnit => calls.call("get_unit", &[], Some("!llvm.ptr"))?,
@@ -139,7 +176,7 @@ fn convert_one<'c>(
         }
         Op::RecordEvent => {
             let records = calls.constant(offsets.records)?;
-            let kind = u64::from(kind_of(&operation).unwrap_or(0));
+            let kind = u64::from(needed(op, KIND, kind_of(&operation))?);
             let word = u64::from(site) << ProbeRecord::SITE_SHIFT | kind << ProbeRecord::KIND_SHIFT;
             let word = calls.constant(word)?;
             calls.call("record_event", &[operands[0], records, word, operands[1]], None)?
@@ -150,7 +187,7 @@ fn convert_one<'c>(
         }
         Op::AddTrips => {
             let at = calls.constant(offsets.counter(site))?;
-            let step = step_of(&operation).unwrap_or(1);
+            let step = needed(op, STEP, step_of(&operation).filter(|step| *step != 0))?;
             let (first, last) = (operands[1], calls.opaque(operands[2])?);
             let (from, to) = if step > 0 { (first, last) } else { (last, first) };
             let distance = calls.distance(from, to)?;
@@ -162,7 +199,7 @@ fn convert_one<'c>(
                 Op::RecordAccess => ("record_access", offsets.counter(site)),
                 _ => ("record_touch", offsets.lines),
             };
-            let width = u64::from(width_of(&operation).unwrap_or(0));
+            let width = u64::from(needed(op, WIDTH, width_of(&operation))?);
             let (first, words) = (calls.constant(first)?, calls.constant(offsets.words(site))?);
             let width = calls.constant(width)?;
             calls.call(function, &[operands[0], first, words, width, operands[1], operands[2]], None)?
@@ -173,6 +210,8 @@ fn convert_one<'c>(
                 (calls.constant(offsets.counter(site))?, calls.constant(offsets.words(site))?);
             calls.call(function, &[operands[0], counter, words, operands[1]], None)?
         }
+        // What is recorded is in memory already.
+        Op::StoreUnit => return Ok(()),
         intent => return Err(ConversionError::Intent(intent.name())),
     };
     // melior prints the whole op into the error of a result that is not there: ask for the count first.
@@ -185,13 +224,13 @@ fn convert_one<'c>(
 }
 
 /// Builds LLVM-dialect ops in front of one op.
-struct Calls<'c, 'a> {
-    context: &'c Context,
-    at: OperationRef<'c, 'a>,
+pub(super) struct Calls<'c, 'a> {
+    pub(super) context: &'c Context,
+    pub(super) at: OperationRef<'c, 'a>,
 }
 
 impl<'c, 'a> Calls<'c, 'a> {
-    fn call(
+    pub(super) fn call(
         &self,
         function: &str,
         operands: &[Value<'c, 'a>],
@@ -221,7 +260,7 @@ impl<'c, 'a> Calls<'c, 'a> {
         self.insert(call)
     }
 
-    fn constant(&self, value: u64) -> Result<Value<'c, 'a>, ConversionError> {
+    pub(super) fn constant(&self, value: u64) -> Result<Value<'c, 'a>, ConversionError> {
         let i64_type: Type<'c> = IntegerType::new(self.context, 64).into();
         // The attribute holds the same 64 bits; sites and offsets stay below 2^63.
         let value = IntegerAttribute::new(i64_type, value as i64);
@@ -235,7 +274,7 @@ impl<'c, 'a> Calls<'c, 'a> {
     }
 
     /// The same value, which code generation cannot follow into the loop it came from; narrow ones are left as they are.
-    fn opaque(&self, value: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
+    pub(super) fn opaque(&self, value: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
         let name = value.r#type().to_string();
         if !matches!(name.as_str(), "i32" | "i64") {
             return Ok(value);
@@ -245,7 +284,11 @@ impl<'c, 'a> Calls<'c, 'a> {
     }
 
     /// `to - from` as 64 bits; a narrower variable wraps in its own width.
-    fn distance(&self, from: Value<'c, 'a>, to: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
+    pub(super) fn distance(
+        &self,
+        from: Value<'c, 'a>,
+        to: Value<'c, 'a>,
+    ) -> Result<Value<'c, 'a>, ConversionError> {
         let i64_type: Type<'c> = IntegerType::new(self.context, 64).into();
         let distance = self.value("llvm.sub", &[to, from], from.r#type())?;
         if from.r#type() == i64_type {
@@ -254,7 +297,7 @@ impl<'c, 'a> Calls<'c, 'a> {
         self.value("llvm.zext", &[distance], i64_type)
     }
 
-    fn value(
+    pub(super) fn value(
         &self,
         name: &str,
         operands: &[Value<'c, 'a>],
@@ -269,7 +312,7 @@ impl<'c, 'a> Calls<'c, 'a> {
         self.at.location()
     }
 
-    fn insert(&self, operation: Operation<'c>) -> Result<OperationRef<'c, 'a>, ConversionError> {
+    pub(super) fn insert(&self, operation: Operation<'c>) -> Result<OperationRef<'c, 'a>, ConversionError> {
         let block =
             self.at.block().ok_or_else(|| ConversionError::Build("an op outside any block".into()))?;
         Ok(block.insert_operation_before(self.at, operation))

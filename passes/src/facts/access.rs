@@ -1,7 +1,7 @@
 //! Loads and stores of the LLVM dialect, masked and indexed ones included.
 
 use super::types::Shape;
-use crate::ir::name;
+use crate::ir::{device_name, name};
 use kinstr_trace::sites::AccessKind;
 use melior::ir::{OperationRef, Value, ValueLike, operation::OperationLike};
 
@@ -24,6 +24,45 @@ impl Access<'_, '_> {
     pub fn width(&self) -> u32 {
         if self.indexed { self.shape.bytes() / self.shape.lanes.max(1) } else { self.shape.bytes() }
     }
+}
+
+/// The access that an atomic read-modify-write is, or the reading half of an asynchronous copy to shared memory: what device
+/// code has besides loads and stores.
+pub fn device_access_of<'c: 'a, 'a>(
+    operation: OperationRef<'c, 'a>,
+) -> Option<(Access<'c, 'a>, DeviceAccess)> {
+    let (name, device) = (name(operation), device_name(operation));
+    let is_atomic = ["llvm.atomicrmw", "llvm.cmpxchg"].contains(&name.as_str());
+    if is_atomic {
+        let shape = Shape::of_value(operation.operand(1).ok());
+        let pointer = operation.operand(0).ok()?;
+        let access = Access { kind: AccessKind::Store, pointer, mask: None, shape, indexed: false };
+        return Some((access, DeviceAccess::Atomic));
+    }
+    let copy = device.strip_prefix("llvm.nvvm.cp.async.")?;
+    let bytes = copy.strip_prefix("ca.shared.global.").or_else(|| copy.strip_prefix("cg.shared.global."))?;
+    let lanes = bytes.split('.').next()?.parse().ok()?;
+    let (shape, pointer) = (Shape { lanes, element: "i8".to_owned() }, operation.operand(1).ok()?);
+    let access = Access { kind: AccessKind::Load, pointer, mask: None, shape, indexed: false };
+    Some((access, DeviceAccess::Copy))
+}
+
+/// See [`device_access_of`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceAccess {
+    /// An atomic read-modify-write.
+    Atomic,
+    /// A `cp.async`.
+    Copy,
+}
+
+/// One direction of what an op moves.
+pub(super) struct Moved<'c, 'a> {
+    pub(super) kind: AccessKind,
+    pub(super) pointer: Value<'c, 'a>,
+    pub(super) bytes: u32,
+    pub(super) lanes: u32,
+    pub(super) indexed: bool,
 }
 
 /// The access that `operation` is, if it is one. Atomic read-modify-writes and block copies are none.

@@ -62,7 +62,7 @@ impl Search<'_, '_, '_> {
         let Ok(result) = OperationResult::try_from(value) else {
             let Ok(argument) = BlockArgument::try_from(value) else { return false };
             let values = incoming_values(argument.owner(), argument.argument_number());
-            return values.into_iter().any(|value| self.reaches_access(value));
+            return values.into_iter().flatten().any(|value| self.reaches_access(value));
         };
         let operation = result.owner();
         if access_of(operation).is_some() {

@@ -2,45 +2,59 @@
 
 mod access;
 mod address;
+mod copies;
+mod other;
+mod passed;
 mod pointer;
+mod tensor;
 pub(crate) mod types;
 
-pub use access::{Access, access_of};
+pub use access::{Access, DeviceAccess, access_of, device_access_of};
 pub use address::AddressSources;
+pub use copies::{BlockCopy, Length, copy_of};
+pub use other::moves_memory;
+pub use passed::{Passed, forget_passed, say_passed};
 
-use crate::ir::{name, operations, place_of, string_attribute};
-use kinstr_trace::sites::{AccessFact, CallFact, FlopFact, LineFacts, Place};
-use melior::ir::{
-    BlockRef, OperationRef, ValueLike,
-    attribute::{FlatSymbolRefAttribute, IntegerAttribute},
-    operation::OperationLike,
-};
+use crate::ir::{callee, name, operations, place_of, symbol};
+use access::Moved;
+use kinstr_trace::sites::{AccessFact, Buffer, CallFact, FlopFact, LineFacts, Place};
+use melior::ir::{BlockRef, OperationRef, ValueLike, attribute::IntegerAttribute, operation::OperationLike};
+use other::{does_nothing, intrinsic_of, other_work};
 use pointer::PointerRoots;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use tensor::tensor_product;
 use types::Shape;
 
-/// Collects the facts of one function's blocks.
-pub struct FunctionFacts<'d> {
-    defined: &'d [String],
-    roots: PointerRoots<'d>,
+/// Address space of shared memory on a GPU.
+const SHARED: u32 = 3;
+
+/// Collects the facts of a module's blocks.
+pub struct ModuleFacts<'c, 'a> {
+    /// Symbols with a body in the module.
+    defined: HashSet<String>,
+    roots: PointerRoots<'c, 'a>,
+    /// Ops met of which nothing is known, and how many.
+    unknown: BTreeMap<String, u32>,
 }
 
-impl<'d> FunctionFacts<'d> {
-    /// `defined` are the symbols with a body in this module; `allocations` numbers allocation sites across
-    /// its functions.
-    pub fn new(defined: &'d [String], allocations: &'d mut u32) -> Self {
-        Self { defined, roots: PointerRoots::new(allocations) }
+impl<'c, 'a> ModuleFacts<'c, 'a> {
+    /// `functions` are all that have a body in the module.
+    pub fn of(functions: &[OperationRef<'c, 'a>]) -> Self {
+        let defined = functions.iter().map(|function| symbol(*function)).collect();
+        Self { defined, roots: PointerRoots::new(functions), unknown: BTreeMap::new() }
     }
 
     /// One entry per source line, in order of first appearance.
-    pub fn of_block(&mut self, block: BlockRef<'_, '_>) -> Vec<LineFacts> {
+    pub fn of_block(&mut self, block: BlockRef<'c, 'a>) -> Vec<LineFacts> {
         let mut lines: Vec<LineFacts> = Vec::new();
+        let mut known: HashMap<Option<Place>, usize> = HashMap::new();
         for operation in operations(block) {
             let name = name(operation);
             if is_free(&name) {
                 continue;
             }
-            let place = place_of(operation.location()).map(|place| Place { column: 0, ..place });
-            let index = lines.iter().position(|line| line.place == place).unwrap_or_else(|| {
+            let place = line_of(operation);
+            let index = *known.entry(place.clone()).or_insert_with(|| {
                 lines.push(LineFacts { place, ..LineFacts::default() });
                 lines.len() - 1
             });
@@ -50,64 +64,88 @@ impl<'d> FunctionFacts<'d> {
         lines
     }
 
-    fn add(&mut self, line: &mut LineFacts, operation: OperationRef<'_, '_>, name: &str) {
+    /// The copies and fills of `block` whose length is known only when they run, each with what it does per byte.
+    pub fn open_copies(&mut self, block: BlockRef<'c, 'a>) -> Vec<(BlockCopy<'c, 'a>, LineFacts)> {
+        let copies = operations(block).filter_map(|operation| Some((operation, copy_of(operation)?)));
+        let open = copies.filter(|(_, copy)| copy.length.is_open()).collect::<Vec<_>>();
+        let facts = |(operation, copy): (OperationRef<'c, 'a>, BlockCopy<'c, 'a>)| {
+            let memory = self.moves(&copy, 1);
+            let facts = LineFacts { place: line_of(operation), memory, ..LineFacts::default() };
+            (copy, facts)
+        };
+        open.into_iter().map(facts).collect()
+    }
+
+    /// What is not known of the blocks asked for since the last call, e.g. `3 ops (llvm.inline_asm)`.
+    pub fn take_unknown(&mut self) -> Option<String> {
+        let unknown = std::mem::take(&mut self.unknown);
+        let count: u32 = unknown.values().sum();
+        let names: Vec<String> = unknown.into_keys().collect();
+        let ops = if count == 1 { "op" } else { "ops" };
+        (count > 0).then(|| format!("{count} {ops} ({})", names.join(", ")))
+    }
+
+    fn add(&mut self, line: &mut LineFacts, operation: OperationRef<'c, 'a>, name: &str) {
         let short = name.strip_prefix("llvm.").unwrap_or(name);
         if let Some((flops_per_lane, slow)) = float_work(short).filter(|_| !tests_for_nan(operation, short)) {
-            let shape = Shape::of_value(operation.operand(0).ok());
-            if shape.is_float() {
-                // A reduction of n lanes is n - 1 operations, and one more where it takes a start value.
-                let flops = match short {
-                    "intr.vector.reduce.fadd" | "intr.vector.reduce.fmul" => {
-                        Shape::of_value(operation.operand(1).ok()).lanes
-                    }
-                    _ if short.starts_with("intr.vector.reduce") => shape.lanes.saturating_sub(1),
-                    _ => shape.lanes * flops_per_lane,
-                };
-                let lanes = if short.starts_with("intr.vector.reduce.f") {
-                    Shape::of_value(operation.operands().last()).lanes
-                } else {
-                    shape.lanes
-                };
-                let fused = matches!(short, "intr.fma" | "intr.fmuladd");
-                add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow, fused });
-            }
+            add_float_work(line, operation, short, flops_per_lane, slow);
+        } else if let Some(product) = tensor_product(operation) {
+            add_flops(line, product);
         } else if is_integer_work(short) {
             line.int_ops += 1;
         } else if let Some(access) = self.access(operation) {
             line.memory.push(access);
         } else if matches!(short, "br" | "cond_br" | "switch" | "indirectbr" | "return" | "unreachable") {
             line.branches += 1;
-        } else if short == "inline_asm" {
-            line.assembly += u32::from(!is_empty_assembly(operation));
-        } else if let Some(call) = self.call(operation, short) {
-            match line.calls.iter_mut().find(|c| c.callee == call.callee && c.lanes == call.lanes) {
-                Some(known) => known.count += call.count,
-                None => line.calls.push(call),
+        } else if let Some(copy) = copy_of(operation) {
+            match copy.length {
+                Length::Bytes(bytes) => line.memory.extend(self.moves(&copy, bytes)),
+                Length::Open(_) => add_call(line, copy.call()),
             }
+        } else if let Some(call) = self.call(operation, short) {
+            add_call(line, call);
+        } else if let Some(work) = other_work(operation, short) {
+            work.flops.into_iter().for_each(|fact| add_flops(line, fact));
+            let fact = |moved: Moved<'c, 'a>| self.fact(moved, false);
+            line.memory.extend(work.moves.into_iter().map(fact));
+        } else if !does_nothing(short) {
+            *self.unknown.entry(intrinsic_of(operation).unwrap_or_else(|| name.to_owned())).or_default() += 1;
         }
     }
 
+    /// What a copy or fill of `bytes` reads and writes.
+    fn moves(&mut self, copy: &BlockCopy<'c, 'a>, bytes: u32) -> Vec<AccessFact> {
+        copy.moves(bytes).into_iter().map(|moved| self.fact(moved, false)).collect()
+    }
+
+    fn fact(&mut self, moved: Moved<'c, 'a>, nontemporal: bool) -> AccessFact {
+        let Moved { kind, pointer, bytes, lanes, indexed } = moved;
+        let buffer = match Shape::address_space(pointer) {
+            Some(SHARED) => Buffer::Shared,
+            _ => self.roots.of(pointer),
+        };
+        AccessFact { buffer, kind, bytes, lanes, indexed, nontemporal, address: None }
+    }
+
     /// The access that `operation` is, if it is one.
-    pub fn access(&mut self, operation: OperationRef<'_, '_>) -> Option<AccessFact> {
-        let access = access_of(operation)?;
-        let buffer = self.roots.of(access.pointer);
-        let nontemporal = operation.attribute("nontemporal").is_ok();
-        let Access { kind, shape, indexed, .. } = access;
+    pub fn access(&mut self, operation: OperationRef<'c, 'a>) -> Option<AccessFact> {
+        Some(self.fact_of(operation, &access_of(operation)?))
+    }
+
+    /// What is known of `access`, which `operation` makes.
+    pub fn fact_of(&mut self, operation: OperationRef<'c, 'a>, access: &Access<'c, 'a>) -> AccessFact {
+        let Access { kind, pointer, ref shape, indexed, .. } = *access;
         let (bytes, lanes) = (shape.bytes(), shape.lanes);
-        Some(AccessFact { buffer, kind, bytes, lanes, indexed, nontemporal, address: None })
+        let nontemporal = operation.attribute("nontemporal").is_ok();
+        self.fact(Moved { kind, pointer, bytes, lanes, indexed }, nontemporal)
     }
 
     /// Calls, and intrinsics that code generation turns into calls.
     fn call(&self, operation: OperationRef<'_, '_>, short: &str) -> Option<CallFact> {
         if short == "call" || short == "invoke" {
-            let callee = operation
-                .attribute("callee")
-                .ok()
-                .and_then(|attribute| FlatSymbolRefAttribute::try_from(attribute).ok());
-            let Some(callee) = callee else {
+            let Some(callee) = callee(operation) else {
                 return Some(CallFact { callee: "<indirect>".into(), count: 1, lanes: 1, internal: false });
             };
-            let callee = callee.value().to_owned();
             let internal = self.defined.contains(&callee);
             return Some(CallFact { lanes: vector_function_lanes(&callee), callee, count: 1, internal });
         }
@@ -124,9 +162,44 @@ impl<'d> FunctionFacts<'d> {
     }
 }
 
-/// Assembly without an instruction, which is written to keep the optimiser from something.
-fn is_empty_assembly(operation: OperationRef<'_, '_>) -> bool {
-    string_attribute(operation, "asm_string").is_some_and(|text| text.trim().is_empty())
+/// The source line of an op; columns would tell parts of one line apart.
+fn line_of(operation: OperationRef<'_, '_>) -> Option<Place> {
+    place_of(operation.location()).map(|place| Place { column: 0, ..place })
+}
+
+fn add_float_work(
+    line: &mut LineFacts,
+    operation: OperationRef<'_, '_>,
+    short: &str,
+    flops_per_lane: u32,
+    slow: bool,
+) {
+    let shape = Shape::of_value(operation.operand(0).ok());
+    if !shape.is_float() {
+        return;
+    }
+    // A reduction of n lanes is n - 1 operations, and one more where it takes a start value.
+    let flops = match short {
+        "intr.vector.reduce.fadd" | "intr.vector.reduce.fmul" => {
+            Shape::of_value(operation.operand(1).ok()).lanes
+        }
+        _ if short.starts_with("intr.vector.reduce") => shape.lanes.saturating_sub(1),
+        _ => shape.lanes * flops_per_lane,
+    };
+    let lanes = if short.starts_with("intr.vector.reduce.f") {
+        Shape::of_value(operation.operands().last()).lanes
+    } else {
+        shape.lanes
+    };
+    let fused = matches!(short, "intr.fma" | "intr.fmuladd");
+    add_flops(line, FlopFact { dtype: shape.element, lanes, flops, slow, fused, tensor: false });
+}
+
+fn add_call(line: &mut LineFacts, call: CallFact) {
+    match line.calls.iter_mut().find(|c| c.callee == call.callee && c.lanes == call.lanes) {
+        Some(known) => known.count += call.count,
+        None => line.calls.push(call),
+    }
 }
 
 fn add_flops(line: &mut LineFacts, fact: FlopFact) {
@@ -233,9 +306,6 @@ fn math_function(short: &str) -> Option<&'static str> {
         "atan" => "atan",
         "atan2" => "atan2",
         "pow" => "pow",
-        "memcpy" => "memcpy",
-        "memmove" => "memmove",
-        "memset" => "memset",
         _ => return None,
     })
 }

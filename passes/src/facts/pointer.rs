@@ -1,134 +1,204 @@
 //! Which memory object a pointer is derived from.
 
-use crate::ir::name;
-use kinstr_trace::sites::Buffer;
+use crate::ir::{callee, constant_of, name, nested, symbol};
+use kinstr_trace::{sites::Buffer, work::allocates};
 use melior::ir::{
     BlockLike, BlockRef, OperationRef, Value, ValueLike,
-    attribute::{DenseI32ArrayAttribute, FlatSymbolRefAttribute, IntegerAttribute},
+    attribute::DenseI32ArrayAttribute,
     block::BlockArgument,
     operation::{OperationLike, OperationResult},
 };
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ffi::c_void,
+};
 
-/// Deep pointer chains come from generated code; beyond this many steps the root is unknown.
-const MAX_STEPS: u32 = 64;
+/// Values looked at for one pointer. More come from generated code; their root is unknown.
+const MOST_VALUES: usize = 512;
 
 /// Follows pointers to their roots, remembering what was found.
-pub struct PointerRoots<'d> {
-    known: HashMap<*const std::ffi::c_void, Buffer>,
-    allocations: &'d mut u32,
+pub struct PointerRoots<'c, 'a> {
+    known: HashMap<*const c_void, Buffer>,
+    /// Allocation sites met so far.
+    allocations: u32,
+    /// The direct calls of each function of the module.
+    calls: HashMap<String, Vec<OperationRef<'c, 'a>>>,
 }
 
-impl<'d> PointerRoots<'d> {
-    /// `allocations` is the number of allocation sites met so far.
-    pub fn new(allocations: &'d mut u32) -> Self {
-        Self { known: HashMap::new(), allocations }
+/// One walk from a pointer to everything that it may be derived from.
+#[derive(Default)]
+struct Walk {
+    /// Values met. One that goes round a loop is derived from itself, which adds nothing.
+    seen: HashSet<*const c_void>,
+    roots: BTreeSet<Buffer>,
+}
+
+impl<'c, 'a> PointerRoots<'c, 'a> {
+    /// `functions` are all that have a body in the module.
+    pub fn new(functions: &[OperationRef<'c, 'a>]) -> Self {
+        let mut calls: HashMap<String, Vec<_>> = HashMap::new();
+        for operation in functions.iter().flat_map(|function| nested(*function)) {
+            if let Some(callee) = callee(operation).filter(|_| is_call(operation)) {
+                calls.entry(callee).or_default().push(operation);
+            }
+        }
+        Self { known: HashMap::new(), allocations: 0, calls }
     }
 
-    /// Root of `pointer`, or of all pointers in a vector of them.
+    /// Root of `pointer`, or of all pointers in a vector of them: the one object that it is derived from on every path.
     pub fn of(&mut self, pointer: Value<'_, '_>) -> Buffer {
-        self.trace(pointer, MAX_STEPS)
+        let mut walk = Walk::default();
+        self.visit(pointer, &mut walk);
+        let mut roots = walk.roots.into_iter();
+        match (roots.next(), roots.next()) {
+            (Some(Buffer::Unknown) | None, _) | (_, Some(_)) => {
+                self.known.insert(pointer.to_raw().ptr, Buffer::Unknown);
+                Buffer::Unknown
+            }
+            (Some(only), None) => {
+                // What leads to one root alone leads there from each value on the way.
+                self.known.extend(walk.seen.into_iter().map(|value| (value, only.clone())));
+                only
+            }
+        }
     }
 
-    fn trace(&mut self, value: Value<'_, '_>, steps: u32) -> Buffer {
+    fn visit(&mut self, value: Value<'_, '_>, walk: &mut Walk) {
         let key = value.to_raw().ptr;
         if let Some(known) = self.known.get(&key) {
-            return known.clone();
+            walk.roots.insert(known.clone());
+        } else if walk.seen.len() == MOST_VALUES {
+            walk.roots.insert(Buffer::Unknown);
+        } else if walk.seen.insert(key) {
+            match OperationResult::try_from(value).ok().filter(|_| value.is_operation_result()) {
+                Some(result) => self.visit_operation(result.owner(), walk),
+                None => self.visit_argument(value, walk),
+            }
         }
-        if steps == 0 {
-            return Buffer::Unknown;
-        }
-        // A pointer that goes round a loop is derived from itself: it adds nothing to what enters the loop.
-        self.known.insert(key, Buffer::Unknown);
-        let found = match OperationResult::try_from(value) {
-            Ok(result) => self.trace_operation(result.owner(), steps - 1),
-            Err(_) => self.trace_argument(value, steps - 1),
-        };
-        self.known.insert(key, found.clone());
-        found
     }
 
-    fn trace_operation(&mut self, operation: OperationRef<'_, '_>, steps: u32) -> Buffer {
+    fn visit_operation(&mut self, operation: OperationRef<'_, '_>, walk: &mut Walk) {
+        let operands = match name(operation).as_str() {
+            "llvm.getelementptr"
+            | "llvm.bitcast"
+            | "llvm.addrspacecast"
+            | "llvm.freeze"
+            | "llvm.ptrtoint"
+            | "llvm.inttoptr"
+            | "llvm.add"
+            | "llvm.extractelement" => 0..1,
+            "llvm.insertelement" | "llvm.shufflevector" => 0..2,
+            "llvm.select" => 1..3,
+            // These are no memory: what is joined with them is what is meant.
+            "llvm.mlir.poison" | "llvm.mlir.undef" | "llvm.mlir.zero" => return,
+            _ => {
+                let root = self.root(operation);
+                walk.roots.insert(root);
+                return;
+            }
+        };
+        for operand in operands {
+            match operation.operand(operand) {
+                Ok(value) => self.visit(value, walk),
+                Err(_) => drop(walk.roots.insert(Buffer::Unknown)),
+            }
+        }
+    }
+
+    /// The object that `operation` makes or knows.
+    fn root(&mut self, operation: OperationRef<'_, '_>) -> Buffer {
         match name(operation).as_str() {
-            "llvm.getelementptr" | "llvm.bitcast" | "llvm.addrspacecast" | "llvm.freeze"
-            | "llvm.insertelement" | "llvm.shufflevector" | "llvm.ptrtoint" | "llvm.inttoptr"
-            | "llvm.add" => operation.operand(0).map_or(Buffer::Unknown, |base| self.trace(base, steps)),
-            "llvm.select" => self.agree(operation.operands().skip(1).collect(), steps),
             "llvm.alloca" => Buffer::Stack,
             "llvm.mlir.addressof" => Buffer::Global,
             "llvm.load" => entry_argument(operation).map_or(Buffer::Unknown, Buffer::Argument),
-            "llvm.call" if is_allocator(operation) => {
-                *self.allocations += 1;
-                Buffer::Allocation(*self.allocations - 1)
-            }
+            "llvm.call" | "llvm.invoke" if is_allocator(operation) => self.allocation(operation),
             _ => Buffer::Unknown,
         }
     }
 
-    /// A block argument: what every predecessor passes, if they agree. A function's argument: what its callers pass.
-    fn trace_argument(&mut self, value: Value<'_, '_>, steps: u32) -> Buffer {
-        let Ok(argument) = BlockArgument::try_from(value) else { return Buffer::Unknown };
+    /// The number of an allocation, the same however it is reached.
+    fn allocation(&mut self, call: OperationRef<'_, '_>) -> Buffer {
+        let Ok(result) = call.result(0) else { return Buffer::Unknown };
+        let next = &mut self.allocations;
+        let number = || {
+            *next += 1;
+            Buffer::Allocation(*next - 1)
+        };
+        self.known.entry(result.to_raw().ptr).or_insert_with(number).clone()
+    }
+
+    /// A block argument: what every predecessor passes. A function's argument: what its callers pass.
+    fn visit_argument(&mut self, value: Value<'_, '_>, walk: &mut Walk) {
+        let Ok(argument) = BlockArgument::try_from(value) else {
+            walk.roots.insert(Buffer::Unknown);
+            return;
+        };
         let (block, index) = (argument.owner(), argument.argument_number());
         let function = block.parent_operation().filter(|_| block.predecessor_count() == 0);
-        let incoming = match function {
-            Some(function) => passed_values(function, index),
-            None => incoming_values(block, index),
-        };
-        self.agree(incoming, steps)
+        if let Some(buffer) = function.and_then(|function| super::passed::buffer_of(function, index)) {
+            walk.roots.insert(buffer);
+            return;
+        }
+        match function {
+            Some(function) => {
+                let passed = self.passed_values(function, index);
+                self.visit_all(Some(passed).filter(|passed| !passed.is_empty()), walk);
+            }
+            None => self.visit_all(incoming_values(block, index), walk),
+        }
     }
 
-    fn agree(&mut self, values: Vec<Value<'_, '_>>, steps: u32) -> Buffer {
-        let mut roots: Vec<Buffer> = values.into_iter().map(|value| self.trace(value, steps)).collect();
-        roots.retain(|root| *root != Buffer::Unknown);
-        roots.sort();
-        roots.dedup();
-        match roots.as_slice() {
-            [one] => one.clone(),
-            _ => Buffer::Unknown,
+    fn visit_all(&mut self, values: Option<Vec<Value<'_, '_>>>, walk: &mut Walk) {
+        match values {
+            Some(values) => values.into_iter().for_each(|value| self.visit(value, walk)),
+            None => drop(walk.roots.insert(Buffer::Unknown)),
         }
+    }
+
+    /// Values that the direct calls of `function` in its module pass as argument number `index`.
+    fn passed_values(&self, function: OperationRef<'_, '_>, index: usize) -> Vec<Value<'c, 'a>> {
+        let calls = self.calls.get(&symbol(function)).into_iter().flatten();
+        calls
+            .filter(|call| index < call.operand_count())
+            .filter_map(|call| call.operand(index).ok())
+            .collect()
     }
 }
 
-/// Values that `block`'s predecessors pass as its argument number `index`.
-pub(super) fn incoming_values<'c, 'a>(block: BlockRef<'c, 'a>, index: usize) -> Vec<Value<'c, 'a>> {
+/// Values that `block`'s predecessors pass as its argument number `index`; nothing if one of them passes values in a way
+/// that is not known here.
+pub(super) fn incoming_values<'c, 'a>(block: BlockRef<'c, 'a>, index: usize) -> Option<Vec<Value<'c, 'a>>> {
     let mut values = Vec::new();
     for number in 0..block.predecessor_count() {
-        let Ok(predecessor) = block.predecessor(number) else { continue };
-        let Some(terminator) = crate::ir::operations(predecessor).last() else { continue };
+        let terminator = block.predecessor(number).ok()?.terminator()?;
         for successor in 0..terminator.successor_count() {
-            if terminator.successor(successor).is_ok_and(|target| target == block)
-                && let Some(offset) = successor_operands(terminator, successor)
-                && let Ok(value) = terminator.operand(offset + index)
-            {
-                values.push(value);
+            if terminator.successor(successor).is_ok_and(|target| target == block) {
+                let offset = successor_operands(terminator, successor)?;
+                values.push(terminator.operand(offset + index).ok()?);
             }
         }
     }
-    values
+    Some(values)
 }
 
-/// Values that the direct calls of `function` in its module pass as argument number `index`.
-fn passed_values<'c, 'a>(function: OperationRef<'c, 'a>, index: usize) -> Vec<Value<'c, 'a>> {
-    let symbol = crate::ir::symbol(function);
-    let Some(module) = function.parent_operation() else { return Vec::new() };
-    let is_call = |operation: &OperationRef<'_, '_>| {
-        ["llvm.call", "llvm.invoke"].contains(&name(*operation).as_str())
-            && callee(*operation).is_some_and(|callee| callee == symbol)
-    };
-    let calls = crate::ir::nested(module).into_iter().filter(is_call);
-    calls.filter(|call| index < call.operand_count()).filter_map(|call| call.operand(index).ok()).collect()
+fn is_call(operation: OperationRef<'_, '_>) -> bool {
+    ["llvm.call", "llvm.invoke"].contains(&name(operation).as_str())
 }
 
 /// Number of the first operand that goes to successor number `successor`.
 fn successor_operands(terminator: OperationRef<'_, '_>, successor: usize) -> Option<usize> {
+    let sum = |attribute: &str, count: usize| {
+        let sizes = DenseI32ArrayAttribute::try_from(terminator.attribute(attribute).ok()?).ok()?;
+        let sum = (0..count).map(|segment| sizes.element(segment).ok()).sum::<Option<i32>>()?;
+        usize::try_from(sum).ok()
+    };
     match name(terminator).as_str() {
         "llvm.br" => Some(0),
-        "llvm.cond_br" => {
-            let sizes = terminator.attribute("operandSegmentSizes").ok()?;
-            let sizes = DenseI32ArrayAttribute::try_from(sizes).ok()?;
-            let before = (0..=successor).filter_map(|segment| sizes.element(segment).ok()).sum::<i32>();
-            usize::try_from(before).ok()
-        }
+        // The condition or the call's arguments, then those of each successor.
+        "llvm.cond_br" | "llvm.invoke" => sum("operandSegmentSizes", successor + 1),
+        // The value, those of the default, which is the first successor, then those of each case.
+        "llvm.switch" if successor == 0 => Some(1),
+        "llvm.switch" => Some(sum("operandSegmentSizes", 2)? + sum("case_operand_segments", successor - 1)?),
         _ => None,
     }
 }
@@ -204,10 +274,7 @@ fn constant_index(operation: OperationRef<'_, '_>) -> Option<i64> {
 
 /// The second operand of an op, if it is a constant.
 fn constant_operand(operation: OperationRef<'_, '_>) -> Option<i64> {
-    let operand = operation.operand(1).ok().filter(|operand| operand.is_operation_result())?;
-    let constant = OperationResult::try_from(operand).ok()?.owner();
-    let value = IntegerAttribute::try_from(constant.attribute("value").ok()?).ok()?;
-    (name(constant) == "llvm.mlir.constant").then(|| value.value())
+    constant_of(operation.operand(1).ok()?)
 }
 
 /// Bytes of an array of bytes, the form LLVM gives most constant offsets: `!llvm.array<8 x i8>`.
@@ -216,12 +283,5 @@ fn element_size(element: &str) -> Option<i32> {
 }
 
 fn is_allocator(call: OperationRef<'_, '_>) -> bool {
-    const ALLOCATORS: [&str; 5] =
-        ["malloc", "aligned_alloc", "calloc", "_mlir_memref_to_llvm_alloc", "memrefAlloc"];
-    callee(call).is_some_and(|callee| ALLOCATORS.contains(&callee.as_str()))
-}
-
-fn callee(call: OperationRef<'_, '_>) -> Option<String> {
-    let attribute = FlatSymbolRefAttribute::try_from(call.attribute("callee").ok()?).ok()?;
-    Some(attribute.value().to_owned())
+    callee(call).is_some_and(|callee| allocates(&callee))
 }

@@ -20,7 +20,7 @@
 use crate::{
     cfg::{back_edges, loop_depths},
     facts::types::Shape,
-    ir::{body, blocks, functions, operations, place_of, symbol},
+    ir::{blocks, body, is_device, operations, place_of, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_trace::{
@@ -49,10 +49,10 @@ impl Probe for BranchOutcome {
         Perturbation::Observing
     }
     fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError> {
-        let functions = functions(insertion.module(), "llvm");
-        if functions.is_empty() {
-            let wanted = "after the optimiser, on the LLVM dialect";
-            return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
+        let functions = insertion.optimized_functions(self.name())?;
+        if is_device(insertion.module()) {
+            let reason = "on a GPU, `divergence` watches branches";
+            return Err(ProbeError::NothingToWatch { probe: self.name(), reason });
         }
         let mut found = false;
         for function in functions {
@@ -105,6 +105,8 @@ fn watch_function<'c>(
 fn kind_of(branch: OperationRef<'_, '_>) -> Option<SiteKind> {
     match crate::ir::name(branch).as_str() {
         "llvm.cond_br" => Some(SiteKind::Branch),
+        // Of two ways, and recorded as such.
+        "llvm.switch" if Shape::of_value(branch.operand(0).ok()).element == "i1" => Some(SiteKind::Branch),
         "llvm.switch" if Shape::of_value(branch.operand(0).ok()).bytes() <= 8 => Some(SiteKind::Switch),
         _ => None,
     }

@@ -20,6 +20,7 @@
 //! Per access 33 words: first touches, and later ones by the logarithm of the time since. Per module one table of 4096 lines.
 
 use crate::{
+    ir::is_device,
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
     watch::watch_accesses,
 };
@@ -48,6 +49,10 @@ impl Probe for CacheFootprint {
         Perturbation::Observing
     }
     fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError> {
+        if is_device(insertion.module()) {
+            let reason = "on a GPU, `memory-access` watches loads and stores";
+            return Err(ProbeError::NothingToWatch { probe: self.name(), reason });
+        }
         watch_accesses(insertion, PROBE.name(), REUSE_WORDS, |builder, site, access| {
             builder.touch(site, access.width(), access.pointer, access.mask)
         })?;

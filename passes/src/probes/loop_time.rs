@@ -23,7 +23,7 @@
 //! and an end record; trips that follow from an induction variable in the counter, others as records.
 
 use crate::{
-    ir::{body, functions, operations, symbol},
+    ir::{body, first_place, operations, symbol},
     loops::{Induction, Loop, Loops},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
@@ -32,7 +32,7 @@ use kinstr_dialects::{
     ops::{BuildError, Builder},
 };
 use kinstr_trace::sites::SiteKind;
-use melior::ir::{BlockLike, BlockRef, Operation, OperationRef};
+use melior::ir::{BlockLike, Operation, OperationRef};
 
 /// The probe.
 pub struct LoopTime;
@@ -54,11 +54,7 @@ impl Probe for LoopTime {
         Perturbation::Timing
     }
     fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError> {
-        let functions = functions(insertion.module(), "llvm");
-        if functions.is_empty() {
-            let wanted = "after the optimiser, on the LLVM dialect";
-            return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
-        }
+        let functions = insertion.optimized_functions(self.name())?;
         let nesting = Nesting::of(insertion.module().as_operation())?;
         let mut found = 0;
         for function in functions {
@@ -138,10 +134,4 @@ fn count_trips<'c>(
     induction: &Induction<'c, '_>,
 ) -> Result<Operation<'c>, BuildError> {
     builder.count_trips(site, induction.step, induction.first, induction.last)
-}
-
-/// Where a block's first op may stand, and the op that stands there now; a landing pad must stay first.
-fn first_place<'c, 'a>(block: BlockRef<'c, 'a>) -> Option<(usize, OperationRef<'c, 'a>)> {
-    let first = operations(block).next()?;
-    Some((usize::from(crate::ir::is(first, "llvm.landingpad")), first))
 }

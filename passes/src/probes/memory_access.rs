@@ -8,20 +8,23 @@
 //! ## How
 //! `kprobe.access` before each access, on optimised LLVM IR imported back into the LLVM dialect. A masked access of
 //! consecutive elements counts with its whole width if any lane takes part. Atomic read-modify-writes and block
-//! copies are not followed.
+//! copies are not followed. On a GPU the lanes of a warp compare their addresses: sectors of 32 bytes and lanes on one
+//! address, or of shared memory wavefronts; atomics and `cp.async` are followed there, matrix loads are not.
 //!
 //! ## Cost
 //! About 25 instructions an access, without a branch; a gather pays for each lane. Goes into a build of its own,
 //! from which no clock is read.
 //!
 //! ## Records
-//! The site's counter, and eight words: last address, last stride, five classes, regular strides. No record.
+//! The site's counter, and eight words: last address, last stride, five classes, regular strides. On a GPU executions by warps,
+//! and four words: active lanes, bytes, sectors or wavefronts, most lanes on one address. No record.
 
 use crate::{
+    ir::is_device,
     probe::{Insertion, Level, Perturbation, Probe, ProbeError},
     watch::watch_accesses,
 };
-use kinstr_trace::observed::STRIDE_WORDS;
+use kinstr_trace::{observed::STRIDE_WORDS, sites::WARP_ACCESS_WORDS};
 
 /// The probe.
 pub struct MemoryAccess;
@@ -43,7 +46,8 @@ impl Probe for MemoryAccess {
         Perturbation::Observing
     }
     fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError> {
-        watch_accesses(insertion, PROBE.name(), STRIDE_WORDS, |builder, site, access| {
+        let words = if is_device(insertion.module()) { WARP_ACCESS_WORDS } else { STRIDE_WORDS };
+        watch_accesses(insertion, PROBE.name(), words, |builder, site, access| {
             builder.access(site, access.width(), access.pointer, access.mask)
         })
     }

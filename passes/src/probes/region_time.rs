@@ -1,8 +1,9 @@
 //! `region-time`: how long each part of a kernel takes.
 //!
 //! ## What it measures
-//! The time from entering to leaving each top-level linalg op, loop nest and call of the entry function,
-//! and each op marked with `kinstr.region = "name"` wherever it stands. In C, what lies between the markers of `kinstr.h`.
+//! The time from entering to leaving each top-level linalg op, loop nest, `scf.if`, `omp.parallel`, `memref.copy` and call of
+//! the entry function, and each op marked with `kinstr.region = "name"` wherever it stands; in a kernel on a GPU, marked ops
+//! alone. In C, what lies between the markers of `kinstr.h`.
 //!
 //! ## How
 //! `kprobe.region_begin` before and `kprobe.region_end` after the op, while it is still structured. The
@@ -18,7 +19,7 @@
 
 use crate::{
     markers::{Marker, marker},
-    ir::{functions, name, nested, place_of, string_attribute, symbol},
+    ir::{functions, is, name, nested, place_of, string_attribute, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_dialects::{
@@ -26,7 +27,7 @@ use kinstr_dialects::{
     verify::VerifyError,
 };
 use kinstr_trace::sites::SiteKind;
-use melior::ir::{BlockLike, OperationRef, operation::OperationLike};
+use melior::ir::{BlockLike, Module, OperationRef, operation::OperationLike};
 
 /// Attribute that marks an op as a region of its own.
 pub const MARK: &str = "kinstr.region";
@@ -55,9 +56,23 @@ impl Probe for RegionTime {
         for function in functions(insertion.module(), "llvm") {
             found |= surround_marked(insertion, function)?;
         }
-        for function in functions(insertion.module(), "func") {
-            let is_entry = insertion.entry().is_none_or(|entry| entry == symbol(function));
-            let regions = regions_of(function, is_entry);
+        let kernels = kernels(insertion.module());
+        // Host code of a candidate for a GPU is not timed.
+        let hosts = if kernels.is_empty() { functions(insertion.module(), "func") } else { Vec::new() };
+        for (function, is_host) in
+            hosts.into_iter().map(|host| (host, true)).chain(kernels.into_iter().map(|kernel| (kernel, false)))
+        {
+            let is_entry = is_host && insertion.entry().is_none_or(|entry| entry == symbol(function));
+            let (ends, regions): (Vec<_>, Vec<_>) =
+                regions_of(function, is_entry).into_iter().partition(|op| is_terminator(*op));
+            for end in ends {
+                let (name, place) = (name(end), place_of(end.location()));
+                let line = place.map(|place| format!(" ({place})")).unwrap_or_default();
+                let function = symbol(function);
+                insertion.leave_out(format!(
+                    "region-time leaves out `{name}`{line} in `{function}`: it ends its block, so nothing can follow it"
+                ));
+            }
             if regions.is_empty() {
                 continue;
             }
@@ -75,6 +90,11 @@ impl Probe for RegionTime {
     }
 }
 
+/// Functions of every `gpu.module`.
+fn kernels<'c, 'a>(module: &'a Module<'c>) -> Vec<OperationRef<'c, 'a>> {
+    nested(module.as_operation()).into_iter().filter(|operation| is(*operation, "gpu.func")).collect()
+}
+
 /// Top-level work of the entry and marked ops at any depth, outer before inner.
 fn regions_of<'c, 'a>(function: OperationRef<'c, 'a>, is_entry: bool) -> Vec<OperationRef<'c, 'a>> {
     let is_top = |op: &OperationRef<'c, 'a>| op.parent_operation() == Some(function);
@@ -82,6 +102,10 @@ fn regions_of<'c, 'a>(function: OperationRef<'c, 'a>, is_entry: bool) -> Vec<Ope
         .into_iter()
         .filter(|op| op.has_attribute(MARK) || (is_entry && is_top(op) && is_work(*op)))
         .collect()
+}
+
+fn is_terminator(operation: OperationRef<'_, '_>) -> bool {
+    operation.block().and_then(|block| block.terminator()) == Some(operation)
 }
 
 /// True for ops that take time at run time: linalg ops, loops, calls, copies.

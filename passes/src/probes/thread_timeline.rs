@@ -19,7 +19,7 @@
 //! the timeline has one track a thread.
 
 use crate::{
-    ir::{body, blocks, functions, is, nested, operations, place_of, symbol},
+    ir::{blocks, body, callee, is, nested, place_of, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
 use kinstr_trace::sites::{Place, SiteKind};
@@ -31,16 +31,22 @@ use melior::ir::{
 
 /// Runtime functions that take a function and run it on threads.
 const STARTS: [&str; 3] = ["__kmpc_fork_call", "__kmpc_fork_teams", "mlirAsyncRuntimeExecute"];
-/// Runtime functions that return when other threads allow it.
-const WAITS: [&str; 9] = [
+/// Runtime functions that return when other threads allow it. A group of tasks is waited for at its end alone.
+const WAITS: [&str; 15] = [
     "__kmpc_barrier",
     "__kmpc_cancel_barrier",
     "__kmpc_critical",
     "__kmpc_critical_with_hint",
     "__kmpc_reduce",
+    "__kmpc_reduce_nowait",
+    "__kmpc_end_reduce",
     "__kmpc_ordered",
     "__kmpc_omp_taskwait",
-    "__kmpc_taskgroup",
+    "__kmpc_omp_wait_deps",
+    "__kmpc_omp_taskwait_deps_51",
+    "__kmpc_end_taskgroup",
+    "__kmpc_doacross_wait",
+    "omp_set_lock",
     "mlirAsyncRuntimeAwaitAllInGroup",
 ];
 
@@ -64,11 +70,7 @@ impl Probe for ThreadTimeline {
         Perturbation::Timing
     }
     fn insert(&self, insertion: &mut Insertion<'_, '_>) -> Result<(), ProbeError> {
-        let functions = functions(insertion.module(), "llvm");
-        if functions.is_empty() {
-            let wanted = "after the optimiser, on the LLVM dialect";
-            return Err(ProbeError::WrongLevel { probe: self.name(), wanted });
-        }
+        let functions = insertion.optimized_functions(self.name())?;
         let started = started(&functions);
         let mut found = false;
         for function in functions {
@@ -103,15 +105,7 @@ fn started(functions: &[OperationRef<'_, '_>]) -> Vec<(String, Option<Place>)> {
 }
 
 fn calls_one_of(operation: OperationRef<'_, '_>, names: &[&str]) -> bool {
-    callee(operation).is_some_and(|callee| names.contains(&callee.as_str()))
-}
-
-fn callee(operation: OperationRef<'_, '_>) -> Option<String> {
-    if !is(operation, "llvm.call") {
-        return None;
-    }
-    let callee = FlatSymbolRefAttribute::try_from(operation.attribute("callee").ok()?).ok()?;
-    Some(callee.value().to_owned())
+    is(operation, "llvm.call") && callee(operation).is_some_and(|callee| names.contains(&callee.as_str()))
 }
 
 fn surround_share<'c>(
@@ -124,9 +118,10 @@ fn surround_share<'c>(
     let (Some(site), Some(region)) = (insertion.add_chosen_site(site), body(function)) else { return Ok(()) };
     for (index, block) in blocks(region).enumerate() {
         if index == 0 {
-            block.insert_operation(0, insertion.builder(function).region_begin(site)?);
+            let begin = insertion.builder(function).region_begin(site)?;
+            block.insert_operation(insertion.first_in(block), begin);
         }
-        if let Some(leave) = operations(block).last().filter(|last| is(*last, "llvm.return")) {
+        if let Some(leave) = insertion.before_return(block) {
             block.insert_operation_before(leave, insertion.builder(leave).region_end(site)?);
         }
     }

@@ -4,16 +4,16 @@
 //! never merged into one call; after the optimiser the calls become `kprobe` ops again, and whatever probe goes in late
 //! sees the regions around it.
 
-use super::TransformError;
+use super::{TransformError, needed};
 use crate::{
     ffi::parse_module,
-    ir::{is, nested, operations, symbol},
+    ir::{callee, is, nested, operations, symbol},
     llvm,
 };
-use kinstr_dialects::ops::{Builder, Op, site_of};
+use kinstr_dialects::ops::{Builder, Op, SITE, site_of};
 use melior::{
     Context, IrRewriter,
-    ir::{BlockLike, Module, OperationRef, attribute::FlatSymbolRefAttribute, operation::OperationLike},
+    ir::{BlockLike, Module, OperationRef, operation::OperationLike},
 };
 
 const BEGIN: &str = "__kinstr_region_begin.";
@@ -37,7 +37,7 @@ pub fn regions_to_calls<'c>(context: &'c Context, module: &Module<'c>) -> Result
             }
             _ => return Err(TransformError::NotCarried { op: op.name() }),
         };
-        let name = format!("{prefix}{}", site_of(&operation).unwrap_or_default());
+        let name = format!("{prefix}{}", needed(op, SITE, site_of(&operation))?);
         let call = llvm::call(context, operation.location(), &name)?;
         if let Some(block) = operation.block() {
             block.insert_operation_before(operation, call);
@@ -84,7 +84,7 @@ fn border(operation: OperationRef<'_, '_>) -> Option<(bool, u32)> {
     if !is(operation, "llvm.call") {
         return None;
     }
-    site_in(FlatSymbolRefAttribute::try_from(operation.attribute("callee").ok()?).ok()?.value())
+    site_in(&callee(operation)?)
 }
 
 fn site_in(name: &str) -> Option<(bool, u32)> {

@@ -2,24 +2,40 @@
 
 use super::{
     TransformError,
+    emit::Emitter,
     lower_observing::{record_lanes, record_outcome},
+    needed,
 };
 use crate::ir::{body, nested, operations};
 use crate::llvm;
-use kinstr_dialects::ops::{Builder, Op, site_of, step_of};
+use kinstr_dialects::ops::{Builder, Op, SITE, STEP, site_of, step_of};
 use kinstr_trace::layout::{Mode, RecordKind};
 use melior::{
     Context, IrRewriter,
-    ir::{BlockLike, Module, OperationRef, RegionLike, Value, operation::OperationLike},
+    ir::{BlockLike, Module, OperationRef, RegionLike, Value, ValueLike, operation::OperationLike},
 };
 use std::collections::HashMap;
+
+/// Where a target keeps what is recorded while a function runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// In the unit's memory: nothing is left to do where the function returns.
+    Memory,
+    /// In registers, which are stored before the function returns.
+    Registers,
+}
 
 /// Replaces every intent op by mechanism ops. The clock is read next to the timed code; whatever is stored at
 /// a region's end is stored after both reads.
 ///
 /// # Errors
 /// [`TransformError::EndWithoutBegin`] if a region was torn apart.
-pub fn lower_intent<'c>(context: &'c Context, module: &Module<'c>, mode: Mode) -> Result<(), TransformError> {
+pub fn lower_intent<'c>(
+    context: &'c Context,
+    module: &Module<'c>,
+    mode: Mode,
+    keep: Keep,
+) -> Result<(), TransformError> {
     let rewriter = IrRewriter::new(context);
     for function in operations(module.body()).filter(|op| body(*op).is_some()) {
         let intents: Vec<_> = nested(function)
@@ -28,7 +44,7 @@ pub fn lower_intent<'c>(context: &'c Context, module: &Module<'c>, mode: Mode) -
             .collect();
         let Some((_, first)) = intents.first() else { continue };
         let unit = get_unit(context, function, *first)?;
-        let mut lowering = Lowering { context, mode, unit, begun: begun(context, function, &intents)? };
+        let mut lowering = Lowering { context, mode, keep, unit, begun: begun(context, function, &intents)? };
         // Begins first: a block that ends a region may stand before the one that begins it.
         let (begins, others): (Vec<_>, Vec<_>) =
             intents.into_iter().partition(|(kind, _)| *kind == Op::RegionBegin);
@@ -87,6 +103,7 @@ fn refused(what: &'static str, error: &melior::Error) -> TransformError {
 struct Lowering<'c, 'a> {
     context: &'c Context,
     mode: Mode,
+    keep: Keep,
     unit: Value<'c, 'a>,
     begun: HashMap<u32, Begun<'c, 'a>>,
 }
@@ -94,7 +111,10 @@ struct Lowering<'c, 'a> {
 impl<'c, 'a> Lowering<'c, 'a> {
     fn lower(&mut self, kind: Op, operation: OperationRef<'c, 'a>) -> Result<(), TransformError> {
         let builder = Builder::new(self.context, operation.location());
-        let site = site_of(&operation).unwrap_or(0);
+        let site = match kind {
+            Op::Init | Op::Flush => 0,
+            _ => needed(kind, SITE, site_of(&operation))?,
+        };
         let place = |op| insert_before(operation, op);
         match (kind, self.mode) {
             (Op::RegionBegin, mode) => {
@@ -136,18 +156,25 @@ impl<'c, 'a> Lowering<'c, 'a> {
             (Op::CountTrips, _) => {
                 let operand =
                     |index| operation.operand(index).map_err(|error| refused("kprobe.count_trips", &error));
-                let step = step_of(&operation).unwrap_or(1);
+                let step = needed(kind, STEP, step_of(&operation))?;
                 place(builder.add_trips(site, step, self.unit, operand(0)?, operand(1)?)?);
+            }
+            (Op::CountBytes, _) => {
+                let length = operation.operand(0).map_err(|error| refused("kprobe.count_bytes", &error))?;
+                let zero =
+                    Emitter::new(self.context, operation).constant(&format!("0 : {}", length.r#type()))?;
+                place(builder.add_trips(site, 1, self.unit, zero, length)?);
             }
             (Op::Sample, _) => {
                 let value = operation.operand(0).map_err(|error| refused("kprobe.sample", &error))?;
                 place(builder.record_event(site, RecordKind::Sample as u32, self.unit, value)?);
             }
-            // The unit handle is fetched above; on a target whose records live in memory nothing is left to flush.
+            (Op::Flush, _) if self.keep == Keep::Registers => place(builder.store_unit(self.unit)?),
+            // The unit handle is fetched above; where records live in memory nothing is left to flush.
             (Op::Init | Op::Flush, _) => {}
-            (Op::Access, _) => record_lanes(self.context, Op::RecordAccess, operation, self.unit)?,
-            (Op::Touch, _) => record_lanes(self.context, Op::RecordTouch, operation, self.unit)?,
-            (Op::Branch, _) => record_outcome(self.context, operation, self.unit)?,
+            (Op::Access, _) => record_lanes(self.context, Op::RecordAccess, operation, self.unit, site)?,
+            (Op::Touch, _) => record_lanes(self.context, Op::RecordTouch, operation, self.unit, site)?,
+            (Op::Branch, _) => record_outcome(self.context, operation, self.unit, site)?,
             // Mechanism ops are no intents.
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! The part of `lower-probe-intent` that is about single accesses and branches.
 
-use super::{TransformError, emit::Emitter};
+use super::{TransformError, emit::Emitter, needed};
 use crate::facts::types::Shape;
-use kinstr_dialects::ops::{Builder, Op, site_of, width_of};
+use kinstr_dialects::ops::{Builder, Op, WIDTH, width_of};
 use melior::{
     Context,
     ir::{OperationRef, Value, ValueLike, operation::OperationLike},
@@ -15,16 +15,18 @@ pub(super) fn record_lanes<'c, 'a>(
     op: Op,
     operation: OperationRef<'c, 'a>,
     unit: Value<'c, 'a>,
+    site: u32,
 ) -> Result<(), TransformError> {
     let (builder, emitter) = (Builder::new(context, operation.location()), Emitter::new(context, operation));
-    let (site, width) = (site_of(&operation).unwrap_or(0), width_of(&operation).unwrap_or(0));
+    let width = needed(op, WIDTH, width_of(&operation))?;
     let operands: Vec<_> = operation.operands().collect();
     let (pointer, mask) = match operands[..] {
         [pointer] => (pointer, None),
         [pointer, mask] => (pointer, Some(mask)),
         _ => return Err(TransformError::Refused { what: op.name(), detail: "it has no pointer".into() }),
     };
-    let is_vector = pointer.r#type().to_string().contains('<');
+    let kind = pointer.r#type().to_string();
+    let is_vector = kind.starts_with("vector<") || kind.starts_with("!llvm.vec<");
     let lanes = if is_vector { Shape::of_value(Some(pointer)).lanes } else { 1 };
     for lane in 0..lanes {
         let one = if is_vector { emitter.lane(pointer, lane, "!llvm.ptr")? } else { pointer };
@@ -43,9 +45,9 @@ pub(super) fn record_outcome<'c, 'a>(
     context: &'c Context,
     operation: OperationRef<'c, 'a>,
     unit: Value<'c, 'a>,
+    site: u32,
 ) -> Result<(), TransformError> {
     let (builder, emitter) = (Builder::new(context, operation.location()), Emitter::new(context, operation));
-    let site = site_of(&operation).unwrap_or(0);
     let nothing =
         |error: melior::Error| TransformError::Refused { what: "kprobe.branch", detail: error.to_string() };
     let outcome = operation.operand(0).map_err(nothing)?;

@@ -6,6 +6,7 @@ mod emit;
 pub mod expand_copies;
 pub mod lower_intent;
 mod lower_observing;
+pub mod name_kernels;
 pub mod strip_probes;
 pub mod wrap_entry;
 pub mod wrap_pointers;
@@ -30,6 +31,14 @@ pub enum TransformError {
         /// Site.
         site: u32,
     },
+    /// A probe op without what it needs.
+    #[error("`{op}` has no `{attribute}`")]
+    Attribute {
+        /// Op name.
+        op: &'static str,
+        /// What it lacks.
+        attribute: &'static str,
+    },
     /// A probe that cannot go in before the optimiser.
     #[error("`{op}` cannot be carried through the optimiser: only regions can")]
     NotCarried {
@@ -39,4 +48,13 @@ pub enum TransformError {
     /// The entry cannot be called by kinstr.
     #[error("{0}")]
     Entry(String),
+}
+
+/// The attribute of an op, or the error that says which it lacks.
+fn needed<T>(
+    op: kinstr_dialects::ops::Op,
+    attribute: &'static str,
+    value: Option<T>,
+) -> Result<T, TransformError> {
+    value.ok_or(TransformError::Attribute { op: op.name(), attribute })
 }

@@ -19,13 +19,14 @@ const WRITE_RIGHTS: ABI = ABI::V3;
 pub(super) struct WriteRules(RulesetCreated);
 
 impl WriteRules {
-    /// Rules that allow writing below `directories` and to `/dev/null`.
-    pub(super) fn new(directories: &[PathBuf]) -> io::Result<Self> {
+    /// Rules that allow writing below `directories`, to `devices` and to `/dev/null`.
+    pub(super) fn new(directories: &[PathBuf], devices: &[PathBuf]) -> io::Result<Self> {
         for directory in directories {
             // The rules skip what cannot be opened; a scratch directory that is missing is an error.
             std::fs::read_dir(directory)?;
         }
-        let paths = directories.iter().map(PathBuf::as_path).chain([std::path::Path::new("/dev/null")]);
+        let paths = directories.iter().chain(devices).map(PathBuf::as_path);
+        let paths = paths.chain([std::path::Path::new("/dev/null")]);
         let rights = AccessFs::from_write(WRITE_RIGHTS);
         Ruleset::default()
             .handle_access(rights)

@@ -12,7 +12,6 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// Calls that reach the network, other processes, or around this filter; and calls that leave the
 /// process group by which the parent kills everything.
 const FORBIDDEN: &[i64] = &[
-    libc::SYS_socket,
     libc::SYS_io_uring_setup,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -120,9 +119,10 @@ const OF_A_PROCESS: &[(i64, u8)] = &[
 pub(super) struct Filter(Vec<BpfProgram>);
 
 impl Filter {
-    /// A filter that forbids [`FORBIDDEN`] and, unless `processes`, starting processes.
-    pub(super) fn new(processes: bool) -> Self {
-        Self(programs(processes).unwrap_or_default())
+    /// A filter that forbids [`FORBIDDEN`], sockets, and, unless `processes`, starting processes. A driver gets
+    /// `local_sockets`.
+    pub(super) fn new(processes: bool, local_sockets: bool) -> Self {
+        Self(programs(processes, local_sockets).unwrap_or_default())
     }
 
     /// Installs the filter on the calling thread and those it starts; `false` if it could not.
@@ -139,6 +139,12 @@ pub fn forbid_leaving() -> bool {
     leaving(std::process::id())
         .and_then(|rules| compile(rules, libc::EPERM))
         .is_ok_and(|program| apply_filter_all_threads(&program).is_ok())
+}
+
+/// Forbids sockets of every kind to the calling thread and those it starts: for a worker whose driver had to have some.
+/// `false` if it could not be installed.
+pub(super) fn forbid_sockets() -> bool {
+    compile(everywhere(&[libc::SYS_socket]), libc::EPERM).is_ok_and(|program| apply_filter(&program).is_ok())
 }
 
 fn leaving(process: u32) -> Result<Rules, BackendError> {
@@ -169,8 +175,12 @@ fn leaving(process: u32) -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-fn programs(processes: bool) -> Result<Vec<BpfProgram>, BackendError> {
+fn programs(processes: bool, local_sockets: bool) -> Result<Vec<BpfProgram>, BackendError> {
     let mut rules = everywhere(FORBIDDEN);
+    let local = libc::AF_UNIX as u64;
+    let remote = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, local)?;
+    let which = if local_sockets { vec![SeccompRule::new(vec![remote])?] } else { Vec::new() };
+    rules.insert(libc::SYS_socket, which);
     if processes {
         return Ok(vec![compile(rules, libc::EPERM)?]);
     }

@@ -38,6 +38,9 @@ pub struct Confinement {
     pub cores: Vec<usize>,
     /// Directories it may write in; files elsewhere it can only read. `None` leaves all writable.
     pub writable: Option<Vec<PathBuf>>,
+    /// Device nodes that it may write to all the same. Their driver also gets sockets within the machine, and may write
+    /// to `/proc`, until the child gives these up with [`forbid_what_drivers_need`].
+    pub devices: Vec<PathBuf>,
 }
 
 /// One confining measure, by the name the report uses when it could not be applied.
@@ -119,6 +122,26 @@ impl Applied {
     }
 }
 
+/// Where a driver writes to when it starts: its nodes, and what it tells the kernel of its own process.
+fn elsewhere(devices: &[PathBuf]) -> Vec<PathBuf> {
+    let processes = (!devices.is_empty()).then(|| PathBuf::from("/proc"));
+    devices.iter().cloned().chain(processes).collect()
+}
+
+/// What a driver of NVIDIA's is reached through, as far as it is there.
+pub fn device_nodes() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let is_node = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("nvidia");
+    entries.filter(is_node).map(|entry| entry.path()).collect()
+}
+
+/// Forbids the calling thread, and those it starts, what only a driver that starts has a use for: sockets, and writing
+/// to `/proc`. It may write in the working directory and to `devices` still. `false` if that could not be had.
+pub fn forbid_what_drivers_need(devices: &[PathBuf]) -> bool {
+    let rules = std::env::current_dir().and_then(|scratch| files::WriteRules::new(&[scratch], devices));
+    rules.is_ok_and(|rules| rules.apply().is_none()) & filter::forbid_sockets()
+}
+
 /// Makes `command` start its child in a session of its own, confined as `plan` says, with `fds` as its
 /// descriptors 3, 4, … and no others beyond the standard streams.
 ///
@@ -133,8 +156,12 @@ pub fn confine(command: &mut Command, plan: &Confinement, fds: &[BorrowedFd<'_>]
         fds.iter().map(|fd| duplicate_above(fd.as_raw_fd(), end)).collect::<Result<Vec<_>, _>>()?;
     let (status, report) = io::pipe()?;
     let report = File::from(duplicate_above(report.as_raw_fd(), end)?);
-    let files = plan.writable.as_deref().map(files::WriteRules::new).transpose()?;
-    let filter = filter::Filter::new(plan.processes);
+    let files = plan
+        .writable
+        .as_deref()
+        .map(|paths| files::WriteRules::new(paths, &elsewhere(&plan.devices)))
+        .transpose()?;
+    let filter = filter::Filter::new(plan.processes, !plan.devices.is_empty());
     let limits = limits::limits(plan);
     let cores = (!plan.cores.is_empty()).then(|| set_of(&plan.cores));
     let parent = std::process::id();

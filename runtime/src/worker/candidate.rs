@@ -15,26 +15,46 @@ type Entry = unsafe extern "C" fn(*mut *mut c_void);
 pub(super) struct Candidate {
     handle: *mut c_void,
     entry: Entry,
-    /// Storage that the pointers in `arguments` point into; words, so that it is aligned.
-    _storage: Vec<Vec<u64>>,
-    arguments: Vec<*mut c_void>,
+    bound: Bound,
+    /// The same with tensors at other addresses.
+    second: Option<Bound>,
+    arguments: Vec<Argument>,
     arena: Mapping,
     layout: Layout,
 }
 
+/// Arguments as the entry takes them.
+struct Bound {
+    /// Storage that the pointers point into; words, so that it is aligned.
+    _storage: Vec<Vec<u64>>,
+    pointers: Vec<*mut c_void>,
+}
+
+impl Bound {
+    /// `arguments` with each buffer's data at its address.
+    fn new(arguments: &[Argument], addresses: &[u64], layout: &Layout) -> Result<Self, Refusal> {
+        let mut storage = arguments
+            .iter()
+            .map(|argument| store(argument, addresses, layout))
+            .collect::<Result<Vec<_>, _>>()?;
+        let pointers = storage.iter_mut().map(|words| words.as_mut_ptr().cast()).collect();
+        Ok(Self { _storage: storage, pointers })
+    }
+}
+
 impl Candidate {
-    /// Loads `library` and binds `arguments` to buffers of the mapped arena.
+    /// Loads `library` and binds `arguments` to buffers of the mapped arena, or to memory at `addresses` that stands
+    /// for them.
     pub(super) fn load(
         library: &Path,
         entry: &str,
         arguments: &[Argument],
         arena: Mapping,
         layout: &Layout,
+        addresses: Option<Vec<u64>>,
     ) -> Result<Self, Refusal> {
-        let mut storage = arguments
-            .iter()
-            .map(|argument| store(argument, &arena, layout))
-            .collect::<Result<Vec<_>, _>>()?;
+        let addresses = addresses.unwrap_or_else(|| in_arena(&arena, layout));
+        let bound = Bound::new(arguments, &addresses, layout)?;
         let handle = open(library)?;
         let Some(address) = find(handle, entry)? else {
             let message = format!("`{}` has no function `{entry}`", library.display());
@@ -43,13 +63,30 @@ impl Candidate {
         // SAFETY: the library's builder gave the symbol this signature; that is the contract of
         // `ENTRY_SYMBOL`, and a library that breaks it harms only this process.
         let entry = unsafe { std::mem::transmute::<*mut c_void, Entry>(address) };
-        let arguments = storage.iter_mut().map(|words| words.as_mut_ptr().cast()).collect();
-        Ok(Self { handle, entry, _storage: storage, arguments, arena, layout: layout.clone() })
+        let arguments = arguments.to_vec();
+        Ok(Self { handle, entry, bound, second: None, arguments, arena, layout: layout.clone() })
     }
 
     /// Calls the entry `calls` times.
     pub(super) fn run(&mut self, calls: u32) {
-        call(self.entry, &mut self.arguments, calls);
+        call(self.entry, &mut self.bound.pointers, calls);
+    }
+
+    /// Binds its arguments to tensors at other addresses too.
+    pub(super) fn bind_second(&mut self, addresses: &[u64]) -> Result<(), Refusal> {
+        self.second = Some(Bound::new(&self.arguments, addresses, &self.layout)?);
+        Ok(())
+    }
+
+    /// Calls the entry once, with the second tensors if there are some and it is to.
+    pub(super) fn run_with(&mut self, second: bool) {
+        let bound = self.second.as_mut().filter(|_| second).unwrap_or(&mut self.bound);
+        call(self.entry, &mut bound.pointers, 1);
+    }
+
+    /// The arena it was loaded with.
+    pub(super) fn arena(&self) -> &Mapping {
+        &self.arena
     }
 
     /// The bytes of its tensors. No call of it may run while they are looked at.
@@ -92,27 +129,31 @@ fn call(entry: Entry, arguments: &mut [*mut c_void], calls: u32) {
     std::hint::black_box(&page);
 }
 
+/// Addresses of the arena's own buffers.
+fn in_arena(arena: &Mapping, layout: &Layout) -> Vec<u64> {
+    layout.buffers.iter().map(|buffer| arena.address() as u64 + buffer.offset as u64).collect()
+}
+
 /// The words that `args[i]` points to.
-fn store(argument: &Argument, arena: &Mapping, layout: &Layout) -> Result<Vec<u64>, Refusal> {
+fn store(argument: &Argument, addresses: &[u64], layout: &Layout) -> Result<Vec<u64>, Refusal> {
     match argument {
-        Argument::Memref { buffer, shape } => descriptor(*buffer, shape, arena, layout),
+        Argument::Memref { buffer, shape } => descriptor(*buffer, shape, addresses, layout),
         Argument::Pointer { buffer } => {
-            let buffer = layout.buffers.get(*buffer).ok_or_else(no_buffer)?;
-            Ok(vec![arena.address() as u64 + buffer.offset as u64])
+            addresses.get(*buffer).map(|address| vec![*address]).ok_or_else(no_buffer)
         }
         Argument::Scalar { bytes } if bytes.len() <= 16 => Ok(words(bytes)),
         Argument::Scalar { .. } => Err(bad_request("a scalar has at most 16 bytes")),
     }
 }
 
-fn descriptor(buffer: usize, shape: &[i64], arena: &Mapping, layout: &Layout) -> Result<Vec<u64>, Refusal> {
+fn descriptor(buffer: usize, shape: &[i64], addresses: &[u64], layout: &Layout) -> Result<Vec<u64>, Refusal> {
+    let data = *addresses.get(buffer).ok_or_else(no_buffer)?;
     let buffer = layout.buffers.get(buffer).ok_or_else(no_buffer)?;
     let elements = shape.iter().try_fold(1_i64, |elements, size| elements.checked_mul((*size).max(0)));
     let bytes = elements.and_then(|elements| elements.checked_mul(buffer.element_bytes as i64));
     if bytes != Some(buffer.bytes as i64) {
         return Err(bad_request(&format!("shape {shape:?} does not fill buffer `{}`", buffer.name)));
     }
-    let data = arena.address() as u64 + buffer.offset as u64;
     let sizes = shape.iter().map(|size| *size as u64);
     let strides = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product::<i64>() as u64);
     Ok([data, data, 0].into_iter().chain(sizes).chain(strides).collect())

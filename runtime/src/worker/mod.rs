@@ -7,6 +7,7 @@ mod attach;
 mod candidate;
 mod conditions;
 mod control;
+mod device;
 pub mod protocol;
 mod renew;
 mod signals;
@@ -24,12 +25,13 @@ use serde_json::{Value, json};
 pub use control::{CONTROL_BYTES, CONTROL_FD, Control, LastSignal, Phase};
 
 use crate::arena;
-use crate::confine::{FIRST_FD, forbid_leaving, limit_address_space};
+use crate::confine::{FIRST_FD, device_nodes, forbid_leaving, forbid_what_drivers_need, limit_address_space};
 use crate::peaks;
 use crate::shared::{Access, Mapping};
 use attach::Attachment;
 use candidate::Candidate;
 use conditions::{Evictor, flush_denormals};
+use device::OpenDevice;
 use protocol::{Loaded, Refusal, RefusalKind, Request};
 
 /// Exit status of a worker that could not serve.
@@ -37,6 +39,7 @@ pub const EXIT_INTERNAL: i32 = 70;
 
 /// Serves the parent until it closes our standard input. Never returns.
 pub fn main() -> ! {
+    crate::gpu::keep();
     let error = start();
     // Into the parent's capture: a worker has no other place to say it.
     let _ = writeln!(io::stderr(), "kinstr worker: {error}");
@@ -94,11 +97,12 @@ struct Server {
     candidate: Option<Candidate>,
     attachment: Option<Attachment>,
     evictor: Evictor,
+    device: Option<OpenDevice>,
 }
 
 impl Server {
     fn new(control: &'static Control) -> Self {
-        Self { control, candidate: None, attachment: None, evictor: Evictor::default() }
+        Self { control, candidate: None, attachment: None, evictor: Evictor::default(), device: None }
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -117,27 +121,55 @@ impl Server {
 
     fn answer(&mut self, request: Request) -> Result<Value, Refusal> {
         match request {
+            Request::OpenDevice { ordinal } => {
+                let (device, shown) = OpenDevice::open(ordinal)?;
+                self.device = Some(device);
+                Ok(json!(shown))
+            }
             Request::Load { library, entry, arguments, arena_fd, arena, memory } => {
                 let mapping = arena::map_inherited(arena_fd, &arena)?;
                 self.control.enter_arena(&mapping);
-                // In this order: afterwards no limit can be set.
-                let memory_limited = memory.is_none_or(|memory| limit_memory(self.control, memory));
-                let confined_to_program = forbid_leaving();
+                let addresses = match &mut self.device {
+                    Some(device) => Some(device.gpu.mirror(&arena, memory)?),
+                    None => None,
+                };
+                let gave_up = self.device.is_none() || forbid_what_drivers_need(&device_nodes());
+                // The driver reserves address space by the size of the machine, so there is no limit for it. In this order:
+                // afterwards no limit can be set.
+                let memory_limited =
+                    memory.is_none_or(|memory| addresses.is_none() && limit_memory(self.control, memory));
+                let confined_to_program = forbid_leaving() && gave_up;
                 self.control.enter(Phase::Loading);
-                let candidate = Candidate::load(&library, &entry, &arguments, mapping, &arena);
+                let candidate = Candidate::load(&library, &entry, &arguments, mapping, &arena, addresses);
                 self.control.enter(Phase::Own);
                 self.attachment = None;
                 self.candidate = Some(candidate?);
+                if let Some(device) = &mut self.device {
+                    device.gpu.run(0, || ())?;
+                }
                 Ok(json!(Loaded { confined_to_program, memory_limited }))
             }
             Request::Run { calls } => self.run(calls),
+            Request::Upload { .. }
+            | Request::Download
+            | Request::TimeCalls { .. }
+            | Request::Trace { .. }
+            | Request::DevicePeaks { .. } => self.ask_device(request),
             Request::RunRenewed { calls, call, rotate } => self.run_renewed(calls, call, &rotate),
-            Request::Attach { records_fd, bytes } => {
+            Request::Attach { records_fd, bytes, mask } => {
+                self.loaded()?;
+                if let Some(device) = &mut self.device {
+                    device.attach(records_fd, bytes, mask)?;
+                    return Ok(Value::Null);
+                }
                 self.attachment = None;
                 self.attachment = Some(Attachment::new(self.loaded()?, records_fd, bytes)?);
                 Ok(Value::Null)
             }
             Request::Detach => {
+                if let Some(device) = &mut self.device {
+                    device.detach()?;
+                }
                 self.attachment = None;
                 Ok(Value::Null)
             }
@@ -151,19 +183,39 @@ impl Server {
     }
 
     fn run(&mut self, calls: u32) -> Result<Value, Refusal> {
-        let Self { control, candidate: Some(candidate), attachment, .. } = self else {
+        let Self { control, candidate: Some(candidate), attachment, device, .. } = self else {
             return Err(nothing_loaded());
         };
         control.enter(Phase::Running);
-        match attachment {
-            Some(attachment) => attachment.record(calls, || candidate.run(calls)),
-            None => candidate.run(calls),
-        }
+        let ran = match (device, attachment) {
+            (Some(device), _) => device.gpu.run(calls, || candidate.run(1)),
+            (None, Some(attachment)) => {
+                attachment.record(calls, || candidate.run(calls));
+                Ok(())
+            }
+            (None, None) => {
+                candidate.run(calls);
+                Ok(())
+            }
+        };
         // SAFETY: flushes every C stream, so that what the candidate printed is seen by now and is not
         // lost when the process is killed.
         unsafe { libc::fflush(std::ptr::null_mut()) };
         control.enter(Phase::Own);
+        ran?;
         Ok(Value::Null)
+    }
+
+    /// What only an open device can do.
+    fn ask_device(&mut self, request: Request) -> Result<Value, Refusal> {
+        let Some(device) = &mut self.device else {
+            return Err(Refusal::new(RefusalKind::BadRequest, "no device is open"));
+        };
+        if let Request::DevicePeaks { date } = request {
+            return device.peaks(date);
+        }
+        let candidate = self.candidate.as_mut().ok_or_else(nothing_loaded)?;
+        device.answer(request, candidate, self.control)
     }
 
     fn run_renewed(&mut self, calls: u32, call: bool, rotate: &[usize]) -> Result<Value, Refusal> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::arena::Layout;
+use crate::gpu::{DeviceFault, OWN_UNITS};
 
 /// Name of the function a library exports: `void __kinstr_entry(void **args)`.
 pub const ENTRY_SYMBOL: &str = "__kinstr_entry";
@@ -13,6 +14,11 @@ pub const ENTRY_SYMBOL: &str = "__kinstr_entry";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum Request {
+    /// Open a GPU, on which what is loaded afterwards has its tensors. Answers a [`crate::gpu::Shown`].
+    OpenDevice {
+        /// Its number.
+        ordinal: u32,
+    },
     /// Load a candidate's library and bind its arguments. Answers a [`Loaded`].
     Load {
         /// Shared library.
@@ -25,7 +31,8 @@ pub enum Request {
         arena_fd: i32,
         /// Where the buffers lie in it.
         arena: Layout,
-        /// Bytes of address space it may add to what the worker has mapped by then.
+        /// Bytes of address space it may add to what the worker has mapped by then; of device memory, where a device is
+        /// open.
         memory: Option<u64>,
     },
     /// Call the entry this many times, one after the other. Zero measures the empty request.
@@ -49,6 +56,9 @@ pub enum Request {
         records_fd: i32,
         /// Its bytes.
         bytes: usize,
+        /// On a device, whether warps share units: `unit_mask` of the record layout.
+        #[serde(default = "own_units")]
+        mask: u32,
     },
     /// Stop recording.
     Detach,
@@ -56,6 +66,36 @@ pub enum Request {
     Evict,
     /// From the next run on, denormal numbers are zero.
     FlushDenormals,
+    /// Copy the arena's tensors to the device: outputs get `poison`. What is allocated until they are downloaded has
+    /// guards.
+    Upload {
+        /// Whether inputs have changed.
+        inputs: bool,
+        /// What every byte of the outputs holds.
+        poison: u8,
+    },
+    /// Copy outputs to the arena. Answers a list of [`crate::gpu::Trespass`].
+    Download,
+    /// Call the entry this many times, each on renewed tensors and with the L2 cache overwritten. Answers a
+    /// [`crate::gpu::CallTimes`]. The last call finds the inputs that were uploaded.
+    TimeCalls {
+        /// Times.
+        calls: u32,
+        /// Without calls it measures what surrounds them.
+        call: bool,
+        /// Indices of the inputs in the arena whose elements may change places.
+        rotate: Vec<usize>,
+    },
+    /// Call the entry this many times, and answer what it asked of the device: a [`crate::gpu::Activity`].
+    Trace {
+        /// Calls.
+        calls: u32,
+    },
+    /// Measure the open device's peaks. Answers a `DevicePeaks`.
+    DevicePeaks {
+        /// Today, `YYYY-MM-DD`.
+        date: String,
+    },
     /// Measure this machine's peaks. Answers a `Peaks`.
     Peaks {
         /// What to call the machine in the answer.
@@ -105,6 +145,13 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// One sentence for people.
     pub message: String,
+    /// What the device did, if it was the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceFault>,
+}
+
+fn own_units() -> u32 {
+    OWN_UNITS
 }
 
 /// Causes of a refusal.
@@ -121,11 +168,19 @@ pub enum RefusalKind {
     BadRequest,
     /// The system refused.
     System,
+    /// A fault of a device, or of code on it.
+    Device,
 }
 
 impl Refusal {
     pub(super) fn new(kind: RefusalKind, message: impl ToString) -> Self {
-        Self { kind, message: message.to_string() }
+        Self { kind, message: message.to_string(), device: None }
+    }
+}
+
+impl From<DeviceFault> for Refusal {
+    fn from(fault: DeviceFault) -> Self {
+        Self { device: Some(fault.clone()), ..Self::new(RefusalKind::Device, fault) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The report as text for a terminal: the answer first, then the cause, then what it rests on.
 
 mod cause;
+mod device;
 mod diff;
 mod lists;
 mod loops;
@@ -31,6 +32,8 @@ pub fn render(report: &Report, style: Style) -> String {
     times::mismatches(&mut page, report);
     cause::diagnoses(&mut page, report);
     times::rooflines(&mut page, report);
+    device::peaks(&mut page, report);
+    device::sections(&mut page, report);
     lists::hot_lines(&mut page, report);
     lists::hot_blocks(&mut page, report);
     observed::accesses(&mut page, report);

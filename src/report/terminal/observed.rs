@@ -36,15 +36,18 @@ fn access(row: &HotAccess) -> Vec<table::Cell> {
 }
 
 fn what(row: &HotAccess) -> String {
-    let verb = match row.kind {
-        AccessKind::Load => "load",
-        AccessKind::Store => "store",
-    };
-    match row.buffer {
+    access_of(row.kind, &row.buffer)
+}
+
+/// What is done to which buffer.
+pub fn access_of(kind: AccessKind, buffer: &Buffer) -> String {
+    let verb = kind.verb();
+    match buffer {
         Buffer::Argument(index) => format!("{verb}, argument {index}"),
         Buffer::Allocation(number) => format!("{verb}, temporary {number}"),
         Buffer::Stack => format!("{verb}, stack"),
         Buffer::Global => format!("{verb}, global"),
+        Buffer::Shared => format!("{verb}, shared memory"),
         Buffer::Unknown => verb.to_owned(),
     }
 }

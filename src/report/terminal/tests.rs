@@ -22,6 +22,11 @@ fn a_wrong_answer_shows_where() {
 }
 
 #[test]
+fn a_strided_transpose_on_a_gpu() {
+    insta::assert_snapshot!(render(&example::on_gpu(), PLAIN));
+}
+
+#[test]
 fn colour_changes_nothing_but_colour() {
     let colour = render(&example::report(), Style { color: true, width: 100 });
     let mut plain = String::new();
@@ -40,9 +45,11 @@ fn colour_changes_nothing_but_colour() {
 #[test]
 fn lines_stay_within_the_width() {
     for width in [100, 140] {
-        let text = render(&example::report(), Style { color: false, width });
-        let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
-        assert!(longest.chars().count() <= width, "{width}: {longest}");
+        for report in [example::report(), example::on_gpu()] {
+            let text = render(&report, Style { color: false, width });
+            let longest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+            assert!(longest.chars().count() <= width, "{width}: {longest}");
+        }
     }
 }
 

@@ -155,6 +155,7 @@ fn roofline(index: usize, point: &RooflinePoint) -> Vec<table::Cell> {
     let bound = match point.bound {
         Bound::Memory => format!("{} bandwidth", point.level),
         Bound::Compute => "vector FMA".to_owned(),
+        Bound::Tensor => "tensor cores".to_owned(),
     };
     vec![
         right(index.to_string()),

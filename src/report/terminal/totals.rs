@@ -32,7 +32,7 @@ fn row(site: &SiteTotals) -> Vec<Cell> {
         right(site.time.as_ref().map(value).unwrap_or_default())
     };
     vec![
-        of(|site| percent(site.share)),
+        of(|site| site.share.map(percent).unwrap_or_default()),
         left(&site.name),
         left(site.place.as_ref().map(ToString::to_string).unwrap_or_default()),
         right(count(site.count as f64, "")),

@@ -71,6 +71,11 @@ impl Head {
         Ok(head)
     }
 
+    /// Where unit `index` begins in the file.
+    pub(super) fn unit_start(&self, index: u32) -> u64 {
+        STATE_BYTES + u64::from(index) * self.unit_stride
+    }
+
     fn check_size(&self, unit_capacity: u32, present: u64) -> Result<(), DecodeError> {
         if self.units_used > unit_capacity {
             return Err(DecodeError::UnitCount { used: self.units_used, capacity: unit_capacity });

@@ -291,7 +291,7 @@ mod tests {
     fn seen(words: &[u64], chunk: usize) -> (Seen, Losses) {
         let (mut seen, mut losses) = (Seen::default(), Losses::default());
         let clock = Clock { begin_ticks: 5 << 32, end_ticks: 7 << 32, ..Clock::default() };
-        let unit = Unit { id: 0, core: 0, clock, produced: words.len() as u64, dropped: 0 };
+        let unit = Unit { clock, produced: words.len() as u64, ..Unit::default() };
         let mut timeline = Timeline::new(3, &unit, 250, clock.begin_ticks);
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         for bytes in bytes.chunks(chunk) {

@@ -17,6 +17,9 @@ pub(super) struct TableBuilder {
 /// End of a slice whose end record has not been seen.
 const OPEN: u64 = u64::MAX;
 
+/// Aggregates there is room for from the beginning: those of the warps of a large launch.
+const RESERVED: u64 = 1 << 18;
+
 impl TableBuilder {
     pub(super) fn into_trace(self) -> Trace {
         self.trace
@@ -30,11 +33,16 @@ impl Consumer for TableBuilder {
         self.trace =
             Trace { mode: head.mode, launches: head.launches, clock: head.clock, ..Trace::default() };
         self.head = Some(*head);
+        // The head was held against the length of the file, so that neither is more than the file could fill.
+        self.trace.units.reserve(head.units_used as usize);
+        self.trace
+            .aggregates
+            .reserve((u64::from(head.units_used) * u64::from(head.site_count)).min(RESERVED) as usize);
         Ok(())
     }
 
     fn begin_unit(&mut self, unit: &Unit) -> Result<(), DecodeError> {
-        self.trace.units.push(unit.clone());
+        self.trace.units.push(*unit);
         if self.head.is_some_and(|head| head.record_capacity > 0) {
             let name = format!("unit {}", unit.id);
             self.trace.tracks.push(Track { id: unit.id, unit: unit.id, name });
@@ -91,6 +99,9 @@ impl Consumer for TableBuilder {
 
     /// Regions without an end leave the slices.
     fn end_unit(&mut self, _unit: &Unit) -> Result<(), DecodeError> {
+        if self.first == self.trace.slices.len() {
+            return Ok(());
+        }
         // Depths of the lost regions around the slice at hand.
         let mut lost: Vec<u32> = vec![];
         for mut slice in self.trace.slices.split_off(self.first) {

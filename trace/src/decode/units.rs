@@ -4,7 +4,7 @@ use super::fields::Fields;
 use super::records::Timeline;
 use super::ring::{anchor, kept};
 use super::{Consumer, DecodeError, Head, StreamError};
-use crate::layout::{AGGREGATE_BYTES, Keep, STATE_BYTES, UNIT_HEADER_BYTES, offset};
+use crate::layout::{AGGREGATE_BYTES, Keep, UNIT_HEADER_BYTES, offset};
 use crate::sites::SiteTable;
 use crate::tables::{AggregateRow, Clock, CountRow, Losses, Unit, WordsRow};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,6 +12,9 @@ use std::ops::{BitOrAssign, Range};
 
 /// Bytes of records in memory at a time: they stay in the second-level cache between the copy and the decoding.
 const CHUNK: usize = 256 << 10;
+
+/// Bytes of units without records in memory at a time: they stay in the first-level cache.
+const BATCH: usize = 16 << 10;
 
 /// Reads stretches of a file.
 pub(super) struct Reader<I> {
@@ -76,28 +79,64 @@ impl BitOrAssign for Recorded {
     }
 }
 
-/// Hands unit `index` to `consumer`.
-pub(super) fn read<C: Consumer>(
+/// Hands all units to `consumer`. Nothing is allocated for a unit: a file of a GPU has one for each of 65,536 warps.
+pub(super) fn read_all<C: Consumer>(
     reader: &mut Reader<impl Read + Seek>,
     head: &Head,
     sites: &SiteTable,
-    index: u32,
     losses: &mut Losses,
     consumer: &mut C,
 ) -> Result<Recorded, StreamError<C::Error>> {
-    let start = STATE_BYTES + u64::from(index) * head.unit_stride;
-    let mut fixed = vec![0; offset::records(head.site_count, head.word_count) as usize];
-    reader.read_at(start, &mut fixed)?;
-    let fields = Fields(&fixed);
+    let words = site_words(sites);
+    let fixed = offset::records(head.site_count, head.word_count);
+    // Units without records follow each other closely, so that many are read at once.
+    let batch = if head.record_capacity == 0 { (BATCH as u64 / head.unit_stride.max(1)).max(1) } else { 1 };
+    let (mut bytes, mut recorded, mut next) = (Vec::new(), Recorded::Nothing, 0);
+    while next < head.units_used {
+        let count = batch.min(u64::from(head.units_used - next));
+        bytes.resize(((count - 1) * head.unit_stride + fixed) as usize, 0);
+        reader.read_at(head.unit_start(next), &mut bytes)?;
+        for unit in bytes.chunks(head.unit_stride.max(1) as usize) {
+            recorded |= read(reader, head, &words, (next, &unit[..fixed as usize]), losses, consumer)?;
+            next += 1;
+        }
+    }
+    Ok(recorded)
+}
+
+/// Words of one site in a unit.
+struct SiteWords {
+    site: u32,
+    numbers: Range<u64>,
+}
+
+/// Of the sites that own some.
+fn site_words(sites: &SiteTable) -> Vec<SiteWords> {
+    let all = sites.sites.iter().zip(sites.first_words());
+    let owning = all.filter(|(site, _)| site.words > 0);
+    owning
+        .map(|(site, first)| SiteWords { site: site.id, numbers: first..first + u64::from(site.words) })
+        .collect()
+}
+
+/// Hands unit `index` to `consumer`; `bytes` are what lies before its records.
+fn read<C: Consumer>(
+    reader: &mut Reader<impl Read + Seek>,
+    head: &Head,
+    site_words: &[SiteWords],
+    (index, bytes): (u32, &[u8]),
+    losses: &mut Losses,
+    consumer: &mut C,
+) -> Result<Recorded, StreamError<C::Error>> {
+    let fields = Fields(bytes);
     let unit = header(&fields, head, index)?;
     consumer.begin_unit(&unit).map_err(StreamError::Consumer)?;
     let mut recorded = if unit.produced > 0 { Recorded::Something } else { Recorded::Nothing };
     recorded |= aggregates(&fields, head.site_count, index, consumer)?;
     recorded |= counts(&fields, head.site_count, index, consumer)?;
-    recorded |= words(&fields, sites, index, consumer)?;
-    drop(fixed);
+    recorded |= words(&fields, head.site_count, site_words, index, consumer)?;
     if head.record_capacity > 0 {
-        records(reader, head, start, &unit, losses, consumer)?;
+        records(reader, head, head.unit_start(index), &unit, losses, consumer)?;
     }
     if unit.dropped > 0 {
         losses.units_with_drops += 1;
@@ -108,6 +147,9 @@ pub(super) fn read<C: Consumer>(
 }
 
 fn header(fields: &Fields, head: &Head, index: u32) -> Result<Unit, DecodeError> {
+    // Of a fixed length, so that no field's place has to be checked.
+    let bytes: [u8; UNIT_HEADER_BYTES as usize] = fields.bytes(0);
+    let fields = Fields(&bytes);
     let damaged = |what: String| Err(DecodeError::DamagedUnit { unit: index, what });
     let id = fields.u32(0);
     if id != index {
@@ -129,7 +171,9 @@ fn header(fields: &Fields, head: &Head, index: u32) -> Result<Unit, DecodeError>
     }
     let produced = fields.u64(offset::CURSOR);
     let dropped = produced.saturating_sub(head.record_capacity);
-    Ok(Unit { id, core: fields.u32(4), clock, produced, dropped })
+    let (launch, warp) = (fields.u32(offset::LAUNCH), fields.u32(offset::WARP));
+    let (core, block) = (fields.u32(offset::CORE_ID), fields.u64(offset::BLOCK));
+    Ok(Unit { id, core, clock, produced, dropped, launch, warp, block })
 }
 
 fn aggregates<C: Consumer>(
@@ -140,9 +184,9 @@ fn aggregates<C: Consumer>(
 ) -> Result<Recorded, StreamError<C::Error>> {
     const _: () = assert!(AGGREGATE_BYTES == 32 && UNIT_HEADER_BYTES == offset::aggregate(0));
     let mut recorded = Recorded::Nothing;
-    for site in 0..sites {
-        let at = offset::aggregate(site);
-        let [count, sum, min, max] = [0, 8, 16, 24].map(|field| fields.u64(at + field));
+    let all = fields.part(offset::aggregate(0), offset::aggregate(sites));
+    for (site, bytes) in (0..).zip(all.chunks_exact(AGGREGATE_BYTES as usize)) {
+        let [count, sum, min, max] = [0, 8, 16, 24].map(|field| Fields(bytes).u64(field));
         if count == 0 {
             continue;
         }
@@ -164,8 +208,9 @@ fn counts<C: Consumer>(
     consumer: &mut C,
 ) -> Result<Recorded, StreamError<C::Error>> {
     let mut recorded = Recorded::Nothing;
-    for site in 0..sites {
-        let count = fields.u64(offset::counter(site, sites));
+    let all = fields.part(offset::counter(0, sites), offset::words(sites));
+    for (site, bytes) in (0..).zip(all.chunks_exact(8)) {
+        let count = Fields(bytes).u64(0);
         if count > 0 {
             recorded = Recorded::Something;
             consumer.count(CountRow { unit, site, count }).map_err(StreamError::Consumer)?;
@@ -176,18 +221,19 @@ fn counts<C: Consumer>(
 
 fn words<C: Consumer>(
     fields: &Fields,
-    sites: &SiteTable,
+    sites: u32,
+    site_words: &[SiteWords],
     unit: u32,
     consumer: &mut C,
 ) -> Result<Recorded, StreamError<C::Error>> {
     let mut recorded = Recorded::Nothing;
-    let begin = offset::words(sites.sites.len() as u32);
-    for (site, first) in sites.sites.iter().zip(sites.first_words()) {
-        let numbers = first..first + u64::from(site.words);
-        let words: Vec<_> = numbers.map(|number| fields.u64(begin + 8 * number)).collect();
-        if words.iter().any(|word| *word != 0) {
+    let begin = offset::words(sites);
+    for SiteWords { site, numbers } in site_words {
+        let values = || numbers.clone().map(|number| fields.u64(begin + 8 * number));
+        if values().any(|word| word != 0) {
             recorded = Recorded::Something;
-            consumer.words(WordsRow { unit, site: site.id, words }).map_err(StreamError::Consumer)?;
+            let row = WordsRow { unit, site: *site, words: values().collect() };
+            consumer.words(row).map_err(StreamError::Consumer)?;
         }
     }
     Ok(recorded)

@@ -169,6 +169,8 @@ pub mod event {
     pub const SLICE_BEGIN: i32 = 1;
     /// The innermost open slice ends.
     pub const SLICE_END: i32 = 2;
+    /// Something without a length.
+    pub const INSTANT: i32 = 3;
     /// A value.
     pub const COUNTER: i32 = 4;
 }

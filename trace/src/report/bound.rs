@@ -26,10 +26,10 @@ impl Report {
         self.shorten_texts(LONG_TEXT);
         let full: Vec<usize> = self.lists().iter().map(|list| list.items.length()).collect();
         let own_notes = self.notes.len();
-        let surroundings = self.surroundings();
+        let before_cut = self.apart();
         loop {
             self.notes.truncate(own_notes.min(KEPT_NOTES));
-            let left_out = self.left_out(&full, own_notes, surroundings);
+            let left_out = self.left_out(&full, own_notes, &before_cut);
             self.notes.push(format!("cut from {before} to {limit} bytes: {left_out}"));
             if size(&self) <= limit {
                 return self;
@@ -63,6 +63,15 @@ impl Report {
             list("stages", 2, &mut self.stages),
             list("layers", 6, &mut self.layers),
         ];
+        if let Some(device) = &mut self.device {
+            lists.extend([
+                list("kernels", 2, &mut device.kernels as &mut dyn Items),
+                list("timed sites of kernels", 2, &mut device.timed),
+                list("accesses of kernels", 2, &mut device.accesses),
+                list("branches of kernels", 1, &mut device.branches),
+                list("rows of host calls", 1, &mut device.host),
+            ]);
+        }
         let peaks = self.peaks.iter_mut();
         lists.extend(peaks.map(|peaks| list("memory levels", 4, &mut peaks.levels as &mut dyn Items)));
         lists
@@ -91,13 +100,18 @@ impl Report {
         system + self.workloads.iter_mut().filter_map(|workload| workload.events.take()).count() > 0
     }
 
-    /// Workloads that say what the system did around them.
-    fn surroundings(&self) -> usize {
-        self.workloads.iter().filter(|workload| workload.system.is_some()).count()
+    /// What there is of what is cut apart from the lists.
+    fn apart(&self) -> Apart {
+        Apart {
+            attempts: self.stages.iter().map(|stage| stage.attempts.len()).collect(),
+            systems: self.workloads.iter().filter(|workload| workload.system.is_some()).count(),
+            events: self.workloads.iter().filter(|workload| workload.events.is_some()).count(),
+        }
     }
 
     /// What is missing, list by list.
-    fn left_out(&mut self, full: &[usize], own_notes: usize, surroundings: usize) -> String {
+    fn left_out(&mut self, full: &[usize], own_notes: usize, before: &Apart) -> String {
+        let now = self.apart();
         let lists = self.lists();
         let missing = lists.iter().zip(full).filter_map(|(list, full)| {
             let missing = full.checked_sub(list.items.length()).filter(|missing| *missing > 0)?;
@@ -107,8 +121,16 @@ impl Report {
         if own_notes > KEPT_NOTES {
             parts.push(format!("{} of {own_notes} notes", own_notes - KEPT_NOTES));
         }
-        if surroundings > 0 && self.surroundings() == 0 {
+        let kept = before.attempts.iter().zip(&now.attempts);
+        let attempts: usize = kept.map(|(before, now)| before - now).sum();
+        if attempts > 0 {
+            parts.push(format!("{attempts} attempts between the first and the last"));
+        }
+        if before.systems > 0 && now.systems == 0 {
             parts.push("what the system did around each workload".to_owned());
+        }
+        if before.events > 0 && now.events == 0 {
+            parts.push("the events counted around each workload".to_owned());
         }
         match parts.is_empty() {
             true => "long texts shortened, no entry left out".to_owned(),
@@ -130,6 +152,14 @@ impl Report {
             }
         }
     }
+}
+
+/// How much there is beside the lists.
+struct Apart {
+    /// By stage.
+    attempts: Vec<usize>,
+    systems: usize,
+    events: usize,
 }
 
 /// Notes of its own that a report that was cut keeps.

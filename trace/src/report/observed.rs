@@ -1,6 +1,6 @@
 //! What the observing build saw, as rows of a report.
 
-use crate::misses::StackDistances;
+use crate::misses::{StackDistances, caches};
 use crate::observed::{AccessRow, Branches};
 use crate::peaks::Peaks;
 use crate::sites::{AccessKind, Buffer, Place};
@@ -75,10 +75,10 @@ impl HotAccess {
         for row in accesses.rows.iter().filter(|row| row.executions > 0 || row.lines.is_some()) {
             groups.entry((&row.place, &row.buffer, row.kind)).or_default().push(row);
         }
-        let caches = peaks.and_then(|peaks| Some(peaks.levels.split_last()?.1)).unwrap_or_default();
-        let missed = |rows: &[&AccessRow], capacity| -> f64 {
+        let caches = peaks.map(|peaks| caches(&peaks.levels, workload.threads())).unwrap_or_default();
+        let missed = |rows: &[&AccessRow], cache| -> f64 {
             let lines = rows.iter().filter_map(|row| row.lines.as_ref());
-            lines.map(|lines| distances.as_ref().map_or(0.0, |known| known.misses(lines, capacity))).sum()
+            lines.map(|lines| distances.as_ref().map_or(0.0, |known| known.misses(lines, cache))).sum()
         };
         let mut hot: Vec<Self> = groups
             .into_iter()
@@ -86,9 +86,9 @@ impl HotAccess {
                 let sum = |of: &dyn Fn(&AccessRow) -> f64| rows.iter().map(|row| of(row)).sum::<f64>();
                 let moves = sum(&|row| row.strides.total() as f64).max(1.0);
                 let first = sum(&|row| row.lines.as_ref().map_or(0.0, |lines| lines.first as f64));
-                let levels = caches.iter().map(|level| Misses {
-                    level: level.name.clone(),
-                    lines: accesses.per_launch(missed(&rows, level.capacity_bytes)) as u64,
+                let levels = caches.iter().map(|cache| Misses {
+                    level: cache.level.name.clone(),
+                    lines: accesses.per_launch(missed(&rows, *cache)) as u64,
                 });
                 Self {
                     workload: workload.index,

@@ -6,7 +6,8 @@
 //!
 //! ## Evidence
 //! Roofline floor (compulsory bytes at the measured bandwidth of the level that holds them, counted
-//! flops at the measured vector FMA rate; the larger of the two) over the clean time.
+//! flops at the measured vector FMA rate; the larger of the two) over the clean time. On a GPU the bytes come from device
+//! memory, and the flops of tensor cores go at their own rate.
 //!
 //! ## When it fires
 //! The floor is at least 75 % of the time, and no other rule is sure (confidence 0.5) of a gain of 10 %.
@@ -19,15 +20,16 @@
 //! Nothing inside the kernel. Fuse it with its neighbours, use a smaller element type, more
 //! threads, or an algorithm that moves or computes less.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
-use crate::peaks::Peaks;
 use crate::roofline::{Bound, RooflinePoint};
 
 /// Stable code.
 pub const CODE: &str = "KI0006";
 /// Without counted work the point rests on the compulsory bytes alone, which is sound but lower.
 pub const NEEDS: &[Need] = &[Need::Peaks];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu, Target::Gpu];
 const NAME: &str = "at-roofline";
 /// A kernel this near its floor is at the roof: measured peaks vary by some percent from run to run,
 /// and a loop with any arithmetic beside its loads stays some percent under a pure stream.
@@ -40,19 +42,22 @@ pub(super) const IMPOSSIBLE: f64 = 1.6;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
-    tables.judge_each(judge)
+    let points = tables.workloads.iter().filter_map(|workload| Some((workload, tables.roofline(workload)?)));
+    points.filter_map(|(workload, point)| judge(workload, &point)).collect()
 }
 
-fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
-    let point = RooflinePoint::of(workload, peaks).filter(|point| (FRACTION..=IMPOSSIBLE).contains(&point.fraction))?;
+fn judge(workload: &WorkloadTable, point: &RooflinePoint) -> Option<Diagnosis> {
+    if !(FRACTION..=IMPOSSIBLE).contains(&point.fraction) {
+        return None;
+    }
     let speedup = (1.0 / point.fraction).max(1.0);
     let (limit, rate) = match point.bound {
         Bound::Memory => (
             format!("{} bandwidth", point.level),
             format!("{:.1} GB/s", point.achieved_bytes_per_s / 1e9),
         ),
-        Bound::Compute => (
-            "vector arithmetic".to_owned(),
+        Bound::Compute | Bound::Tensor => (
+            if point.bound == Bound::Tensor { "tensor cores" } else { "vector arithmetic" }.to_owned(),
             format!("{:.1} GFLOP/s", point.achieved_flops_per_s / 1e9),
         ),
     };

@@ -10,7 +10,9 @@
 //!
 //! ## When it fires
 //! Wrong predictions times their cost are so large a part of the time that avoiding them would gain 10 %, and not more than all
-//! of it: over few outcomes, the same in each launch, a processor learns by heart what the modelled predictor cannot.
+//! of it: over few outcomes, the same in each launch, a processor learns by heart what the modelled predictor cannot. A
+//! branch that runs less than 256 times a launch does not count, and of any other what a predictor gets wrong that
+//! begins with nothing: the times are those of many launches, of which one was observed.
 //!
 //! ## Potential
 //! Time over time without the wrong predictions. Where an unforeseeable branch inside a scalar loop takes a large part
@@ -21,7 +23,7 @@
 //! Compute both sides and select (`arith.select`, `min`, `max`, a mask), which also lets the loop be vectorised; a table in
 //! place of a switch; sort or partition the data by the condition before.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::observed::BranchRow;
 use crate::peaks::Peaks;
@@ -31,6 +33,8 @@ use crate::roofline::RooflinePoint;
 pub const CODE: &str = "KI0012";
 /// Peaks and observed branches.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Branches];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "branch-misprediction-bound";
 /// Least estimated gain.
 const GAIN: f64 = 1.1;
@@ -38,6 +42,14 @@ const GAIN: f64 = 1.1;
 const MOST: f64 = 0.9;
 /// Part of the time above which the branch is the matter, and the scalar code around it its consequence.
 const LARGE: f64 = 0.2;
+/// Least runs a launch and thread: below, the observed launch says more about how the modelled predictor begins than
+/// about the branch. It has 256 histories to learn.
+const LEAST_RUNS: f64 = 256.0;
+/// Wrong predictions of a branch that always goes the same way, by a predictor that begins with nothing: eight outcomes until
+/// the history is full, two until its counter turns.
+const WARM_UP: f64 = 10.0;
+/// Runs a launch and thread from which a processor cannot know the outcomes by heart.
+const MANY_RUNS: f64 = 16384.0;
 /// Wrong predictions a run from which no other predictor could do much better: close to a coin's half.
 const HOPELESS: f64 = 0.2;
 
@@ -50,14 +62,17 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     let branches = workload.branches.as_ref()?;
     let point = RooflinePoint::of(workload, peaks)?;
     let time = workload.seconds()?;
-    let worst = branches.rows.iter().max_by_key(|row| row.mispredictions)?;
-    let cost = peaks.mispredict_ns * 1e-9 / f64::from(branches.launches.max(1)) / workload.threads();
-    let mispredictions: u64 = branches.rows.iter().map(|row| row.mispredictions).fold(0, u64::saturating_add);
-    let share = mispredictions as f64 * cost / time;
+    let threads = workload.threads();
+    let launches = f64::from(branches.launches.max(1));
+    let wrong = |row: &BranchRow| lasting_mispredictions(row, launches, threads);
+    let worst = branches.rows.iter().max_by(|a, b| wrong(a).total_cmp(&wrong(b)))?;
+    let mispredictions: f64 = branches.rows.iter().map(wrong).sum();
+    let cost = peaks.mispredict_ns * 1e-9 / launches / threads;
+    let share = mispredictions * cost / time;
     if share > 1.0 {
         return None;
     }
-    let rate = worst.misprediction_rate();
+    let rate = wrong(worst) / worst.executions.max(1) as f64;
     let keeps_scalar = worst.loop_depth > 0 && rate >= HOPELESS && share >= LARGE;
     let vectors = if keeps_scalar { super::unvectorised::judge(workload, peaks) } else { None };
     let vector_gain = vectors.map_or(1.0, |diagnosis| diagnosis.potential.speedup);
@@ -65,7 +80,9 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
     if speedup < GAIN {
         return None;
     }
+    let few = worst.executions as f64 / launches / threads < MANY_RUNS;
     let (value, why) = match rate >= HOPELESS {
+        _ if few => (0.4, "the outcomes of a launch are so few that a processor may know them by heart"),
         true => (0.95, "outcomes are exact, and no pattern is left in them"),
         false => (0.6, "outcomes are exact; a better predictor than the modelled one may foresee some"),
     };
@@ -87,7 +104,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         ),
         evidence: vec![
             Evidence::new("misprediction-rate", rate, "1", "intra-kernel"),
-            Evidence::new("mispredictions", mispredictions as f64, "branches", "intra-kernel"),
+            Evidence::new("mispredictions", mispredictions, "branches", "intra-kernel"),
             Evidence::new("misprediction-cost", peaks.mispredict_ns, "ns", "peaks"),
             Evidence::new("misprediction-time-share", share, "1", "peaks").against(1.0 - 1.0 / GAIN),
         ],
@@ -102,6 +119,14 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         },
         workload: workload.index,
     })
+}
+
+/// Wrong predictions that a predictor would still make which has seen the branch before.
+fn lasting_mispredictions(row: &BranchRow, launches: f64, threads: f64) -> f64 {
+    match row.executions as f64 / launches / threads {
+        runs if runs < LEAST_RUNS => 0.0,
+        _ => (row.mispredictions as f64 - WARM_UP * threads).max(0.0),
+    }
 }
 
 fn what(row: &BranchRow) -> String {

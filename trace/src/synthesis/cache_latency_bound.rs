@@ -22,7 +22,7 @@
 //! Sort or bin the indices so that neighbours are used together; prefetch some iterations ahead; go over several
 //! rows or chains at once; make the table smaller (a narrower type, hot entries apart) until it fits a nearer cache.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::{MISSES_AT_ONCE, Peaks};
 use crate::roofline::{RooflinePoint, issue_seconds};
@@ -33,6 +33,8 @@ use crate::traffic::{RowTraffic, line_use, time_share, traffic};
 pub const CODE: &str = "KI0011";
 /// Peaks and observed accesses.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Accesses];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "cache-latency-bound";
 /// Least estimated gain.
 const GAIN: f64 = 1.1;

@@ -25,7 +25,7 @@
 //! An inlined polynomial or rational approximation within the tolerance, written with `arith` and
 //! `vector` ops; a vector math library; inlining the candidate's own functions.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -35,6 +35,8 @@ use crate::work::{BlockWork, CallWork, Work};
 pub const CODE: &str = "KI0005";
 /// Peaks and counted work.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "call-overhead";
 /// Least part of the time that the calls alone cost.
 const CALL_SHARE: f64 = 0.05;

@@ -13,6 +13,8 @@
 //! is on the compute side between 30 % and 75 % of the roof (above, it is `at-roofline`); issuing
 //! the vector arithmetic, fused where it is written so, explains at least half the time, and more of it than streaming the data; or
 //! vector math calls handle at least one element per output element while memory explains less than half.
+//! On a GPU the counted arithmetic, at the measured rate of ordinary arithmetic or of tensor cores, explains between 30 % and
+//! 75 % of the time, and more of it than device memory and the L2 cache.
 //!
 //! ## Potential
 //! Where the flops are counted, time over the larger of roofline floor (the same arithmetic at the
@@ -23,7 +25,8 @@
 //! More independent accumulators, fused multiply-adds, register tiling so that loads do not take
 //! issue slots; a cheaper polynomial; fewer divisions and exponentials; a narrower element type.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
+use crate::device::{Finding, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::{Bound, RooflinePoint, issue_seconds};
@@ -34,6 +37,8 @@ use crate::work::{Amounts, Work};
 pub const CODE: &str = "KI0002";
 /// Peaks and counted work.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu, Target::Gpu];
 const NAME: &str = "compute-bound";
 /// Least part of the flops done in vectors.
 const VECTOR_SHARE: f64 = 0.75;
@@ -49,7 +54,43 @@ const MODEL: &str = "time / larger of roofline floor and streaming time";
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
-    tables.judge_each(judge)
+    let mut found = tables.judge_each(judge);
+    found.extend(tables.judge_devices(judge_device));
+    found
+}
+
+fn judge_device(subject: &Subject) -> Option<Diagnosis> {
+    let limits = &subject.limits;
+    let share = limits.share(limits.fma_ns.max(limits.tensor_ns));
+    let memory = limits.share(limits.traffic_ns.max(limits.l2_ns.min(limits.time_ns)));
+    if !(FRACTION..super::at_roofline::FRACTION).contains(&share) || memory > share {
+        return None;
+    }
+    let work = subject.device.work.as_ref()?;
+    let unit = if limits.tensor_ns > limits.fma_ns { "tensor cores" } else { "ordinary arithmetic" };
+    let kernel = subject.device.kernels.first();
+    Finding {
+        code: CODE,
+        name: NAME,
+        class: Class::Compute,
+        // The nearer to the peak, the surer that arithmetic and not its surroundings is the limit.
+        confidence: (0.4 + 0.6 * share, "operations are exact and the peak is measured"),
+        message: format!(
+            "the counted operations take {:.0} % of the time at the measured peak of {unit}, moving the data {:.0} %",
+            share * 100.0,
+            memory * 100.0
+        ),
+        evidence: vec![
+            Evidence::new("arithmetic-time-share", share, "1", "peaks").against(FRACTION),
+            Evidence::new("memory-time-share", memory, "1", "peaks").against(share),
+            Evidence::new("flops", work.per_launch(work.total.flops()) as f64, "flop", "kernel-counters"),
+        ],
+        place: work.hottest_line().or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
+        kernel: kernel.map(|kernel| kernel.kernel.clone()),
+        speedup: limits.headroom(),
+        model: "time / roofline floor",
+    }
+    .on(subject)
 }
 
 fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {

@@ -17,7 +17,7 @@
 //! Scale the values away from the limit; add and subtract a small normal number; cut off what is below the tolerance;
 //! work with logarithms; flush denormals, if the tolerance permits the change.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -26,6 +26,8 @@ use crate::roofline::RooflinePoint;
 pub const CODE: &str = "KI0033";
 /// Peaks and the time without denormals.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Flushed];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "denormal-slowdown";
 /// Least ratio of the times: above what two short runs of one kernel differ by.
 const RATIO: f64 = 1.4;

@@ -21,7 +21,7 @@
 //! Pad what each thread writes to a line of its own (64 bytes; 128 where lines are fetched in pairs); keep sums in local
 //! variables and store them once.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::observed::AccessRow;
 use crate::peaks::Peaks;
@@ -32,6 +32,8 @@ use crate::sites::AccessKind;
 pub const CODE: &str = "KI0021";
 /// Peaks and observed accesses.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Accesses];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "false-sharing";
 /// Least part of a store's moves that stay within a line.
 const WITHIN: f64 = 0.9;

@@ -1,31 +1,39 @@
-//! Some threads work long after others are done.
+//! Some threads, or blocks of a GPU, work long after others are done.
 //!
 //! ## What it means
 //! A parallel region takes as long as the thread that works longest. Threads that are done earlier wait, and the machine
-//! idles with them.
+//! idles with them. On a GPU a kernel takes as long as its longest block.
 //!
 //! ## Evidence
 //! `thread-timeline` measures how long each thread works in the region, waiting at barriers not counted: the longest
-//! working time over the mean.
+//! working time over the mean. On a GPU the headers of the warps tell when each block ran.
 //!
 //! ## When it fires
 //! Two threads or more took part, the longest worked at least 1.2 times the mean, and even work would make the launch
-//! at least 1.1 times as fast.
+//! at least 1.1 times as fast. On a GPU the longest block takes at least twice the median, and places without a block would make
+//! the launch 1.1 times as fast.
 //!
 //! ## Potential
-//! Time over time without what the longest works beyond the mean.
+//! Time over time without what the longest works beyond the mean; where the peaks are known, at most time over roofline floor.
+//! On a GPU, without the places for blocks in which none ran.
 //!
 //! ## What to try
-//! Smaller chunks, a dynamic or guided schedule, or a split by work rather than by index, where iterations differ.
+//! Smaller chunks, a dynamic or guided schedule, or a split by work rather than by index, where iterations differ. On a GPU the
+//! longest blocks first, or several blocks for them.
 
+use crate::device::{BlockTimeline, Finding, KernelTable, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
-use crate::synthesis::{Need, Tables, WorkloadTable};
+use crate::peaks::Peaks;
+use crate::roofline::RooflinePoint;
+use crate::synthesis::{Need, Tables, Target, WorkloadTable};
 use crate::threads::ParallelRegion;
 
 /// Stable code.
 pub const CODE: &str = "KI0020";
 /// What the timing build says of threads.
 pub const NEEDS: &[Need] = &[Need::Threads];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu, Target::Gpu];
 
 const NAME: &str = "load-imbalance";
 /// Longest over mean working time that a good static split stays below.
@@ -33,13 +41,23 @@ const UNEVEN: f64 = 1.2;
 /// Gains below this are not worth naming.
 const GAIN: f64 = 1.1;
 
-/// The most uneven parallel region of each workload.
+/// Longest over median block that a GPU's scheduler evens out.
+pub(super) const SPREAD: f64 = 2.0;
+/// Part of the places for blocks that may be empty: what starting and draining a launch takes.
+const IDLE: f64 = 0.1;
+
+/// The most uneven parallel region, or kernel, of each workload.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
-    tables.workloads.iter().filter_map(judge).collect()
+    let peaks = tables.peaks.as_ref();
+    let mut found: Vec<_> = tables.workloads.iter().filter_map(|workload| judge(workload, peaks)).collect();
+    found.extend(tables.judge_devices(|subject| subject.worst_kernel(judge_blocks)));
+    found
 }
 
-fn judge(workload: &WorkloadTable) -> Option<Diagnosis> {
+fn judge(workload: &WorkloadTable, peaks: Option<&Peaks>) -> Option<Diagnosis> {
     let seconds = workload.seconds()?;
+    let point = peaks.and_then(|peaks| RooflinePoint::of(workload, peaks));
+    let roof = point.map_or(f64::INFINITY, |point| 1.0 / point.fraction);
     let lost = |region: &ParallelRegion| region.longest_ns() - region.mean_ns();
     let several = workload.parallel.iter().flatten().filter(|region| region.threads.len() > 1);
     let region = several.max_by(|a, b| lost(a).total_cmp(&lost(b)))?;
@@ -47,7 +65,7 @@ fn judge(workload: &WorkloadTable) -> Option<Diagnosis> {
     let imbalance = longest / mean;
     // What is lost was measured in the timing build; of a launch it is no more than the region is.
     let left = (1.0 - lost(region) * 1e-9 / seconds).max(mean / longest);
-    let speedup = 1.0 / left;
+    let speedup = (1.0 / left).min(roof);
     if !imbalance.is_finite() || imbalance < UNEVEN || speedup < GAIN {
         return None;
     }
@@ -73,8 +91,49 @@ fn judge(workload: &WorkloadTable) -> Option<Diagnosis> {
         region: Some(region.name.clone()),
         potential: Potential {
             speedup,
-            model: "time / time without what the longest thread works beyond the mean".to_owned(),
+            model: "time / time without what the longest thread works beyond the mean, at most time / roofline floor"
+                .to_owned(),
         },
         workload: workload.index,
     })
+}
+
+fn judge_blocks(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
+    let timeline = kernel.timeline.as_ref()?;
+    let spread = timeline.longest_ns / timeline.median_ns;
+    if spread < SPREAD || timeline.idle < IDLE {
+        return None;
+    }
+    Finding {
+        code: CODE,
+        name: NAME,
+        class: Class::Control,
+        confidence: block_confidence(timeline),
+        message: format!(
+            "of {} blocks that recorded the longest takes {:.1} µs, the median {:.1} µs: {:.0} % of the places for blocks are empty",
+            timeline.blocks,
+            timeline.longest_ns * 1e-3,
+            timeline.median_ns * 1e-3,
+            timeline.idle * 100.0
+        ),
+        evidence: vec![
+            Evidence::new("longest-over-median", spread, "1", "intra-kernel").against(SPREAD),
+            Evidence::new("empty-places", timeline.idle, "1", "intra-kernel").against(IDLE),
+            Evidence::new("tail", timeline.tail, "1", "intra-kernel"),
+            Evidence::new("sm-imbalance", timeline.sm_imbalance, "1", "intra-kernel"),
+        ],
+        place: kernel.place.clone(),
+        kernel: Some(kernel.kernel.clone()),
+        speedup: subject.limits.speedup_without(timeline.idle * subject.kernel_ns(kernel)),
+        model: "time / time without the places for blocks in which none ran, at most time / roofline floor",
+    }
+    .on(subject)
+}
+
+/// How sure what blocks did is: less where a part of them recorded.
+pub(super) fn block_confidence(timeline: &BlockTimeline) -> (f64, &'static str) {
+    match timeline.one_in {
+        0 | 1 => (0.85, "start and end of every block were taken"),
+        _ => (0.6, "a sample of the blocks was taken"),
+    }
 }

@@ -23,7 +23,7 @@
 //! stores for outputs that are not read again; a smaller element type; fusing the kernel with its
 //! neighbours so that the bytes need not move at all.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::{Bound, RooflinePoint, issue_seconds};
@@ -33,6 +33,8 @@ use crate::sweeps::{redundant_sweeps, streaming_seconds};
 pub const CODE: &str = "KI0001";
 /// Work is optional: without it the compulsory bytes stand for the sweeps.
 pub const NEEDS: &[Need] = &[Need::Peaks];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "memory-bandwidth-bound";
 /// Least part of the time that streaming must account for.
 const SHARE: f64 = 0.5;

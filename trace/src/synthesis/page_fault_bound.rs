@@ -19,21 +19,22 @@
 //! Fuse the loops so that no temporary is needed; a temporary of the size of a tile, reused for each; write
 //! intermediate values to the output buffer.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
 use crate::sites::Place;
+use crate::work::allocates;
 
 /// Stable code.
 pub const CODE: &str = "KI0032";
 /// Peaks and the system's counts.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::System];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "page-fault-bound";
 /// Least part of the time that faults take.
 const SHARE: f64 = 0.15;
-/// Functions that may get fresh pages from the system.
-const ALLOCATING: [&str; 5] = ["malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign"];
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
@@ -86,7 +87,7 @@ fn allocations(workload: &WorkloadTable) -> (u64, Option<Place>) {
     let mut calls = 0;
     let mut place = None;
     for line in work.blocks.iter().flat_map(|block| &block.lines) {
-        let rows = line.amounts.calls.iter().filter(|row| ALLOCATING.contains(&row.callee.as_str()));
+        let rows = line.amounts.calls.iter().filter(|row| allocates(&row.callee));
         let here: u64 = rows.map(|row| row.calls).sum();
         if here > 0 {
             calls += here;

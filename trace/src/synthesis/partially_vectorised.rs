@@ -20,7 +20,7 @@
 //! remainder and not one a row; pad rows; write the condition as a select.
 
 use super::unvectorised::{all_instructions, instructions, is_scalar, rate_ratio};
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -32,6 +32,8 @@ use std::collections::BTreeSet;
 pub const CODE: &str = "KI0034";
 /// Peaks and counted work.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "partially-vectorised";
 /// Least part of the instructions in the scalar part of vectorised loops.
 const SHARE: f64 = 0.15;

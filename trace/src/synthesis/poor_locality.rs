@@ -23,18 +23,20 @@
 //! Exchange the loops so that the innermost one walks along rows; work on tiles of which all lines stay in L1 until they
 //! are used up; change the layout, or transpose a tile on the way in.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::observed::LINE_BYTES;
 use crate::peaks::Peaks;
 use crate::roofline::{RooflinePoint, issue_seconds};
-use crate::sites::{AccessKind, AddressSource};
+use crate::sites::AddressSource;
 use crate::traffic::{RowTraffic, line_use, time_share, traffic};
 
 /// Stable code.
 pub const CODE: &str = "KI0010";
 /// Peaks and observed accesses.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Accesses];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "poor-locality";
 /// Most of the fetched bytes that may be used.
 const USE: f64 = 0.5;
@@ -88,7 +90,7 @@ fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {
         message: format!(
             "a {} of {} bytes leaves its cache line on {:.0} % of its moves: {:.1} MiB of lines are fetched from {} \
              for {:.1} MiB, and {:.0} % of what is fetched for this buffer is used",
-            verb(row.kind),
+            row.kind.verb(),
             row.width,
             far * 100.0,
             fetched / MIB,
@@ -121,11 +123,4 @@ fn strides(row: &RowTraffic<'_>) -> bool {
     row.missed_lines > 0.0
         && row.is_far()
         && !(row.is_irregular() && row.row.address != AddressSource::Computed)
-}
-
-fn verb(kind: AccessKind) -> &'static str {
-    match kind {
-        AccessKind::Load => "load",
-        AccessKind::Store => "store",
-    }
 }

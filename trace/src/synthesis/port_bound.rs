@@ -22,7 +22,7 @@
 //! for shuffles in registers, wider loads and stores, a blend for a shuffle; keep in registers what is stored and loaded
 //! again; a layout that needs no shuffles.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::port_model::{HotBlock, Limit};
@@ -32,6 +32,8 @@ use crate::roofline::{RooflinePoint, issue_seconds};
 pub const CODE: &str = "KI0031";
 /// Peaks and the port model.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::HotBlocks];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "port-bound";
 /// Least part of the time in loops with a full port.
 const SHARE: f64 = 0.5;

@@ -26,7 +26,7 @@
 //! Fuse the loops; keep running values instead of a pass of their own (online softmax, Welford or
 //! sum and sum of squares for a variance); work on blocks that stay in L2 through all passes.
 
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::RooflinePoint;
@@ -37,6 +37,8 @@ use crate::sweeps::{RedundantSweep, Sweep, redundant_sweeps, sweeps};
 pub const CODE: &str = "KI0004";
 /// Peaks and counted work.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "redundant-passes";
 /// Least estimated gain.
 const GAIN: f64 = 1.1;

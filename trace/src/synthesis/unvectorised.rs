@@ -25,7 +25,7 @@
 //! with `vector` ops or a transform schedule.
 
 use super::partially_vectorised::remainders;
-use super::{Need, Tables, WorkloadTable};
+use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::port_model::Limit;
@@ -38,6 +38,8 @@ use std::collections::BTreeSet;
 pub const CODE: &str = "KI0003";
 /// Peaks and counted work.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "unvectorised";
 /// Least part of the instructions in scalar blocks.
 const SHARE: f64 = 0.3;

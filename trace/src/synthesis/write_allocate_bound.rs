@@ -21,7 +21,7 @@
 //! Non-temporal stores of whole cache lines (`{nontemporal = true}` on `vector.store`, `__builtin_nontemporal_store`);
 //! not for outputs that the next kernel reads while they are still in the cache.
 
-use super::{Need, Role, Tables, WorkloadTable};
+use super::{Need, Role, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::{Bound, RooflinePoint};
@@ -33,6 +33,8 @@ use crate::work::{AccessWork, Work};
 pub const CODE: &str = "KI0035";
 /// Peaks and counted work.
 pub const NEEDS: &[Need] = &[Need::Peaks, Need::Work];
+/// What it explains.
+pub const TARGETS: &[Target] = &[Target::Cpu];
 const NAME: &str = "write-allocate-bound";
 /// Least part of the time that streaming must account for.
 const SHARE: f64 = 0.5;

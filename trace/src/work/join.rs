@@ -27,25 +27,66 @@ impl Work {
     /// # Errors
     /// [`WorkError`] if there are no blocks, or if a sum is not exact in 64 bits.
     pub fn of(trace: &Trace, sites: &SiteTable) -> Result<Self, WorkError> {
-        let mut executions: Vec<Option<u64>> = vec![Some(0); sites.sites.len()];
-        for row in &trace.counts {
-            if let Some(sum) = executions.get_mut(row.site as usize) {
-                *sum = sum.and_then(|sum| sum.checked_add(row.count));
-            }
-        }
+        let executions = executions(trace, sites);
+        Self::join(trace, sites, executions.into_iter().map(|runs| Some((runs?, runs?))))
+    }
+
+    /// The same for code that warps of a GPU ran, whose blocks own a word: the lanes that were active. Instructions are
+    /// those of warps; operations and bytes are those of active lanes.
+    ///
+    /// # Errors
+    /// As [`Work::of`].
+    pub fn of_warps(trace: &Trace, sites: &SiteTable) -> Result<Self, WorkError> {
+        let lanes = first_words(trace, sites);
+        Self::join(
+            trace,
+            sites,
+            executions(trace, sites).into_iter().zip(lanes).map(|(runs, lanes)| runs.zip(lanes)),
+        )
+    }
+
+    /// `runs` are the executions of each site, and those of them as often as what it does is done.
+    fn join(
+        trace: &Trace,
+        sites: &SiteTable,
+        runs: impl Iterator<Item = Option<(u64, u64)>>,
+    ) -> Result<Self, WorkError> {
         let units = trace.units.len() as u32;
         let mut work = Self { launches: trace.launches, units, ..Self::default() };
-        for (site, executions) in sites.sites.iter().zip(executions) {
-            if site.kind == SiteKind::Block {
-                let block = executions.and_then(|executions| block(site, executions));
+        for (site, runs) in sites.sites.iter().zip(runs) {
+            if matches!(site.kind, SiteKind::Block | SiteKind::Copy) {
+                let block = runs.and_then(|(executions, lanes)| block(site, executions, lanes));
                 let block = block.ok_or_else(|| overflow(site))?;
                 let summed = block.lines.iter().try_for_each(|l| work.total.add(&l.amounts));
                 summed.and_then(|()| work.total.sums_fit()).ok_or_else(|| overflow(site))?;
-                work.blocks.push(block);
+                match (site.kind, work.blocks.last_mut()) {
+                    (SiteKind::Copy, Some(around)) => around.take_in(block),
+                    _ => work.blocks.push(block),
+                }
             }
         }
         if work.blocks.is_empty() { Err(WorkError::NoBlocks) } else { Ok(work) }
     }
+}
+
+/// Executions by site, `None` where they do not fit.
+fn executions(trace: &Trace, sites: &SiteTable) -> Vec<Option<u64>> {
+    sums(sites, trace.counts.iter().map(|row| (row.site, row.count)))
+}
+
+/// Sum of the first word by site, `None` where it does not fit.
+fn first_words(trace: &Trace, sites: &SiteTable) -> Vec<Option<u64>> {
+    sums(sites, trace.words.iter().filter_map(|row| Some((row.site, *row.words.first()?))))
+}
+
+fn sums(sites: &SiteTable, rows: impl Iterator<Item = (u32, u64)>) -> Vec<Option<u64>> {
+    let mut sums: Vec<Option<u64>> = vec![Some(0); sites.sites.len()];
+    for (site, value) in rows {
+        if let Some(sum) = sums.get_mut(site as usize) {
+            *sum = sum.and_then(|sum| sum.checked_add(value));
+        }
+    }
+    sums
 }
 
 fn overflow(site: &ProbeSite) -> WorkError {
@@ -53,9 +94,9 @@ fn overflow(site: &ProbeSite) -> WorkError {
 }
 
 /// Work of one block, or `None` where it does not fit.
-fn block(site: &ProbeSite, executions: u64) -> Option<BlockWork> {
+fn block(site: &ProbeSite, executions: u64, lanes: u64) -> Option<BlockWork> {
     let lines = site.lines.iter().map(|facts| {
-        let amounts = Amounts::times(facts, executions)?;
+        let amounts = Amounts::times(facts, executions, lanes)?;
         Some(LineWork { place: facts.place.clone(), amounts })
     });
     Some(BlockWork {
@@ -68,25 +109,37 @@ fn block(site: &ProbeSite, executions: u64) -> Option<BlockWork> {
     })
 }
 
+impl BlockWork {
+    /// Adds the bytes of a copy in this block, whose counter is not one of executions.
+    fn take_in(&mut self, copy: Self) {
+        for line in copy.lines {
+            match self.lines.iter_mut().find(|known| known.place == line.place) {
+                Some(known) => known.amounts.merge(&line.amounts),
+                None => self.lines.push(line),
+            }
+        }
+    }
+}
+
 impl Amounts {
-    /// `executions` times `facts`, or `None` where it does not fit.
-    fn times(facts: &LineFacts, executions: u64) -> Option<Self> {
+    /// `executions` times `facts`, its operations and bytes times `lanes`, or `None` where it does not fit.
+    fn times(facts: &LineFacts, executions: u64, lanes: u64) -> Option<Self> {
         let times = |count: u32| u64::from(count).checked_mul(executions);
+        let by_lane = |count: u32| u64::from(count).checked_mul(lanes);
         let mut sum = Self {
             instructions: times(facts.instructions)?,
             int_ops: times(facts.int_ops)?,
             branches: times(facts.branches)?,
-            assembly: times(facts.assembly)?,
             ..Self::default()
         };
         for fact in &facts.flops {
-            let flops = times(fact.flops)?;
+            let flops = by_lane(fact.flops)?;
             let (dtype, lanes) = (fact.dtype.clone(), fact.lanes);
-            let (slow, fused) = (fact.slow, fact.fused);
-            sum.add_flops(&FlopWork { dtype, lanes, slow, fused, flops })?;
+            let (slow, fused, tensor) = (fact.slow, fact.fused, fact.tensor);
+            sum.add_flops(&FlopWork { dtype, lanes, slow, fused, tensor, flops })?;
         }
         for fact in &facts.memory {
-            let bytes = times(fact.bytes)?;
+            let bytes = by_lane(fact.bytes)?;
             let (buffer, kind) = (fact.buffer.clone(), fact.kind);
             let (lanes, indexed, nontemporal) = (fact.lanes, fact.indexed, fact.nontemporal);
             sum.add_access(&AccessWork { buffer, kind, lanes, indexed, nontemporal, bytes })?;
@@ -104,7 +157,6 @@ impl Amounts {
         self.instructions = self.instructions.checked_add(other.instructions)?;
         self.int_ops = self.int_ops.checked_add(other.int_ops)?;
         self.branches = self.branches.checked_add(other.branches)?;
-        self.assembly = self.assembly.checked_add(other.assembly)?;
         other.flops.iter().try_for_each(|row| self.add_flops(row))?;
         other.memory.iter().try_for_each(|row| self.add_access(row))?;
         other.calls.iter().try_for_each(|row| self.add_calls(row))
@@ -127,8 +179,8 @@ impl Amounts {
 
     fn add_flops(&mut self, row: &FlopWork) -> Option<()> {
         let same = |known: &&mut FlopWork| {
-            (known.lanes, known.slow, known.fused, &known.dtype)
-                == (row.lanes, row.slow, row.fused, &row.dtype)
+            (known.lanes, known.slow, known.fused, known.tensor, &known.dtype)
+                == (row.lanes, row.slow, row.fused, row.tensor, &row.dtype)
         };
         match self.flops.iter_mut().find(same) {
             Some(known) => known.flops = known.flops.checked_add(row.flops)?,

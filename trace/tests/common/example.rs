@@ -1,12 +1,15 @@
 //! A report as an evaluation of a slow softmax gives it.
 #![allow(dead_code)]
 
+use kinstr_trace::device::{
+    BlockTimeline, DeviceFacts, DevicePeaks, HostSummary, KernelWork, Limiter, Occupancy, Rate, TimedShare,
+};
 use kinstr_trace::diagnosis::{Class, Confidence, Diagnosis, Evidence, Potential, Severity};
 use kinstr_trace::peaks::{BandwidthLevel, Peaks};
 use kinstr_trace::port_model::{HotBlock, Resource};
 use kinstr_trace::report::*;
 use kinstr_trace::roofline::{Bound, RooflinePoint};
-use kinstr_trace::sites::Place;
+use kinstr_trace::sites::{AccessKind, Buffer, Place, SiteKind};
 use kinstr_trace::surroundings::SystemCounts;
 use kinstr_trace::synthesis::{Certificate, RegionTime};
 use kinstr_trace::tables::Losses;
@@ -99,6 +102,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             changed_loops: vec![],
             changed_loop_lines: 0,
             unchanged_loop_lines: None,
+            kernels: vec![],
         }),
         system: Some(SystemCounts {
             calls: 120,
@@ -216,6 +220,7 @@ pub fn report() -> Report {
         hot_blocks: vec![hot_block(18, 0.512, 4.0), hot_block(12, 0.301, 12.0)],
         hot_accesses: vec![],
         hot_branches: vec![],
+        device: None,
         system: Some(SystemSummary {
             processor: Some("AMD EPYC".to_owned()),
             cores: Some(2),
@@ -238,6 +243,7 @@ pub fn report() -> Report {
             layer("accelerator", LayerStatus::Unavailable("the target is a CPU".to_owned())),
         ],
         peaks: Some(peaks()),
+        device_peaks: None,
         losses: Losses::default(),
         stages: vec![
             StageReport {
@@ -312,11 +318,163 @@ pub fn incorrect() -> Report {
         hot_blocks: vec![],
         hot_accesses: vec![],
         hot_branches: vec![],
+        device: None,
         system: None,
         layers: right.layers[..1].to_vec(),
         losses: Losses { dropped_records: 17, units_with_drops: 1, ..Losses::default() },
         stages: vec![],
         notes: vec![],
         ..right
+    }
+}
+
+/// A matrix that is turned round on a GPU, by a kernel whose stores are a row apart.
+pub fn on_gpu() -> Report {
+    let of_cpu = report();
+    let place = |line| Place { file: "examples/gpu/06-transpose/naive.mlir".to_owned(), line, column: 5 };
+    let rate = |dtype: &str, tflops: f64| Rate { dtype: dtype.to_owned(), flops_per_s: tflops * 1e12 };
+    let mut one = diagnosis("uncoalesced-access", "KI0103", 12, 2.6, 0.85);
+    one.message = "a store touches 32.0 sectors a warp where 4.0 hold its bytes; such sectors take 82 % of the kernel's time \
+                   at the bandwidth of the L2 cache"
+        .to_owned();
+    one.evidence = vec![Evidence::new("sectors-over-needed", 8.0, "1", "intra-kernel").against(2.0)];
+    one.place = Some(place(12));
+    one.region = Some("transpose_kernel".to_owned());
+    one.potential.model =
+        "time / time without the sectors beyond those needed, at most time / roofline floor".to_owned();
+    let access = |line, kind, parts_each| DeviceAccess {
+        workload: 0,
+        kernel: "transpose_kernel".to_owned(),
+        place: Some(place(line)),
+        buffer: Buffer::Argument(u32::from(kind == AccessKind::Store)),
+        kind,
+        atomic: false,
+        executions: 1 << 20,
+        bytes: 1 << 27,
+        parts_each,
+        ideal_each: 4.0,
+        lanes_on_one_address: 1.0,
+    };
+    let timed = |kind, name: &str, own_share| TimedRow {
+        workload: 0,
+        kernel: "transpose_kernel".to_owned(),
+        time: TimedShare {
+            name: name.to_owned(),
+            kind,
+            place: Some(place(11)),
+            entries: 32_768,
+            trips: None,
+            ns_per_entry: 12_300.0,
+            share: own_share,
+            own_share,
+        },
+    };
+    let kernel = KernelRow {
+        workload: 0,
+        kernel: "transpose_kernel".to_owned(),
+        place: Some(place(4)),
+        launches: 1.0,
+        grid: [128, 1024, 1],
+        block: [32, 8, 1],
+        registers: Some(24),
+        shared_bytes: 0,
+        spill_bytes: Some(0),
+        occupancy: Some(Occupancy {
+            blocks_per_sm: 8,
+            warps_per_block: 8,
+            max_warps: 64,
+            theoretical: 1.0,
+            resident: 1.0,
+            limiter: Limiter::None,
+            waves: 124.12,
+        }),
+        device_ns: Some(171_000.0),
+        share: 1.0,
+        timeline: Some(BlockTimeline {
+            blocks: 8192,
+            one_in: 16,
+            span_ns: 168_000.0,
+            mean_ns: 1_310.0,
+            median_ns: 1_290.0,
+            longest_ns: 2_100.0,
+            at_once: 66.0,
+            idle: 0.031,
+            tail: 0.0,
+            sms: 132,
+            sm_imbalance: 1.01,
+            clock_hz: 1.755e9,
+        }),
+        work: Some(KernelWork {
+            warp_instructions: 28_311_552,
+            active_lanes: 1.0,
+            integer_share: 0.48,
+            flops: 0,
+            tensor_flops: 0,
+            global_loaded: 1 << 27,
+            global_stored: 1 << 27,
+            shared_bytes: 0,
+        }),
+    };
+    let host = HostSummary {
+        launches: 1.0,
+        synchronisations: 1.0,
+        launch_ns: 3_100.0,
+        synchronise_ns: 170_000.0,
+        other_ns: 900.0,
+        between_ns: 1_200.0,
+        ..HostSummary::default()
+    };
+    Report {
+        problem: "transpose".to_owned(),
+        candidate: "examples/gpu/06-transpose/naive.mlir".to_owned(),
+        target: "cuda:0".to_owned(),
+        primary: Some(PrimaryBottleneck::of(&one)),
+        workloads: vec![WorkloadReport { system: None, ..workload(0, 16, 0.171, 0.38, 0.392) }],
+        diagnoses: vec![one],
+        regions: vec![],
+        hot_lines: vec![],
+        hot_blocks: vec![],
+        device: Some(DeviceReport {
+            kernels: vec![kernel],
+            timed: vec![
+                timed(SiteKind::Loop, "transpose_kernel:loop0", 0.81),
+                timed(SiteKind::Barrier, "barrier", 0.04),
+            ],
+            accesses: vec![access(12, AccessKind::Store, 32.0), access(11, AccessKind::Load, 4.0)],
+            branches: vec![DeviceBranch {
+                workload: 0,
+                name: "transpose_kernel:bb0".to_owned(),
+                place: Some(place(8)),
+                executions: 1 << 20,
+                taken: 0.998,
+                split: 0.004,
+            }],
+            host: vec![HostRow { workload: 0, calls: host }],
+        }),
+        peaks: None,
+        device_peaks: Some(DevicePeaks {
+            device: "NVIDIA H200, driver 580".to_owned(),
+            date: "2026-11-26".to_owned(),
+            facts: DeviceFacts {
+                name: "NVIDIA H200".to_owned(),
+                chip: "sm_90".to_owned(),
+                driver: "580.159.04".to_owned(),
+                sm_count: 132,
+                l2_bytes: 50 << 20,
+                memory_bytes: 140 << 30,
+                ..DeviceFacts::default()
+            },
+            dram_read_bytes_per_s: 4.2e12,
+            l2_read_bytes_per_s: 6.1e12,
+            shared_read_bytes_per_s: 31e12,
+            fma_flops: vec![rate("f32", 61.0), rate("f64", 30.0), rate("f16x2", 120.0)],
+            tensor_flops: vec![rate("f16", 790.0), rate("tf32", 390.0)],
+            launch_ns: 1_900.0,
+            ..DevicePeaks::default()
+        }),
+        system: None,
+        provenance: Provenance { device: "NVIDIA H200, driver 580".to_owned(), ..of_cpu.provenance.clone() },
+        notes: vec![],
+        ..of_cpu
     }
 }

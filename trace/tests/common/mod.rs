@@ -67,7 +67,14 @@ pub trait Does: Sized {
 
 impl Does for LineFacts {
     fn flops(mut self, flops: u32, lanes: u32) -> Self {
-        self.flops.push(FlopFact { dtype: "f32".to_owned(), lanes, flops, slow: false, fused: false });
+        self.flops.push(FlopFact {
+            dtype: "f32".to_owned(),
+            lanes,
+            flops,
+            slow: false,
+            fused: false,
+            tensor: false,
+        });
         self
     }
     fn access(mut self, buffer: Buffer, kind: AccessKind, lanes: u32) -> Self {
@@ -106,7 +113,7 @@ pub fn work(blocks: Vec<Block>) -> Work {
         lines: vec![facts],
     });
     let sites = SiteTable { sites: sites.collect(), ..SiteTable::default() };
-    let unit = Unit { id: 0, core: 0, clock: Default::default(), produced: 0, dropped: 0 };
+    let unit = Unit::default();
     let trace = Trace { launches: 1, units: vec![unit], counts, ..Trace::default() };
     Work::of(&trace, &sites).unwrap()
 }
@@ -136,7 +143,7 @@ pub fn tables(buffers: Vec<ProblemBuffer>, ms: f64, blocks: Vec<Block>) -> Table
         work: Some(work(blocks)),
         ..WorkloadTable::default()
     };
-    Tables { workloads: vec![workload], peaks: Some(peaks()) }
+    Tables { workloads: vec![workload], peaks: Some(peaks()), ..Tables::default() }
 }
 
 /// Names of what the rules find, best first.

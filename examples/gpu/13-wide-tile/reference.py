@@ -1,0 +1,5 @@
+"""Matrix product, in NumPy."""
+
+
+def run(a, b):
+    return a @ b

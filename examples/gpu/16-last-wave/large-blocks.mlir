@@ -1,0 +1,28 @@
+// Recurrence in blocks of 1024 threads: two blocks are left over when every SM has its two, and the others wait for them. Needs: an NVIDIA GPU.
+// planted: tail-effect
+func.func @recurrence(%x: memref<?xf32>, %y: memref<?xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %steps = arith.constant 2048 : index
+  %threads = arith.constant 1024 : index
+  %kept = arith.constant 0.99 : f32
+  %n = memref.dim %x, %c0 : memref<?xf32>
+  %blocks = arith.ceildivui %n, %threads : index
+  gpu.launch blocks(%bx, %by, %bz) in (%gx = %blocks, %gy = %c1, %gz = %c1)
+             threads(%tx, %ty, %tz) in (%sx = %threads, %sy = %c1, %sz = %c1) {
+    %before = arith.muli %bx, %sx : index
+    %i = arith.addi %before, %tx : index
+    %inside = arith.cmpi ult, %i, %n : index
+    scf.if %inside {
+      %v = memref.load %x[%i] : memref<?xf32>
+      %end = scf.for %step = %c0 to %steps step %c1 iter_args(%s = %v) -> (f32) {
+        %shrunk = arith.mulf %s, %kept : f32
+        %next = arith.addf %shrunk, %v : f32
+        scf.yield %next : f32
+      }
+      memref.store %end, %y[%i] : memref<?xf32>
+    }
+    gpu.terminator
+  }
+  return
+}

@@ -1,0 +1,283 @@
+//! What a function on a GPU keeps of its sites while it runs: variables that code generation makes registers of.
+
+use super::{
+    ConversionError,
+    calls::{Calls, Offsets},
+};
+use crate::{
+    cfg::loop_depths,
+    ir::{blocks, body, operations},
+};
+use kinstr_dialects::ops::{Op, site_of};
+use kinstr_trace::{
+    layout::{Mode, offset},
+    sites::{SiteKind, SiteTable},
+};
+use melior::ir::{
+    Attribute, Identifier, OperationRef, Type, Value,
+    attribute::{IntegerAttribute, TypeAttribute},
+    operation::{OperationBuilder, OperationLike, OperationResult},
+    r#type::IntegerType,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Both clocks at a kernel's entry, their low 32 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'c, 'a> {
+    pub clock: Value<'c, 'a>,
+    pub time: Value<'c, 'a>,
+}
+
+/// How a site's intervals are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// It has none, but trips.
+    None,
+    /// No path passes the site twice: the length of the only one.
+    Length,
+    /// Count, sum, min and max.
+    Intervals,
+}
+
+struct Local<'c, 'a> {
+    shape: Kept,
+    counts_trips: bool,
+    /// Those of the intervals, then that of the trips.
+    variables: Vec<Value<'c, 'a>>,
+}
+
+/// The variables of one function.
+pub(super) struct Locals<'c, 'a> {
+    sites: BTreeMap<u32, Local<'c, 'a>>,
+    /// Whether some sites record as the function runs.
+    pub record_at_once: bool,
+    /// The clock read that begins the site of the whole kernel.
+    pub kernel_begin: Option<OperationRef<'c, 'a>>,
+}
+
+impl<'c, 'a> Locals<'c, 'a> {
+    /// What the probe ops `own` of `function` ask for. In trace mode that is nothing.
+    pub fn of(function: OperationRef<'c, 'a>, own: &[(Op, OperationRef<'c, 'a>)], table: &SiteTable) -> Self {
+        let mut locals = Self { sites: BTreeMap::new(), record_at_once: false, kernel_begin: None };
+        let looping = in_loops(function);
+        for (op, operation) in own {
+            let site = site_of(operation).unwrap_or(0);
+            let kind = table.sites.get(site as usize).map(|site| site.kind);
+            match op {
+                Op::RecordInterval if table.mode == Mode::Aggregate => {
+                    let again = looping.contains(operation);
+                    locals.add(site).shape.widen(again);
+                    if kind == Some(SiteKind::Kernel) {
+                        locals.kernel_begin = operation.operand(1).ok().and_then(owner);
+                    }
+                }
+                Op::AddTrips if table.mode == Mode::Aggregate => locals.add(site).counts_trips = true,
+                Op::AddCount if kind == Some(SiteKind::Loop) && table.mode == Mode::Aggregate => {
+                    locals.add(site).counts_trips = true;
+                }
+                Op::AddCount | Op::RecordBranch | Op::RecordAccess => locals.record_at_once = true,
+                _ => {}
+            }
+        }
+        locals
+    }
+
+    fn add(&mut self, site: u32) -> &mut Local<'c, 'a> {
+        let none = || Local { shape: Kept::None, counts_trips: false, variables: Vec::new() };
+        self.sites.entry(site).or_insert_with(none)
+    }
+
+    pub fn any(&self) -> bool {
+        !self.sites.is_empty()
+    }
+
+    pub fn holds(&self, site: u32) -> bool {
+        self.sites.contains_key(&site)
+    }
+
+    /// Makes the variables, at the head of the function.
+    pub fn open(&mut self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
+        for local in self.sites.values_mut() {
+            let starts: &[i32] = match local.shape {
+                Kept::None => &[],
+                Kept::Length => &[0],
+                // The shortest starts with all bits set.
+                Kept::Intervals => &[0, 0, -1, 0],
+            };
+            let trips: &[i32] = if local.counts_trips { &[0] } else { &[] };
+            for start in starts.iter().chain(trips) {
+                local.variables.push(calls.variable(*start)?);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn keep_interval(
+        &self,
+        calls: &Calls<'c, 'a>,
+        site: u32,
+        begin: Value<'c, 'a>,
+        end: Value<'c, 'a>,
+    ) -> Result<(), ConversionError> {
+        let Some(local) = self.sites.get(&site) else { return Ok(()) };
+        let (function, count) = match local.shape {
+            Kept::Intervals => ("keep_interval", 4),
+            _ => ("keep_length", 1),
+        };
+        let operands = [&local.variables[..count], &[begin, end]].concat();
+        calls.call(function, &operands, None).map(|_| ())
+    }
+
+    pub fn keep_trips(
+        &self,
+        calls: &Calls<'c, 'a>,
+        site: u32,
+        trips: Value<'c, 'a>,
+    ) -> Result<(), ConversionError> {
+        let Some(variable) = self.sites.get(&site).and_then(|local| local.variables.last()) else {
+            return Ok(());
+        };
+        calls.call("keep_trips", &[*variable, trips], None).map(|_| ())
+    }
+
+    /// Everything to `unit`.
+    pub fn flush(
+        &self,
+        calls: &Calls<'c, 'a>,
+        unit: Value<'c, 'a>,
+        offsets: &Offsets,
+    ) -> Result<(), ConversionError> {
+        for (site, local) in &self.sites {
+            let values = local
+                .variables
+                .iter()
+                .map(|variable| calls.load(*variable))
+                .collect::<Result<Vec<_>, _>>()?;
+            let (intervals, trips) = values.split_at(values.len() - usize::from(local.counts_trips));
+            let function = match local.shape {
+                Kept::None => None,
+                Kept::Length => Some("flush_length"),
+                Kept::Intervals => Some("flush_intervals"),
+            };
+            if let Some(function) = function {
+                let at = calls.constant(offset::aggregate(*site))?;
+                calls.call(function, &[&[unit, at], intervals].concat(), None)?;
+            }
+            if let [trips] = trips {
+                let at = calls.constant(offsets.counter(*site))?;
+                calls.call("flush_trips", &[unit, at, *trips], None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn widen(&mut self, again: bool) {
+        *self = if again || *self == Self::Intervals { Self::Intervals } else { Self::Length };
+    }
+}
+
+/// What stands in a loop of `function`.
+fn in_loops<'c, 'a>(function: OperationRef<'c, 'a>) -> Vec<OperationRef<'c, 'a>> {
+    let Some(region) = body(function) else { return Vec::new() };
+    let depths = loop_depths(region);
+    let inside: BTreeSet<usize> = (0..depths.len()).filter(|block| depths[*block] > 0).collect();
+    let blocks = blocks(region).enumerate().filter(|(index, _)| inside.contains(index));
+    blocks.flat_map(|(_, block)| operations(block)).filter(|operation| Op::of(operation).is_some()).collect()
+}
+
+fn owner<'c, 'a>(value: Value<'c, 'a>) -> Option<OperationRef<'c, 'a>> {
+    value_is_result(value).then(|| OperationResult::try_from(value).ok().map(|result| result.owner()))?
+}
+
+fn value_is_result(value: Value<'_, '_>) -> bool {
+    use melior::ir::ValueLike;
+    value.is_operation_result()
+}
+
+/// In trace mode: where the next record goes.
+pub(super) struct Cursor<'c, 'a> {
+    room: Value<'c, 'a>,
+    variable: Value<'c, 'a>,
+}
+
+impl<'c, 'a> Cursor<'c, 'a> {
+    pub fn open(calls: &Calls<'c, 'a>, unit: Value<'c, 'a>) -> Result<Self, ConversionError> {
+        let room = calls.result("get_room", &[unit], "!llvm.struct<(i32, i32)>")?;
+        Ok(Self { room, variable: calls.variable(0)? })
+    }
+
+    pub fn record(
+        &self,
+        calls: &Calls<'c, 'a>,
+        unit: Value<'c, 'a>,
+        records: u64,
+        word: u64,
+        payload: Value<'c, 'a>,
+    ) -> Result<(), ConversionError> {
+        let (records, word) = (calls.constant(records)?, calls.constant(word)?);
+        calls
+            .call("record_event", &[unit, records, self.room, self.variable, word, payload], None)
+            .map(|_| ())
+    }
+
+    pub fn store(&self, calls: &Calls<'c, 'a>, unit: Value<'c, 'a>) -> Result<(), ConversionError> {
+        let (at, cursor) = (calls.constant(offset::CURSOR)?, calls.load(self.variable)?);
+        calls.call("store_cursor", &[unit, at, cursor], None).map(|_| ())
+    }
+}
+
+impl<'c, 'a> Calls<'c, 'a> {
+    /// The result of a call.
+    pub(super) fn result(
+        &self,
+        function: &str,
+        operands: &[Value<'c, 'a>],
+        kind: &str,
+    ) -> Result<Value<'c, 'a>, ConversionError> {
+        let call = self.call(function, operands, Some(kind))?;
+        Ok(call.result(0).map_err(|_| ConversionError::Build(function.to_owned()))?.into())
+    }
+
+    pub(super) fn constant_i32(&self, value: i32) -> Result<Value<'c, 'a>, ConversionError> {
+        let kind: Type<'c> = IntegerType::new(self.context, 32).into();
+        let value = IntegerAttribute::new(kind, value.into()).into();
+        self.built("llvm.mlir.constant", &[("value", value)], &[], kind)
+    }
+
+    /// Four bytes on the stack that hold `start`.
+    fn variable(&self, start: i32) -> Result<Value<'c, 'a>, ConversionError> {
+        let kind: Type<'c> = IntegerType::new(self.context, 32).into();
+        let pointer = Type::parse(self.context, "!llvm.ptr");
+        let pointer = pointer.ok_or_else(|| ConversionError::Build("!llvm.ptr".into()))?;
+        let one = self.constant_i32(1)?;
+        let element = TypeAttribute::new(kind).into();
+        let variable = self.built("llvm.alloca", &[("elem_type", element)], &[one], pointer)?;
+        let store = OperationBuilder::new("llvm.store", self.at.location())
+            .add_operands(&[self.constant_i32(start)?, variable])
+            .build();
+        self.insert(store.map_err(|_| ConversionError::Build("llvm.store".into()))?)?;
+        Ok(variable)
+    }
+
+    fn load(&self, variable: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
+        self.built("llvm.load", &[], &[variable], IntegerType::new(self.context, 32).into())
+    }
+
+    fn built(
+        &self,
+        name: &str,
+        attributes: &[(&str, Attribute<'c>)],
+        operands: &[Value<'c, 'a>],
+        result: Type<'c>,
+    ) -> Result<Value<'c, 'a>, ConversionError> {
+        let refused = |_| ConversionError::Build(name.to_owned());
+        let named = |(name, value): &(&str, Attribute<'c>)| (Identifier::new(self.context, name), *value);
+        let op = OperationBuilder::new(name, self.at.location())
+            .add_attributes(&attributes.iter().map(named).collect::<Vec<_>>())
+            .add_operands(operands)
+            .add_results(&[result]);
+        Ok(self.insert(op.build().map_err(refused)?)?.result(0).map_err(refused)?.into())
+    }
+}

@@ -1,0 +1,305 @@
+//! `convert-probes-to-llvm{target=nvptx}`.
+//!
+//! Memory is far from a GPU's threads, so that nothing is stored while a function runs: intervals and trips stay in its
+//! variables (`local.rs`) and join the warp's unit before it returns. What counts and observes goes there at once.
+
+use super::{
+    ConversionError,
+    calls::{Calls, Offsets, add_library, check_function},
+    local::{Cursor, Entry, Locals},
+};
+use crate::{
+    facts::types::Shape,
+    ir::{functions, nested, symbol},
+};
+use kinstr_dialects::ops::{Op, kind_of, site_of, step_of, width_of};
+use kinstr_trace::{
+    layout::{Mode, ProbeRecord, offset},
+    sites::{SiteKind, SiteTable},
+};
+use melior::{
+    Context, IrRewriter,
+    ir::{
+        Module, OperationRef, Type, Value, ValueLike,
+        operation::{OperationLike, OperationResult},
+        r#type::IntegerType,
+    },
+};
+
+const LIBRARY: &str = include_str!("nvptx.mlir");
+const PTX: &str = include_str!("nvptx.ptx");
+/// Bytes that one thread moves in one request to memory at most.
+const REQUEST_BYTES: u32 = 16;
+
+/// Adds the record library to the LLVM-dialect module of device code and turns every mechanism op into calls of it.
+///
+/// # Errors
+/// [`ConversionError`] if a function with probes is not in the LLVM dialect, or MLIR refuses the library.
+pub fn convert<'c>(
+    context: &'c Context,
+    module: &Module<'c>,
+    sites: &SiteTable,
+) -> Result<(), ConversionError> {
+    let probes: Vec<_> =
+        nested(module.as_operation()).into_iter().filter(|operation| Op::of(operation).is_some()).collect();
+    if probes.is_empty() {
+        return Ok(());
+    }
+    probes.iter().try_for_each(|probe| check_function(*probe))?;
+    let watched: Vec<_> = functions(module, "llvm");
+    add_library(context, module, &library())?;
+    let offsets = Offsets::of(sites);
+    for function in watched {
+        let own: Vec<_> = nested(function).into_iter().filter_map(|op| Some((Op::of(&op)?, op))).collect();
+        if own.is_empty() {
+            continue;
+        }
+        if sites.mode == Mode::Trace && !is_kernel(function) {
+            return Err(ConversionError::CalledInTrace(symbol(function)));
+        }
+        let locals = Locals::of(function, &own, sites);
+        let mut conversion =
+            Conversion { context, sites, offsets: &offsets, locals, unit: None, cursor: None, entry: None };
+        for (op, operation) in &own {
+            conversion.convert(*op, *operation, is_kernel(function))?;
+        }
+    }
+    let rewriter = IrRewriter::new(context);
+    probes.into_iter().rev().for_each(|operation| rewriter.as_rewriter_base().erase_op(operation));
+    Ok(())
+}
+
+/// The library with its PTX, and in that the offsets of the layout.
+fn library() -> String {
+    let offsets = [
+        ("STATE_UNITS", offset::STATE_UNITS),
+        ("STATE_CAPACITY", offset::STATE_UNIT_CAPACITY),
+        ("STATE_LAUNCH", offset::STATE_LAUNCH),
+        ("STATE_SHIFT", offset::STATE_LAUNCH + 8),
+        ("CORE_ID", offset::CORE_ID),
+        ("CLOCK_ENTRY", offset::CLOCK_ENTRY),
+        ("CLOCK_EXIT", offset::CLOCK_EXIT),
+        ("GLOBAL_ENTRY", offset::GLOBAL_ENTRY),
+        ("GLOBAL_EXIT", offset::GLOBAL_EXIT),
+        ("LAUNCH", offset::LAUNCH),
+        ("WARP", offset::WARP),
+        ("BLOCK", offset::BLOCK),
+        ("RECORD_CAPACITY", offset::RECORD_CAPACITY),
+        ("RECORD_MASK", offset::RECORD_MASK),
+    ];
+    let sections = PTX.split("\n//: ").skip(1).filter_map(|section| section.split_once('\n'));
+    sections.fold(LIBRARY.to_owned(), |library, (name, text)| {
+        let lines: Vec<&str> =
+            text.lines().filter(|line| !line.is_empty() && !line.starts_with("//")).collect();
+        let text = format!("{{\\0A{}\\0A}}", lines.join("\\0A"));
+        let text = offsets
+            .iter()
+            .fold(text, |text, (name, at)| text.replace(&format!("+{name}]"), &format!("+{at}]")));
+        library.replace(&format!("PTX({name})"), &text)
+    })
+}
+
+/// True for a function that the host launches.
+pub fn is_kernel(function: OperationRef<'_, '_>) -> bool {
+    let convention = function.attribute("CConv").map(|convention| convention.to_string()).unwrap_or_default();
+    convention.contains("ptx_kernel") || function.has_attribute("nvvm.kernel")
+}
+
+/// One function's probes on their way to calls.
+struct Conversion<'s, 'c, 'a> {
+    context: &'c Context,
+    sites: &'s SiteTable,
+    offsets: &'s Offsets,
+    locals: Locals<'c, 'a>,
+    /// Address of the unit, where something is recorded while the function runs.
+    unit: Option<Value<'c, 'a>>,
+    cursor: Option<Cursor<'c, 'a>>,
+    /// Clocks at a kernel's entry, where it is timed.
+    entry: Option<Entry<'c, 'a>>,
+}
+
+impl<'c, 'a> Conversion<'_, 'c, 'a> {
+    fn convert(
+        &mut self,
+        op: Op,
+        operation: OperationRef<'c, 'a>,
+        is_kernel: bool,
+    ) -> Result<(), ConversionError> {
+        let calls = Calls { context: self.context, at: operation };
+        let site = site_of(&operation).unwrap_or(0);
+        let operands: Vec<_> = operation.operands().collect();
+        match op {
+            Op::GetUnit => self.open(&calls, is_kernel)?,
+            Op::StoreUnit => self.close(&calls)?,
+            Op::ReadClock => self.read_clock(&calls)?,
+            Op::RecordInterval => {
+                let begin = match self.entry {
+                    Some(entry) if self.covers_kernel(site) => entry.clock,
+                    _ => ticks(&calls, operands[1])?,
+                };
+                self.locals.keep_interval(&calls, site, begin, ticks(&calls, operands[2])?)?;
+            }
+            Op::RecordEvent => {
+                let kind = u64::from(kind_of(&operation).unwrap_or(0));
+                let word = u64::from(site) << ProbeRecord::SITE_SHIFT | kind << ProbeRecord::KIND_SHIFT;
+                let payload = ticks(&calls, operands[1])?;
+                if let (Some(unit), Some(cursor)) = (self.unit, &self.cursor) {
+                    cursor.record(&calls, unit, self.offsets.records, word, payload)?;
+                }
+            }
+            Op::AddCount if self.locals.holds(site) => {
+                let one = calls.constant_i32(1)?;
+                self.locals.keep_trips(&calls, site, one)?;
+            }
+            Op::AddCount => self.add_up(&calls, "add_count", site, &[])?,
+            Op::AddTrips => self.add_trips(&calls, site, step_of(&operation).unwrap_or(1), &operands)?,
+            Op::RecordBranch => self.add_up(&calls, "record_branch", site, &[operands[1]])?,
+            Op::RecordAccess => {
+                let width = width_of(&operation).unwrap_or(0);
+                self.record_access(&calls, site, width, operands[1], operands[2])?;
+            }
+            Op::RecordTouch | Op::RecordSwitch => {
+                return Err(ConversionError::Target { target: "nvptx".into() });
+            }
+            intent => return Err(ConversionError::Intent(intent.name())),
+        }
+        Ok(())
+    }
+
+    /// At the head of the function.
+    fn open(&mut self, calls: &Calls<'c, 'a>, is_kernel: bool) -> Result<(), ConversionError> {
+        if self.sites.mode == Mode::Trace {
+            let unit = calls.result("get_leader_unit", &[], "i64")?;
+            self.cursor = Some(Cursor::open(calls, unit)?);
+            self.unit = Some(unit);
+        } else if self.locals.record_at_once {
+            self.unit = Some(calls.result("get_unit", &[], "i64")?);
+        }
+        let is_timed = self.sites.mode == Mode::Trace || self.locals.any();
+        if is_timed && is_kernel {
+            let clock = calls.result("read_clock", &[], "i32")?;
+            self.entry = Some(Entry { clock, time: calls.result("read_time", &[], "i32")? });
+        }
+        self.locals.open(calls)
+    }
+
+    /// Before the function returns.
+    fn close(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
+        let unit = match (self.entry, self.locals.any()) {
+            (Some(Entry { clock, time }), _) => calls.result("leave", &[clock, time], "i64")?,
+            (None, true) => calls.result("get_unit", &[], "i64")?,
+            (None, false) => return Ok(()),
+        };
+        self.locals.flush(calls, unit, self.offsets)?;
+        match (&self.cursor, self.unit) {
+            (Some(cursor), Some(unit)) => cursor.store(calls, unit),
+            _ => Ok(()),
+        }
+    }
+
+    fn covers_kernel(&self, site: u32) -> bool {
+        self.sites.sites.get(site as usize).is_some_and(|site| site.kind == SiteKind::Kernel)
+    }
+
+    /// What is read is 32 bits, widened for whoever wants the 64 that the op has. The clock at a kernel's entry serves
+    /// the site of the whole kernel too.
+    fn read_clock(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
+        let result = calls.at.result(0).map_err(|_| ConversionError::Build("kprobe.read_clock".into()))?;
+        if self.entry.is_some() && self.sites.mode == Mode::Aggregate && self.begins_kernel(calls.at) {
+            let entry = self.entry.map(|entry| entry.clock);
+            let clock = entry.ok_or_else(|| ConversionError::Build("kprobe.read_clock".into()))?;
+            replace(self.context, result.into(), widened(calls, clock)?);
+            return Ok(());
+        }
+        let clock = calls.result("read_clock", &[], "i32")?;
+        replace(self.context, result.into(), widened(calls, clock)?);
+        Ok(())
+    }
+
+    /// True if the clock is read for the begin of the whole kernel's site: the first read of the function, since that
+    /// site begins at its head.
+    fn begins_kernel(&self, read: OperationRef<'c, 'a>) -> bool {
+        self.locals.kernel_begin.is_some_and(|begin| begin == read)
+    }
+
+    /// A function of the library that adds to the counter and the words of a site.
+    fn add_up(
+        &self,
+        calls: &Calls<'c, 'a>,
+        function: &str,
+        site: u32,
+        more: &[Value<'c, 'a>],
+    ) -> Result<(), ConversionError> {
+        let Some(unit) = self.unit else { return Ok(()) };
+        let (counter, words) =
+            (calls.constant(self.offsets.counter(site))?, calls.constant(self.offsets.words(site))?);
+        let operands = [&[unit, counter, words], more].concat();
+        calls.call(function, &operands, None).map(|_| ())
+    }
+
+    fn add_trips(
+        &self,
+        calls: &Calls<'c, 'a>,
+        site: u32,
+        step: i64,
+        operands: &[Value<'c, 'a>],
+    ) -> Result<(), ConversionError> {
+        let (first, last) = (operands[1], calls.opaque(operands[2])?);
+        let (from, to) = if step > 0 { (first, last) } else { (last, first) };
+        let (distance, step) = (calls.distance(from, to)?, calls.constant(step.unsigned_abs())?);
+        let trips = calls.value("llvm.udiv", &[distance, step], distance.r#type())?;
+        let trips = calls.value("llvm.trunc", &[trips], IntegerType::new(self.context, 32).into())?;
+        match self.unit {
+            Some(unit) if self.sites.mode == Mode::Trace => {
+                let at = calls.constant(self.offsets.counter(site))?;
+                calls.call("add_trips", &[unit, at, trips], None).map(|_| ())
+            }
+            _ => self.locals.keep_trips(calls, site, trips),
+        }
+    }
+
+    /// A thread moves 16 bytes a request: wider accesses are several.
+    fn record_access(
+        &self,
+        calls: &Calls<'c, 'a>,
+        site: u32,
+        width: u32,
+        pointer: Value<'c, 'a>,
+        active: Value<'c, 'a>,
+    ) -> Result<(), ConversionError> {
+        let i64_type: Type<'c> = IntegerType::new(self.context, 64).into();
+        let shared = Shape::address_space(pointer) == Some(3);
+        let function = if shared { "record_shared" } else { "record_global" };
+        let address = calls.value("llvm.ptrtoint", &[pointer], i64_type)?;
+        for start in (0..width.max(1)).step_by(REQUEST_BYTES as usize) {
+            let offset = calls.constant(start.into())?;
+            let address = calls.value("llvm.add", &[address, offset], i64_type)?;
+            let bytes = calls.constant(u64::from((width - start).min(REQUEST_BYTES)))?;
+            let first = calls.constant(u64::from(start == 0))?;
+            self.add_up(calls, function, site, &[address, active, bytes, first])?;
+        }
+        Ok(())
+    }
+}
+
+/// The low 32 bits of what a mechanism op takes for a clock.
+fn ticks<'c, 'a>(calls: &Calls<'c, 'a>, value: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
+    let i32_type: Type<'c> = IntegerType::new(calls.context, 32).into();
+    if value.is_operation_result()
+        && let Ok(result) = OperationResult::try_from(value)
+        && crate::ir::is(result.owner(), "llvm.zext")
+        && let Ok(narrow) = result.owner().operand(0)
+        && narrow.r#type() == i32_type
+    {
+        return Ok(narrow);
+    }
+    calls.value("llvm.trunc", &[value], i32_type)
+}
+
+fn widened<'c, 'a>(calls: &Calls<'c, 'a>, clock: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
+    calls.value("llvm.zext", &[clock], IntegerType::new(calls.context, 64).into())
+}
+
+fn replace<'c>(context: &'c Context, old: Value<'c, '_>, new: Value<'c, '_>) {
+    IrRewriter::new(context).as_rewriter_base().replace_all_uses_with(old, new);
+}

@@ -1,0 +1,229 @@
+"""What needs an NVIDIA GPU, one verdict line an item; called by scripts/gpu-test."""
+
+import argparse
+import math
+import pathlib
+import re
+import statistics
+import sys
+import tarfile
+import tempfile
+import time
+
+import gpu_faults
+from gpu_run import Runner
+
+parser = argparse.ArgumentParser(prog="scripts/gpu-test", description=__doc__)
+parser.add_argument("--only", metavar="NAME", help="doctor, faults, examples, figures, or a part of an example's path")
+parser.add_argument("--target", default="cuda:0", help="where to run (default: cuda:0)")
+parser.add_argument("--reference", choices=["numpy", "torch"], default="numpy", help="which references to compare with (default: numpy)")
+parser.add_argument("--budget", default="0.5", metavar="SECONDS", help="measuring time for each example (default: 0.5)")
+parser.add_argument("--seconds", type=float, default=520, help="time for everything; what does not fit fails (default: 520)")
+parser.add_argument("--kinstr", default="target/release/kinstr", help=argparse.SUPPRESS)
+parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/gpu-test"), help=argparse.SUPPRESS)
+chosen = parser.parse_args()
+
+EXAMPLES = pathlib.Path("examples/gpu")
+KERNELS = pathlib.Path("tests/gpu")
+# A slow example that is not this much slower than its cure plants nothing.
+SLOWER = 1.1
+# Record files that are kept for goldens are no larger than this.
+GOLDEN_BYTES = 256 << 10
+
+
+def geometric_mean(ratios: list[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, ratios)))
+
+
+def planted(candidate: pathlib.Path) -> str | None:
+    """The cause that a slow candidate was made slow with, as its line `// planted: NAME` says."""
+    found = re.search(r"^// planted: (\S+)$", candidate.read_text(), re.MULTILINE)
+    return found and found[1]
+
+
+def clean_ns(report: dict) -> list[float]:
+    """Median time of a call of the clean build, by workload."""
+    return [workload["times"]["candidate"]["median_ns"] for workload in report["workloads"] if workload.get("times")]
+
+
+def certificates(report: dict) -> list[dict]:
+    return [workload["certificate"] for workload in report["workloads"] if workload.get("certificate")]
+
+
+def doctor(run: Runner) -> None:
+    code, printed, errors = run.kinstr("doctor", timeout=60)
+    run.row("doctor", f"exit {code}", "0", code == 0, errors[-300:])
+    device = re.search(r"^ok\s+device.*$", printed, re.MULTILINE)
+    run.row("doctor names the device", "yes" if device else "no", "yes", bool(device), printed[-600:])
+    print("\n".join("       " + line for line in printed.splitlines()), flush=True)
+
+
+def examples(run: Runner, word: str = "") -> None:
+    """Every example, or those with `word` in their path: right, and slow for the planted reason."""
+    candidates = [path for path in sorted(EXAMPLES.glob("*/*.mlir")) if word in str(path)]
+    if not candidates:
+        sys.exit(f"gpu-test: no section and no example is called {word}")
+    reports = {}
+    for candidate in candidates:
+        name = f"{candidate.parent.name}/{candidate.stem}"
+        report = run.evaluate(candidate)
+        if report is None:
+            continue
+        reports[candidate] = report
+        cause, primary = planted(candidate), (report.get("primary") or {}).get("name", "none")
+        times = " ".join(f"{ns / 1e3:.1f}" for ns in clean_ns(report))
+        if cause:
+            run.row(f"{name}: first cause", primary, cause, primary == cause, others(report))
+        ratios = " ".join(f"{certificate['ratio']:.3f}" for certificate in certificates(report))
+        print(f"       {name}: {times} us, probes cost {ratios or '-'}, primary: {primary}", flush=True)
+    cures(run, reports)
+    if reports:
+        probes(run, reports)
+
+
+def others(report: dict) -> str:
+    """All causes that a report names, for when the first is the wrong one."""
+    return ", ".join(f"{found['name']} x{found['potential']['speedup']:.2f}" for found in report["diagnoses"])
+
+
+def cures(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
+    """A slow example is slower than the fastest of its folder, which no longer has its cause."""
+    for candidate, report in reports.items():
+        cause = planted(candidate)
+        cured = [other for other in reports if other.parent == candidate.parent and not planted(other)]
+        if not cause or not cured or not clean_ns(report):
+            continue
+        best = min((other for other in cured if clean_ns(reports[other])), key=lambda other: clean_ns(reports[other])[0], default=None)
+        if best is None:
+            continue
+        name = f"{candidate.parent.name}/{candidate.stem}"
+        slower = clean_ns(report)[0] / clean_ns(reports[best])[0]
+        run.row(f"{name}: time / time of {best.stem}", f"{slower:.2f}", f">= {SLOWER}", slower >= SLOWER)
+        left = (reports[best].get("primary") or {}).get("name", "none")
+        run.row(f"{name}: cured in {best.stem}", left, f"not {cause}", left != cause)
+
+
+def probes(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
+    """What the probes cost, over all examples."""
+    ratios, different, bare, unwell = {}, [], [], []
+    for candidate, report in reports.items():
+        name, found = f"{candidate.parent.name}/{candidate.stem}", certificates(report)
+        ratios |= {f"{name}, workload {index}": certificate["ratio"] for index, certificate in enumerate(found)}
+        different += [name for certificate in found if not certificate["outputs_identical"]]
+        bare += [name] * (not found)
+        unwell += [name] * any(layer["status"] == "failed" for layer in report["layers"])
+    run.row("examples with a certificate", f"{len(reports) - len(bare)} of {len(reports)}", "all", not bare, " ".join(bare))
+    run.row("examples of which a layer failed", str(len(unwell)), "0", not unwell, " ".join(unwell))
+    if ratios:
+        mean, worst = geometric_mean(list(ratios.values())), max(ratios, key=ratios.get)
+        run.row("instrumented / clean, timing probes, geometric mean", f"{mean:.3f}", "<= 1.03", mean <= 1.03)
+        run.row("instrumented / clean, timing probes, largest", f"{ratios[worst]:.3f}", f"<= 1.10, {worst}", ratios[worst] <= 1.10)
+        run.row("instrumented outputs bit-identical to clean", str(not different), "True", not different, " ".join(different))
+    resources(run, reports)
+
+
+def resources(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
+    """Registers and spills that probes add, from what code generation said of both builds."""
+    grown, spilling = {}, []
+    for candidate in reports:
+        builds = {event["build"]: event["resources"] for event in run.events(candidate) if event["event"] == "kernels"}
+        # Two launches of one function have kernels of one name, so position counts and not the name.
+        for clean, timing in zip(builds.get("clean", []), builds.get("timing", [])):
+            name = f"{candidate.parent.name}/{candidate.stem} {clean['kernel']}"
+            grown[name] = timing["registers"] - clean["registers"]
+            before, after = clean.get("spill_store_bytes"), timing.get("spill_store_bytes")
+            spilling += [name] * (before == 0 and bool(after))
+    if not grown:
+        run.row("registers that probes add, most", "not told", "<= 8", False)
+        return
+    worst = max(grown, key=grown.get)
+    run.row("registers that probes add, most", str(grown[worst]), f"<= 8, {worst}", grown[worst] <= 8)
+    run.row("kernels into which probes bring spills", str(len(spilling)), "0", not spilling, " ".join(spilling))
+
+
+def figures(run: Runner) -> None:
+    known_lengths(run)
+    host_cost(run)
+    timelines(run)
+    warm(run)
+
+
+def known_lengths(run: Runner) -> None:
+    """Two loops of equal steps, four times as many in the second: their times must have that ratio."""
+    report = run.evaluate(KERNELS / "known-lengths/kernel.mlir", "--overhead-budget", "none")
+    if report is None:
+        return
+    timed = (report.get("device") or {}).get("timed", [])
+    times = sorted(row["ns_per_entry"] for row in timed if row["kind"] == "loop")
+    if len(times) != 2:
+        run.row("loops of known lengths that were timed", str(len(times)), "2", False)
+        return
+    ratio = times[1] / times[0] / 4
+    run.row("time of a step in a loop of 16384 / of 4096", f"{ratio:.4f}", "1 +- 0.02", abs(ratio - 1) <= 0.02)
+
+
+def host_cost(run: Runner) -> None:
+    """Buffers out, decoding and adding up, for 65,536 warps and two sites."""
+    report = run.evaluate(KERNELS / "many-warps/kernel.mlir", "--overhead-budget", "none")
+    if report is None:
+        return
+    costs = [certificate["host_ns"] for certificate in certificates(report) if certificate.get("host_ns") is not None]
+    told = f"{max(costs) / 1e6:.2f} ms" if costs else "not told"
+    run.row("host cost of an instrumented launch, 65,536 warps", told, "<= 5 ms", bool(costs) and max(costs) <= 5e6)
+
+
+def timelines(run: Runner) -> None:
+    """From the first block's start to the last one's end is the kernel's time, as clocks inside and outside of it see it."""
+    ratios = {}
+    for candidate, report in run.reports.items():
+        for kernel in (report.get("device") or {}).get("kernels", []):
+            span, outside = (kernel.get("timeline") or {}).get("span_ns"), kernel.get("device_ns")
+            # A short kernel's time outside is mostly that of events.
+            if span and outside and outside / kernel["launches"] >= 50e3:
+                name = f"{candidate.parent.name}/{candidate.stem} {kernel['kernel']}, workload {kernel['workload']}"
+                ratios[name] = span * kernel["launches"] / outside
+    if not ratios:
+        run.row("span of blocks / time of the kernel", "not told", "1 +- 0.05", False)
+        return
+    mean, worst = geometric_mean(list(ratios.values())), max(ratios, key=lambda name: abs(math.log(ratios[name])))
+    told = f"1 +- 0.05; furthest: {worst}, {ratios[worst]:.3f}"
+    run.row("span of blocks / time of the kernel, geometric mean", f"{mean:.3f}", told, abs(mean - 1) <= 0.05)
+
+
+def warm(run: Runner) -> None:
+    """An evaluation as a user makes it, with peaks and builds cached."""
+    softmax = EXAMPLES / "03-softmax/one-pass.mlir"
+    times = []
+    for _ in range(2):
+        begin = time.monotonic()
+        if run.evaluate(softmax, defaults=True) is None:
+            return
+        times.append(time.monotonic() - begin)
+    run.row("kinstr eval on softmax, warm", f"{min(times):.2f} s", "<= 3 s", min(times) <= 3)
+
+
+def keep(run: Runner, out: pathlib.Path) -> None:
+    """Summary, reports and goldens, in few files, since what comes back from a borrowed machine is limited in number."""
+    with tarfile.open(out / "reports.tar.gz", "w:gz") as archive:
+        for path in sorted(run.scratch.glob("*/report.json")):
+            archive.add(path, f"{path.parent.name}.json")
+    with tarfile.open(out / "records.tar.gz", "w:gz") as archive:
+        for path in sorted([*run.scratch.glob("*/*.krec"), *run.scratch.glob("*/*.sites.json"), *run.scratch.glob("*/events.jsonl")]):
+            if path.stat().st_size <= GOLDEN_BYTES:
+                archive.add(path, f"{path.parent.name}/{path.name}")
+
+
+SECTIONS = {"doctor": doctor, "faults": gpu_faults.faults, "examples": examples, "figures": figures}
+
+chosen.out.mkdir(parents=True, exist_ok=True)
+with tempfile.TemporaryDirectory(prefix="gpu-test-") as scratch:
+    run = Runner(chosen, pathlib.Path(scratch))
+    if chosen.only in SECTIONS:
+        SECTIONS[chosen.only](run)
+    elif chosen.only:
+        examples(run, chosen.only)
+    else:
+        for section in SECTIONS.values():
+            section(run)
+    keep(run, chosen.out)
+    sys.exit(run.finish())

@@ -1,0 +1,265 @@
+//! Probes: the timing build in turns with the clean one, its records, and the certificate.
+
+use super::{
+    super::{
+        arguments::start_worker,
+        budget,
+        choice::{Pilot, choose},
+        failure::Stop,
+        records::available,
+        session::{Done, Session},
+    },
+    calibrate,
+    records::{Sharing, keep_all, record, start},
+};
+use crate::{
+    builds::{Build, Builds},
+    correctness::{OTHER_POISON, POISON},
+    eval::arguments::outputs,
+    jobs::event::{Event, RecordKind},
+    measure::{DeviceTimed, Interval, Measurement, Plan, interleave_on_device},
+    reference::Reference,
+    store::write_atomically,
+    worker::{Fault, Worker},
+};
+use kinstr_runtime::gpu::Activity;
+use kinstr_trace::{
+    decode::decode,
+    device::KernelResources,
+    perfetto,
+    regions::ProbeCost,
+    report::LayerStatus,
+    synthesis::{Certificate, KernelChange},
+};
+use std::{io::Cursor, time::Duration};
+
+/// Part of the budget for timing the instrumented build against the clean one.
+const SHARE: f64 = 0.25;
+/// The timeline, its records and their sites.
+const PERFETTO: &str = "trace.pftrace";
+const RECORDS: &str = "timeline.krec";
+const SITES: &str = "timeline.sites.json";
+
+/// Times the instrumented build against the clean one on every workload, and records a call of it.
+pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    let Some(build) = available(session, &builds.manifest.timing, "intra-kernel")? else {
+        return Ok(Done);
+    };
+    let cost = calibrate::probe_cost(session)?;
+    let all = certify_all(session, builds, (builds, build), reference, cost)?;
+    let fitted = fit(session, builds, build, &all, cost)?;
+    let (timed, all) = match &fitted {
+        Fit::Fits => (builds, all),
+        Fit::Chosen(chosen) => {
+            let Some(build) = available(session, &chosen.manifest.timing, "intra-kernel")? else {
+                return Ok(Done);
+            };
+            (&**chosen, certify_all(session, builds, (chosen, build), reference, cost)?)
+        }
+        Fit::Nothing => {
+            let why = "no timing site fits the overhead budget (`--overhead-budget none` takes them all)";
+            let status = LayerStatus::Unavailable(why.into());
+            session.push(Event::Layer { name: "intra-kernel".into(), status })?;
+            return Ok(Done);
+        }
+    };
+    let Some(build) = timed.manifest.timing.build() else { return Ok(Done) };
+    for (workload, Certified { certificate, recorded, .. }) in all.into_iter().enumerate() {
+        budget::check(session, workload, certificate.ratio)?;
+        session.push(Event::Certified { workload, certificate })?;
+        keep_all(session, workload, RecordKind::Timing, build, recorded)?;
+    }
+    if let Some(timeline) = timed.manifest.timeline.build() {
+        record_timeline(session, timed, timeline, reference)?;
+    }
+    session.push(Event::Layer { name: "intra-kernel".into(), status: LayerStatus::Ran })?;
+    Ok(Done)
+}
+
+/// What a workload says of a timing build.
+struct Certified {
+    certificate: Certificate,
+    /// Instrumented over clean time.
+    ratio: Interval,
+    recorded: (Vec<u8>, Activity),
+}
+
+fn certify_all(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    (timed, build): (&Builds, &Build),
+    reference: &mut Reference,
+    cost: Option<ProbeCost>,
+) -> Result<Vec<Certified>, Stop> {
+    let count = session.problem.workloads.len();
+    let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
+    let mut all = Vec::new();
+    for workload in 0..count {
+        session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
+        all.push(certify(session, builds, (timed, build), reference, workload, cost, share)?);
+    }
+    Ok(all)
+}
+
+/// What is to be timed with.
+enum Fit {
+    /// All sites.
+    Fits,
+    /// Those of builds made for the purpose.
+    Chosen(Box<Builds>),
+    /// None.
+    Nothing,
+}
+
+/// Chooses sites that fit the overhead budget, if all together do clearly not.
+fn fit(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    all: &[Certified],
+    cost: Option<ProbeCost>,
+) -> Result<Fit, Stop> {
+    let (Some(budget), Some(sites)) = (session.options.overhead, &build.sites) else { return Ok(Fit::Fits) };
+    let is_dear = |certified: &&Certified| certified.ratio.low > 1.0 + budget + budget::PROCESSES_DIFFER;
+    if !all.iter().any(|certified| is_dear(&certified)) {
+        return Ok(Fit::Fits);
+    }
+    let cost = cost.unwrap_or(ProbeCost { inside: 0.0, around: UNKNOWN_COST });
+    let pilot = |certified: &Certified| {
+        let trace = decode(&certified.recorded.0, sites).ok()?;
+        let pilot = Pilot::of(&trace, sites, cost, certified.certificate.clean_ns);
+        Some(pilot.scaled_to(certified.ratio.value - 1.0))
+    };
+    let pilots: Vec<Pilot> = all.iter().filter(is_dear).filter_map(pilot).collect();
+    let chosen = choose(sites, &pilots, budget).with_kernels(sites);
+    Ok(match budget::build_chosen(session, builds, budget, sites, &chosen)? {
+        Some(builds) => Fit::Chosen(Box::new(builds)),
+        None => Fit::Nothing,
+    })
+}
+
+/// Ticks of a probe whose cost could not be calibrated: which of them costs most does not depend on it.
+const UNKNOWN_COST: f64 = 100.0;
+
+fn certify(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    (timed, build): (&Builds, &Build),
+    reference: &mut Reference,
+    workload: usize,
+    cost: Option<ProbeCost>,
+    budget: Duration,
+) -> Result<Certified, Stop> {
+    let mut arena = session.take_arena(reference, workload)?;
+    let clean_build = &builds.manifest.clean;
+    let limits = session.limits();
+    let mut clean = start_worker(builds, clean_build, &session.problem, workload, &arena, limits)?;
+    clean.run_on(&mut arena, POISON)?;
+    let clean_outputs: Vec<Vec<u8>> =
+        outputs(&arena, &session.problem).into_iter().map(<[u8]>::to_vec).collect();
+    let mut timing = start(session, timed, build, workload, &arena, Sharing::Own, limits)?;
+    timing.run_on(&mut arena, OTHER_POISON)?;
+    let identical = clean_outputs == outputs(&arena, &session.problem);
+    let clean_kernels = clean.trace(1)?.kernels;
+    // Records are on while it is timed: what they cost is what is asked.
+    timing.attach()?;
+    let measured = {
+        let (mut clean, mut timing) = (Timed(&mut clean), Timed(&mut timing));
+        interleave_on_device(&mut [&mut clean, &mut timing], &Plan { budget, ..Plan::default() })?
+    };
+    timing.detach()?;
+    let recorded = record(&mut timing, Sharing::Own)?;
+    session.arenas[workload] = Some(arena);
+    let kernels = changes(
+        &known(&clean_build.kernels, &clean_kernels),
+        &known(&build.kernels, &recorded.1.kernels),
+        &recorded.1,
+    );
+    let certificate = certificate(&measured, kernels, cost, identical);
+    Ok(Certified { certificate, ratio: measured.ratio(1, 0), recorded })
+}
+
+struct Timed<'w>(&'w mut Worker);
+
+impl DeviceTimed for Timed<'_> {
+    fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
+        self.0.time_calls(calls, true, &[]).map(|(times, _)| times.device_ns)
+    }
+}
+
+/// What `ptxas` said when it was built, else what the driver says.
+fn known(built: &[KernelResources], loaded: &[KernelResources]) -> Vec<KernelResources> {
+    if built.is_empty() { loaded.to_vec() } else { built.to_vec() }
+}
+
+/// Kernels of both builds, and how many blocks an SM holds of the instrumented one.
+fn changes(clean: &[KernelResources], timing: &[KernelResources], activity: &Activity) -> Vec<KernelChange> {
+    let both = clean.iter().filter_map(|before| {
+        let after = timing.iter().find(|after| after.kernel == before.kernel)?;
+        let launch = activity.launches.iter().find(|launch| launch.kernel == before.kernel);
+        Some(KernelChange {
+            clean: before.clone(),
+            instrumented: after.clone(),
+            instrumented_blocks_per_sm: launch.map(|launch| launch.blocks_per_sm),
+        })
+    });
+    both.collect()
+}
+
+fn certificate(
+    measured: &Measurement,
+    kernels: Vec<KernelChange>,
+    cost: Option<ProbeCost>,
+    outputs_identical: bool,
+) -> Certificate {
+    let median = |index: usize| measured.contenders[index].estimate().median_ns;
+    let spills = |of: fn(&KernelChange) -> &KernelResources| -> Option<u64> {
+        kernels.iter().map(|change| of(change).spill_store_bytes).sum()
+    };
+    let stack = |of: fn(&KernelChange) -> &KernelResources| -> Option<u64> {
+        kernels.iter().map(|change| of(change).local_bytes).max()
+    };
+    Certificate {
+        clean_ns: median(0),
+        instrumented_ns: median(1),
+        ratio: measured.ratio(1, 0).value,
+        clean_spills: spills(|change| &change.clean),
+        instrumented_spills: spills(|change| &change.instrumented),
+        clean_stack_bytes: stack(|change| &change.clean),
+        instrumented_stack_bytes: stack(|change| &change.instrumented),
+        probe_cost_ticks: cost.map(|cost| cost.inside),
+        probe_around_ticks: cost.map(|cost| cost.around),
+        outputs_identical: Some(outputs_identical),
+        kernels,
+        ..Certificate::default()
+    }
+}
+
+/// Records a call of the first workload event by event, of a sample of its blocks. Nothing in the report rests on it.
+fn record_timeline(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    reference: &mut Reference,
+) -> Result<(), Stop> {
+    let Some(sites) = &build.sites else { return Ok(()) };
+    let arena = session.take_arena(reference, 0)?;
+    let mut worker = start(session, builds, build, 0, &arena, Sharing::Own, session.limits())?;
+    let (records, _) = record(&mut worker, Sharing::Own)?;
+    session.arenas[0] = Some(arena);
+    let dir = session.log.dir().to_owned();
+    write_atomically(&dir.join(RECORDS), &records)?;
+    write_atomically(&dir.join(SITES), &super::super::records::sites_json(sites))?;
+    let mut timeline = Vec::new();
+    match perfetto::write(Cursor::new(&records), sites, &mut timeline) {
+        Ok(losses) => {
+            write_atomically(&dir.join(PERFETTO), &timeline)?;
+            if losses.any() {
+                let text = format!("the timeline is of a sample: {}", losses.sentences().join(", "));
+                session.push(Event::Note { text })?;
+            }
+        }
+        Err(error) => session.push(Event::Note { text: format!("no timeline: {error}") })?,
+    }
+    Ok(())
+}

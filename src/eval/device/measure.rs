@@ -1,0 +1,174 @@
+//! Measure: candidate and reference in turns, by the device's clock, which the parent's checks.
+
+use super::super::{
+    arguments::start_worker,
+    failure::Stop,
+    measure::{OTHER_OUTPUTS, Verifier, speedup, times},
+    session::{Done, Session},
+};
+use crate::{
+    builds::Builds,
+    correctness::POISON,
+    jobs::event::{BuildKind, Event},
+    measure::{DeviceTimed, Measurement, Plan, contradicted, interleave_on_device},
+    reference::Reference,
+    worker::{Fault, Worker, fault::InfrastructureFault},
+};
+use kinstr_runtime::{arena::Arena, gpu::Activity};
+use kinstr_trace::report::{LayerStatus, Verdict};
+use std::time::{Duration, Instant};
+
+/// Part of the budget that clean timing may spend; the rest is for the certificate.
+const SHARE: f64 = 0.6;
+/// Calls whose launches and host calls are taken down: the first may do what the others do not.
+const TRACED: u32 = 3;
+/// Launches of a call that make one call enough.
+const MANY_LAUNCHES: u32 = 500;
+/// Calls in a row by which the parent's clock checks the device's, and the times it does.
+const CHECKED: u32 = 10;
+const CHECKS: usize = 3;
+
+/// Times every workload, and takes down what a call asks of the device.
+pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    let count = session.problem.workloads.len();
+    let budget = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
+    for workload in 0..count {
+        let name = session.problem.workloads[workload].name.clone();
+        session.progress(&format!("timing {name}"));
+        let (measured, activity) = match time(session, builds, reference, workload, budget)? {
+            Ok(timed) => timed,
+            Err(unsound) => {
+                let detail = format!("{name}: {unsound}");
+                session.push(Event::Judged { verdict: Verdict::Incorrect, detail, fault: None })?;
+                return Ok(Done);
+            }
+        };
+        let speedup = Some(speedup(&measured));
+        session.push(Event::Measured { workload, times: times(&measured), speedup })?;
+        session.push(Event::Launched { workload, build: BuildKind::Clean, activity })?;
+    }
+    session.push(Event::Layer { name: "performance".into(), status: LayerStatus::Ran })?;
+    session.push(Event::Layer { name: "system".into(), status: LayerStatus::Ran })?;
+    Ok(Done)
+}
+
+const NO_WORK: &str = "a call gives the device nothing to do";
+
+/// The inner error says what is unsound about timed calls.
+fn time(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    reference: &mut Reference,
+    workload: usize,
+    budget: Duration,
+) -> Result<Result<(Measurement, Activity), &'static str>, Stop> {
+    // A seed that was not checked: content that the candidate has never seen.
+    let mut arena = session.fill_arena(reference, workload, session.timing_seed(workload))?;
+    reference.evaluate()?;
+    let verifier = Verifier::new(session, workload, reference);
+    let clean = &builds.manifest.clean;
+    let mut worker = start_worker(builds, clean, &session.problem, workload, &arena, session.limits())?;
+    worker.upload(true, POISON)?;
+    let mut candidate = TimedCandidate::new(&mut worker, &mut arena, verifier);
+    let mut timed_reference = TimedReference { reference, on_device: true };
+    let plan = Plan { half_width: session.options.half_width, budget };
+    let mut measured = interleave_on_device(&mut [&mut candidate, &mut timed_reference], &plan)?;
+    let on_device = timed_reference.on_device;
+    let contradicted = candidate.cross_check()?;
+    let TimedCandidate { verifier, fresh, launches, .. } = candidate;
+    let activity = worker.trace(if launches > MANY_LAUNCHES { 1 } else { TRACED })?;
+    session.arenas[workload] = Some(arena);
+    if !verifier.correct() {
+        return Ok(Err(OTHER_OUTPUTS));
+    }
+    if activity.launches.is_empty() {
+        return Ok(Err(NO_WORK));
+    }
+    if !on_device {
+        session.note_once(
+            "the reference does not run on the GPU: its times are those of one thread of the CPU".into(),
+        )?;
+    }
+    if !fresh {
+        let text = "there is no room on the device for a second set of tensors: timed calls find theirs at one address";
+        session.note_once(text.into())?;
+    }
+    if let Some((checked_ns, parent_ns)) = contradicted {
+        let [device_us, parent_us] = [checked_ns, parent_ns].map(|ns| ns / 1e3);
+        let text = format!(
+            "workload {workload}: the device's clock says {device_us:.1} µs a call, the parent's {parent_us:.1} µs: the \
+             longer one counts"
+        );
+        session.push(Event::Note { text })?;
+        let factor = (parent_ns / checked_ns.max(1.0)).max(1.0);
+        measured.contenders[0].nanoseconds.iter_mut().for_each(|ns| *ns *= factor);
+    }
+    Ok(Ok((measured, activity)))
+}
+
+/// The clean build. Outputs of its last call are compared after some turns: the first, and then ever rarer ones.
+struct TimedCandidate<'w> {
+    worker: &'w mut Worker,
+    arena: &'w mut Arena,
+    verifier: Verifier,
+    rotate: Vec<usize>,
+    turn: u32,
+    fresh: bool,
+    /// Launches of a call.
+    launches: u32,
+}
+
+impl<'w> TimedCandidate<'w> {
+    fn new(worker: &'w mut Worker, arena: &'w mut Arena, verifier: Verifier) -> Self {
+        let rotate = verifier.float_inputs();
+        Self { worker, arena, verifier, rotate, turn: 0, fresh: true, launches: 0 }
+    }
+
+    /// What the device's clock and the parent's say of a call, in ns, if they do not agree. Of several looks the shortest
+    /// counts, because whatever disturbs one adds to it.
+    fn cross_check(&mut self) -> Result<Option<(f64, f64)>, Fault> {
+        let (mut whole, mut around) = (Duration::MAX, Duration::MAX);
+        let mut device_ns = f64::INFINITY;
+        for _ in 0..CHECKS {
+            let (times, took) = self.worker.time_calls(CHECKED, true, &self.rotate)?;
+            whole = whole.min(took);
+            device_ns = device_ns.min(times.device_ns.iter().sum::<f64>() / f64::from(CHECKED));
+            around = around.min(self.worker.time_calls(CHECKED, false, &self.rotate)?.1);
+        }
+        Ok(contradicted(device_ns, CHECKED, whole, around).map(|parent_ns| (device_ns, parent_ns)))
+    }
+}
+
+impl DeviceTimed for TimedCandidate<'_> {
+    fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
+        let (times, _) = self.worker.time_calls(calls, true, &self.rotate)?;
+        self.turn += 1;
+        self.fresh = times.fresh_addresses;
+        self.launches = times.launches;
+        if self.turn.is_power_of_two() {
+            self.arena.poison_outputs();
+            self.worker.download()?;
+            self.verifier.note(self.arena);
+        }
+        Ok(times.device_ns)
+    }
+}
+
+/// The reference, on the device if it can, else by the parent's clock.
+struct TimedReference<'r> {
+    reference: &'r mut Reference,
+    on_device: bool,
+}
+
+impl DeviceTimed for TimedReference<'_> {
+    fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
+        let failed = |error| InfrastructureFault::Worker(format!("the reference: {error}"));
+        if let Some(times) = self.reference.time(calls).map_err(failed)? {
+            return Ok(times);
+        }
+        self.on_device = false;
+        let begin = Instant::now();
+        self.reference.run(calls).map_err(failed)?;
+        Ok(vec![begin.elapsed().as_nanos() as f64 / f64::from(calls.max(1))])
+    }
+}

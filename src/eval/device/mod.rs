@@ -1,0 +1,50 @@
+//! The stages that are others on a GPU: measure, peaks, counters, observe and probes. Load, build and check are the same.
+
+mod calibrate;
+mod certify;
+mod measure;
+mod peaks;
+mod records;
+
+use super::{
+    reference::Living,
+    session::{Ended, Session},
+    stages::{explain, finish},
+};
+use crate::{
+    builds::Builds,
+    jobs::event::{Event, Stage},
+};
+use kinstr_trace::report::LayerStatus;
+
+/// Name of the part of a layer that hardware counters are.
+const COUNTERS: &str = "kernel-counters/hardware-events";
+
+/// Runs what is left to run after the check.
+pub fn run(session: &mut Session<'_>, builds: &Builds, living: &mut Living) -> Result<(), Ended> {
+    session.stage(Stage::Measure, |session| {
+        let reference = living.get(session)?;
+        measure::measure(session, builds, reference)
+    })?;
+    if session.is_judged() {
+        return Ok(());
+    }
+    explain(session, Stage::Peaks, "peaks", peaks::peaks)?;
+    explain(session, Stage::Counters, "kernel-counters", |session| {
+        let reference = living.get(session)?;
+        records::counters(session, builds, reference)
+    })?;
+    explain(session, Stage::Observe, "intra-kernel", |session| {
+        let reference = living.get(session)?;
+        records::observe(session, builds, reference)
+    })?;
+    explain(session, Stage::Probes, "intra-kernel", |session| {
+        let reference = living.get(session)?;
+        certify::probes(session, builds, reference)
+    })?;
+    let why =
+        "the range profiler of CUPTI is not asked: counts come from probes alone, which need no privileges";
+    session.push(Event::Layer { name: COUNTERS.into(), status: LayerStatus::Unavailable(why.into()) })?;
+    finish(session)?;
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! Counters and observe: one call of an instrumented build, and what its warps recorded.
+
+use super::super::{
+    EvalError,
+    arguments::start_with,
+    failure::Stop,
+    records::{available, idle_probes, is_too_slow, keep},
+    session::{Done, Session},
+};
+use crate::{
+    builds::{Build, Builds, Instrumented},
+    correctness::POISON,
+    jobs::event::{BuildKind, Event, RecordKind},
+    reference::Reference,
+    worker::{
+        Fault, Limits, Worker,
+        fault::{InfrastructureFault, InternalFault},
+    },
+};
+use kinstr_runtime::{
+    arena::Arena,
+    gpu::{Activity, OWN_UNITS},
+    records::{RecordMemory, RecordSpec},
+};
+use kinstr_trace::{
+    layout::{Keep, Mode, offset},
+    report::LayerStatus,
+    sites::SiteTable,
+};
+use std::time::Duration;
+
+/// Time an observed call may take, of a kernel that takes a few ms when it is not observed.
+const OBSERVING: Duration = Duration::from_secs(10);
+/// Warps that record in a unit of their own, at most; of larger launches a sample of the blocks does. Two waves of the
+/// largest devices there are: with four times as many, kernels that stream memory were seen to take 10 % longer.
+const OWN: u64 = 1 << 14;
+/// Bytes of records at most.
+const MOST_BYTES: u64 = 256 << 20;
+/// Units that the warps of a build which counts share: enough that they seldom meet.
+const SHARED: u32 = 1 << 10;
+/// Warps and records of each in a build that records every event.
+const TRACED: u32 = 256;
+const TRACE_RECORDS: u64 = 1 << 12;
+
+/// How the warps of a build find their units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each has its own: what is timed.
+    Own,
+    /// They share some: what is counted.
+    Shared,
+}
+
+impl Sharing {
+    fn mask(self) -> u32 {
+        match self {
+            Self::Own => OWN_UNITS,
+            Self::Shared => SHARED - 1,
+        }
+    }
+}
+
+/// Memory that the warps of a build with `sites` record into.
+pub fn record_memory(sites: &SiteTable, sharing: Sharing) -> Result<RecordMemory, Fault> {
+    let digest = sites.digest().map_err(|error| InternalFault::Refused(error.to_string()))?;
+    let site_count = u32::try_from(sites.sites.len()).unwrap_or(u32::MAX);
+    let is_trace = sites.mode == Mode::Trace;
+    let record_capacity = if is_trace { TRACE_RECORDS } else { 0 };
+    let stride = offset::unit_stride(site_count, sites.word_count(), record_capacity);
+    let room = u32::try_from((MOST_BYTES / stride).clamp(1, OWN)).unwrap_or(1);
+    let unit_capacity = match sharing {
+        Sharing::Own if is_trace => room.min(TRACED),
+        Sharing::Own => room,
+        Sharing::Shared => SHARED,
+    };
+    let spec = RecordSpec {
+        site_count,
+        word_count: sites.word_count(),
+        record_capacity,
+        keep: Keep::First,
+        unit_capacity,
+        mode: sites.mode,
+        site_digest: digest,
+    };
+    let records = RecordMemory::new(spec).map_err(InfrastructureFault::System)?;
+    records.populate();
+    Ok(records)
+}
+
+/// A worker on an instrumented build, whose tensors are on the device.
+pub fn start(
+    session: &Session<'_>,
+    builds: &Builds,
+    build: &Build,
+    workload: usize,
+    arena: &Arena,
+    sharing: Sharing,
+    limits: Limits,
+) -> Result<Worker, Fault> {
+    let records = match &build.sites {
+        Some(sites) => Some(record_memory(sites, sharing)?),
+        None => None,
+    };
+    let mut worker = start_with(builds, build, &session.problem, workload, arena, limits, records)?;
+    worker.upload(true, POISON)?;
+    Ok(worker)
+}
+
+/// The records of one call, after one that is not recorded and says how many launches there are, and what it asked of
+/// the device.
+pub fn record(worker: &mut Worker, sharing: Sharing) -> Result<(Vec<u8>, Activity), Fault> {
+    worker.run(1)?;
+    worker.attach_with(sharing.mask())?;
+    let activity = worker.trace(1)?;
+    Ok((worker.detach()?, activity))
+}
+
+/// Runs the counting build once on every workload.
+pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    let Some(build) = available(session, &builds.manifest.counting, "kernel-counters")? else {
+        return Ok(Done);
+    };
+    for workload in 0..session.problem.workloads.len() {
+        session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
+        let arena = session.take_arena(reference, workload)?;
+        let limits = session.limits();
+        let mut worker = start(session, builds, build, workload, &arena, Sharing::Shared, limits)?;
+        let recorded = record(&mut worker, Sharing::Shared)?;
+        session.arenas[workload] = Some(arena);
+        keep_all(session, workload, RecordKind::Counting, build, recorded)?;
+    }
+    session.push(Event::Layer { name: "kernel-counters".into(), status: LayerStatus::Ran })?;
+    Ok(Done)
+}
+
+/// Runs the observing build once on every workload. It is many times slower than the clean one, so a run that takes too
+/// long is no fault of the candidate's: what it would have told is missing, and a note says so.
+pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+    let build = match &builds.manifest.observing {
+        Instrumented::Built(build) => build,
+        Instrumented::Unavailable(reason) => {
+            let text = format!("memory accesses and branches were not observed: {reason}");
+            session.push(Event::Note { text })?;
+            return Ok(Done);
+        }
+    };
+    for probe in idle_probes(&session.probes.observing, build) {
+        let text = format!("probe `{probe}` found nothing to watch in the optimised code");
+        session.push(Event::Note { text })?;
+    }
+    let limits = session.limits();
+    let limits = Limits { request: limits.request.min(OBSERVING), ..limits };
+    for workload in 0..session.problem.workloads.len() {
+        session.progress(&format!("observing {}", session.problem.workloads[workload].name.clone()));
+        let arena = session.take_arena(reference, workload)?;
+        let mut worker = start(session, builds, build, workload, &arena, Sharing::Shared, limits)?;
+        match record(&mut worker, Sharing::Shared) {
+            Ok(recorded) => keep_all(session, workload, RecordKind::Observing, build, recorded)?,
+            Err(fault) if is_too_slow(&fault) => {
+                let text = format!(
+                    "workload {workload}: memory accesses and branches were not observed: the run {fault}"
+                );
+                session.push(Event::Note { text })?;
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+        session.arenas[workload] = Some(arena);
+    }
+    Ok(Done)
+}
+
+/// Leaves records and activity of one call.
+pub fn keep_all(
+    session: &mut Session<'_>,
+    workload: usize,
+    kind: RecordKind,
+    build: &Build,
+    (records, activity): (Vec<u8>, Activity),
+) -> Result<(), EvalError> {
+    let instrumented = match kind {
+        RecordKind::Timing => BuildKind::Timing,
+        RecordKind::Counting => BuildKind::Counting,
+        RecordKind::Observing => BuildKind::Observing,
+    };
+    if activity.streams > 1 {
+        session.note_once(
+            "launches on several streams ran one after the other while they were recorded: there is one launch header"
+                .into(),
+        )?;
+    }
+    session.push(Event::Launched { workload, build: instrumented, activity })?;
+    keep(session, workload, kind, build, &records)
+}
