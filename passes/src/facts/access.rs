@@ -1,6 +1,6 @@
 //! Loads and stores of the LLVM dialect, masked and indexed ones included.
 
-use super::types::Shape;
+use super::{other::copied_bytes, types::Shape};
 use crate::ir::{device_name, name};
 use kinstr_trace::sites::AccessKind;
 use melior::ir::{OperationRef, Value, ValueLike, operation::OperationLike};
@@ -39,9 +39,7 @@ pub fn device_access_of<'c: 'a, 'a>(
         let access = Access { kind: AccessKind::Store, pointer, mask: None, shape, indexed: false };
         return Some((access, DeviceAccess::Atomic));
     }
-    let copy = device.strip_prefix("llvm.nvvm.cp.async.")?;
-    let bytes = copy.strip_prefix("ca.shared.global.").or_else(|| copy.strip_prefix("cg.shared.global."))?;
-    let lanes = bytes.split('.').next()?.parse().ok()?;
+    let lanes = copied_bytes(device.strip_prefix("llvm.nvvm.")?)?;
     let (shape, pointer) = (Shape { lanes, element: "i8".to_owned() }, operation.operand(1).ok()?);
     let access = Access { kind: AccessKind::Load, pointer, mask: None, shape, indexed: false };
     Some((access, DeviceAccess::Copy))
