@@ -5,6 +5,7 @@ use kinstr::correctness::{Judge, WorkloadVerdict};
 use kinstr::problem::{Problem, Workload};
 use kinstr::reference::Reference;
 use kinstr_trace::report::Verdict;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use std::path::{Path, PathBuf};
 
 fn examples(file: &str) -> Vec<PathBuf> {
@@ -68,10 +69,11 @@ fn double_last(output: &mut [u8]) {
 
 #[test]
 fn the_references_answers_are_correct_and_one_wrong_element_is_not() {
-    for path in examples("problem.toml").iter().chain(&examples("kernelbench.py")) {
-        let [right, wrong] = verdicts(path);
+    let paths = [examples("problem.toml"), examples("kernelbench.py")].concat();
+    paths.into_par_iter().for_each(|path| {
+        let [right, wrong] = verdicts(&path);
         assert_eq!(right.verdict, Verdict::Correct, "{}: {right:?}", path.display());
         assert!(right.to_report().bitwise);
         assert_eq!(wrong.verdict, Verdict::Incorrect, "{}: {wrong:?}", path.display());
-    }
+    });
 }

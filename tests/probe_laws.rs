@@ -1,6 +1,6 @@
 //! What holds for every probe, over every example: insert then strip is the identity, and no `kprobe` op
 //! survives conversion. The same holds of kernels for a GPU. A new probe is covered by being in its folder; and so are the
-//! probes together that share a build of an evaluation.
+//! probes together that share a build of an evaluation. A candidate is compiled once for all of them.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -87,15 +87,15 @@ fn optimized<'l>(mlir: &Mlir, source: &Source, llvm: &'l Context) -> LlvmModule<
 }
 
 /// Answers whether the probe found something to watch.
-fn check_structured(source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
+fn check_structured(mlir: &Mlir, source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
     if source.language != Language::Mlir {
         // There is no structure in it.
         return false;
     }
-    let (mlir, path) = (Mlir::new().unwrap(), &source.path);
-    let (mut module, rest) = structured(&mlir, source);
+    let path = &source.path;
+    let (mut module, rest) = structured(mlir, source);
     let before = text(&module.module);
-    if let Err(error) = lower::insert_early(&mlir, &module, &[probe], mode, None) {
+    if let Err(error) = lower::insert_early(mlir, &module, &[probe], mode, None) {
         let LowerError::Probe(error) = error else { panic!("{}: {error}", path.display()) };
         return found_nothing(&error, &before, &module.module);
     }
@@ -103,8 +103,8 @@ fn check_structured(source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
     strip_probes(&mlir.context, &module.module);
     assert_eq!(text(&module.module), before, "{} on {}", probe.name(), path.display());
 
-    let sites = lower::insert_early(&mlir, &module, &[probe], mode, None).unwrap();
-    lower::to_llvm_dialect(&mlir, &mut module, &rest, Some(&sites)).unwrap();
+    let sites = lower::insert_early(mlir, &module, &[probe], mode, None).unwrap();
+    lower::to_llvm_dialect(mlir, &mut module, &rest, Some(&sites)).unwrap();
     assert!(
         !module.module.as_operation().to_string().contains("kprobe."),
         "{} on {}",
@@ -121,42 +121,42 @@ fn found_nothing(error: &ProbeError, before: &str, module: &Module<'_>) -> bool 
     false
 }
 
-/// Answers whether the probe found something to watch.
-fn check_optimized(source: &Source, probe: &dyn Probe, mode: Mode) -> bool {
-    check_together(source, &[probe], mode)
+/// A candidate's optimised code, as LLVM IR and imported.
+struct Late<'a, 'l> {
+    mlir: &'a Mlir,
+    path: &'a Path,
+    code: &'a LlvmModule<'l>,
+    imported: Module<'a>,
 }
 
-/// Answers whether one of the probes found something to watch; those that do not are left out.
-fn check_together(source: &Source, probes: &[&dyn Probe], mode: Mode) -> bool {
-    let (mlir, path) = (Mlir::new().unwrap(), &source.path);
-    let llvm = codegen::context();
-    let code = optimized(&mlir, source, &llvm);
+impl Late<'_, '_> {
+    /// Whether one of the probes found something to watch; those that do not are left out.
+    fn check(&self, probes: &[&dyn Probe], mode: Mode) -> bool {
+        let Self { mlir, path, code, imported } = self;
+        let before = text(imported);
+        let insert = |module: &Module<'_>, probes: &[&dyn Probe]| {
+            probe::insert(&mlir.context, module, probes, None, mode)
+        };
+        let finds = |probe: &&dyn Probe| match insert(&clone_module(imported), &[*probe]) {
+            Err(error) => found_nothing(&error, &before, imported),
+            Ok(_) => true,
+        };
+        let probes: Vec<&dyn Probe> = probes.iter().copied().filter(finds).collect();
+        if probes.is_empty() {
+            return false;
+        }
+        let names = || probes.iter().map(|probe| probe.name()).collect::<Vec<_>>().join(", ");
+        let module = clone_module(imported);
+        insert(&module, &probes).unwrap();
+        assert_ne!(text(&module), before);
+        strip_probes(&mlir.context, &module);
+        assert_eq!(text(&module), before, "{} on {}", names(), path.display());
 
-    let imported = lower::import(&mlir, &code).unwrap();
-    let before = text(&imported);
-    let finds = |probe: &&dyn Probe| match probe::insert(
-        &mlir.context,
-        &clone_module(&imported),
-        &[*probe],
-        None,
-        mode,
-    ) {
-        Err(error) => found_nothing(&error, &before, &imported),
-        Ok(_) => true,
-    };
-    let probes: Vec<&dyn Probe> = probes.iter().copied().filter(finds).collect();
-    if probes.is_empty() {
-        return false;
+        let (converted, _) = lower::insert_late(mlir, code, &probes, mode).unwrap();
+        let left = converted.as_operation().to_string().contains("kprobe.");
+        assert!(!left, "{} on {}", names(), path.display());
+        true
     }
-    let names = || probes.iter().map(|probe| probe.name()).collect::<Vec<_>>().join(", ");
-    probe::insert(&mlir.context, &imported, &probes, None, mode).unwrap();
-    assert_ne!(text(&imported), before);
-    strip_probes(&mlir.context, &imported);
-    assert_eq!(text(&imported), before, "{} on {}", names(), path.display());
-
-    let (converted, _) = lower::insert_late(&mlir, &code, &probes, mode).unwrap();
-    assert!(!converted.as_operation().to_string().contains("kprobe."), "{} on {}", names(), path.display());
-    true
 }
 
 /// Probes that have nothing to tell of one of both: threads, and what lies in a CPU's caches; warps.
@@ -178,50 +178,75 @@ fn kernels() -> Vec<PathBuf> {
     found
 }
 
-/// Answers whether the probe found something to watch. Math that needs a library which is not on this machine is left out.
-fn check_device(path: &Path, probe: &dyn Probe, mode: Mode) -> bool {
+/// The probes that found something to watch in a kernel; none if it needs a library that is not on this machine.
+fn check_device(path: &Path, mode: Mode) -> Vec<&'static str> {
+    let (structured, optimized): (Vec<&dyn Probe>, Vec<&dyn Probe>) =
+        probes::ALL.iter().copied().partition(|probe| probe.level() == Level::Structured);
+    let early = structured.into_iter().filter(|probe| check_kernel(path, &[*probe], &[], mode).is_some());
+    let early: Vec<&str> = early.map(|probe| probe.name()).collect();
+    let late = check_kernel(path, &[], &optimized, mode).unwrap_or_default();
+    [early, late].concat()
+}
+
+/// Compiles a kernel with `early` probes and answers which of the `late` ones find something to watch in it, each alone;
+/// `None` if the early ones do not, or math needs a library that is not on this machine.
+fn check_kernel(
+    path: &Path,
+    early: &[&dyn Probe],
+    late: &[&'static dyn Probe],
+    mode: Mode,
+) -> Option<Vec<&'static str>> {
     let (mlir, llvm) = (Mlir::new().unwrap(), codegen::context());
     let source = Source::read(path).unwrap();
     let module = mlir::parse(&source, &mlir.context, &mlir.messages).unwrap();
     let mut structured = host::structure(&mlir, module, &source.directives).unwrap();
     let mut before = SiteTable { mode, ..SiteTable::default() };
-    if probe.level() == Level::Structured {
+    for probe in early {
         let original = text(&structured.module);
-        match probe::insert(&mlir.context, &structured.module, &[probe], None, mode) {
+        match probe::insert(&mlir.context, &structured.module, &[*probe], None, mode) {
             Ok(sites) => before = sites,
-            Err(error) => return found_nothing(&error, &original, &structured.module),
+            Err(error) => {
+                found_nothing(&error, &original, &structured.module);
+                return None;
+            }
         }
-        let inserted = kinstr_passes::ffi::clone_module(&structured.module);
+        let inserted = clone_module(&structured.module);
         strip_probes(&mlir.context, &inserted);
         assert_eq!(text(&inserted), original, "{} on {}", probe.name(), path.display());
     }
     let machine = Machine::nvptx("sm_90").unwrap();
     let devices = device::lower_nvidia(&mlir, &mut structured.module, &llvm).unwrap();
     match device::optimize(&devices, &machine, &Tools::find()) {
-        Err(codegen::CodegenError::NoLibdevice { .. }) => return false,
+        Err(codegen::CodegenError::NoLibdevice { .. }) => return None,
         optimized => optimized.unwrap(),
     }
-    let late: &[&dyn Probe] = if probe.level() == Level::Structured { &[] } else { &[probe] };
     let original: Vec<String> =
         devices.iter().map(|device| text(&lower::import(&mlir, &device.code).unwrap())).collect();
-    let probes = || device::Probes { probes: late, before: before.clone(), choice: None };
-    let (modules, _) = match device::insert(&mlir, &devices, probes()) {
-        Ok(inserted) => inserted,
-        Err(LowerError::Probe(ProbeError::NothingToWatch { .. })) => return false,
-        Err(error) => panic!("{}: {error}", path.display()),
+    let check = |late: &[&dyn Probe]| {
+        let probes = || device::Probes { probes: late, before: before.clone(), choice: None };
+        let (modules, _) = match device::insert(&mlir, &devices, probes()) {
+            Ok(inserted) => inserted,
+            Err(LowerError::Probe(ProbeError::NothingToWatch { .. })) => return false,
+            Err(error) => panic!("{}: {error}", path.display()),
+        };
+        let names = || late.iter().map(|probe| probe.name()).collect::<String>();
+        device::strip(&mlir, &modules);
+        if early.is_empty() {
+            let stripped: Vec<String> = modules.iter().map(text).collect();
+            assert_eq!(stripped, original, "{} on {}", names(), path.display());
+        }
+        let (modules, sites) = device::insert(&mlir, &devices, probes()).unwrap();
+        for module in &modules {
+            device::convert(&mlir, module, &sites).unwrap();
+            assert!(!text(module).contains("kprobe."), "{} on {}", names(), path.display());
+        }
+        device::instrumented::<LowerOrCodegen>(&mlir, &devices, &modules, &machine, &llvm).unwrap();
+        true
     };
-    device::strip(&mlir, &modules);
-    if probe.level() != Level::Structured {
-        let stripped: Vec<String> = modules.iter().map(text).collect();
-        assert_eq!(stripped, original, "{} on {}", probe.name(), path.display());
+    if !early.is_empty() {
+        return check(&[]).then(Vec::new);
     }
-    let (modules, sites) = device::insert(&mlir, &devices, probes()).unwrap();
-    for module in &modules {
-        device::convert(&mlir, module, &sites).unwrap();
-        assert!(!text(module).contains("kprobe."), "{} on {}", probe.name(), path.display());
-    }
-    device::instrumented::<LowerOrCodegen>(&mlir, &devices, &modules, &machine, &llvm).unwrap();
-    true
+    Some(late.iter().filter(|probe| check(&[**probe])).map(|probe| probe.name()).collect())
 }
 
 #[derive(Debug)]
@@ -244,10 +269,9 @@ impl From<codegen::CodegenError> for LowerOrCodegen {
 }
 
 fn check_kernels(mode: Mode) {
-    let kernels = kernels();
-    for probe in probes::ALL {
-        let watched = kernels.iter().filter(|path| check_device(path, *probe, mode)).count();
-        assert_eq!(watched > 0, !CPU_ALONE.contains(&probe.name()), "{}", probe.name());
+    let watched: Vec<&str> = kernels().iter().flat_map(|path| check_device(path, mode)).collect();
+    for name in probes::ALL.iter().map(|probe| probe.name()) {
+        assert_eq!(watched.contains(&name), !CPU_ALONE.contains(&name), "{name} in all kernels");
     }
 }
 
@@ -271,24 +295,25 @@ fn builds() -> Vec<Vec<&'static dyn Probe>> {
     [timing, counting, observing].map(late).into()
 }
 
-#[test]
-fn the_probes_of_a_build_keep_the_laws_together() {
-    for (source, mode) in examples().iter().zip([Mode::Aggregate, Mode::Trace].into_iter().cycle()) {
+/// Each probe alone, and those of each build together.
+fn check_all(mode: Mode) {
+    let mut watched: Vec<&str> = Vec::new();
+    for source in examples() {
+        let (mlir, llvm) = (Mlir::new().unwrap(), codegen::context());
+        let code = optimized(&mlir, &source, &llvm);
+        let imported = lower::import(&mlir, &code).unwrap();
+        let late = Late { mlir: &mlir, path: &source.path, code: &code, imported };
+        let finds = |probe: &&&dyn Probe| match probe.level() {
+            Level::Structured => check_structured(&mlir, &source, **probe, mode),
+            Level::Optimized => late.check(&[**probe], mode),
+        };
+        watched.extend(probes::ALL.iter().filter(finds).map(|probe| probe.name()));
         for probes in builds() {
-            check_together(source, &probes, mode);
+            late.check(&probes, mode);
         }
     }
-}
-
-fn check_all(mode: Mode) {
-    let examples = examples();
-    for probe in probes::ALL {
-        let check = match probe.level() {
-            Level::Structured => check_structured,
-            Level::Optimized => check_optimized,
-        };
-        let watched = examples.iter().filter(|source| check(source, *probe, mode)).count();
-        assert_eq!(watched > 0, !GPU_ALONE.contains(&probe.name()), "{} in all examples", probe.name());
+    for name in probes::ALL.iter().map(|probe| probe.name()) {
+        assert_eq!(watched.contains(&name), !GPU_ALONE.contains(&name), "{name} in all examples");
     }
 }
 

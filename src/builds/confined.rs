@@ -21,8 +21,9 @@ use std::{ffi::OsString, path::Path, time::Duration};
 pub const SUBCOMMAND: &str = "compile";
 /// Time for one job. The largest kernels known take seconds.
 const TIME: Duration = Duration::from_secs(300);
-/// Bytes of address space for one job.
-const MEMORY: u64 = 12 << 30;
+/// Bytes of address space for one job: as much as a candidate may use by default. The largest kernels known take a
+/// tenth of it, and what never ends meets it before it has cost minutes.
+const MEMORY: u64 = 4 << 30;
 /// Exit status of the compiling process when LLVM cannot go on. Its other ones are those of `kinstr`.
 pub const LLVM_ENDED: u8 = 71;
 

@@ -151,7 +151,7 @@ fn not_in(hot: &[HotLoop<'_>], work: &Work) -> Vec<String> {
 
 fn simulate(mca: &Mca, body: &[String]) -> Result<HotBlock, String> {
     let region = mca.simulate(body).map_err(|error| error.to_string())?;
-    Ok(HotBlock { model: mca.cpu.clone(), ..summary(&region) })
+    Ok(HotBlock { model: region.cpu.clone(), ..summary(&region) })
 }
 
 /// The model's half of a hot block.

@@ -36,7 +36,7 @@ fn allocating_without_end_meets_the_memory_limit() {
 func.func private @bzero(!llvm.ptr, i64)
 ";
     Case::new(&(candidate.to_owned() + &kernel(body)))
-        .with(&["--memory", "64", "--timeout", "10"])
+        .with(&["--memory", "64", "--timeout", "2"])
         .refused(&["the candidate uses up its 64 MiB of memory", "freed on every call"]);
 }
 
@@ -147,7 +147,7 @@ fn printing_is_noted_and_kept_from_the_output() {
 
 #[test]
 fn what_kills_the_compiler_is_no_end_of_kinstr() {
-    let large = "vector<67108864xf32>";
+    let large = "vector<268435456xf32>";
     let body = format!(
         "
   %c = arith.constant dense<1.0> : {large}
