@@ -123,6 +123,25 @@ fn only_a_difference_that_was_measured_in_turns_is_a_denormal_slowdown() {
     assert!(with(85e3, true).is_none());
 }
 
+#[test]
+fn a_scalar_sum_in_strict_order_gains_more_by_vectors_than_by_accumulators() {
+    let blocks = vec![
+        Block(1, 0, line(3, 5)),
+        Block(ELEMENTS / 16, 1, line(5, 40).loads(0, 16).flops(16, 16)),
+        Block(ELEMENTS, 1, line(6, 4).loads(0, 1).flops(1, 1)),
+    ];
+    let buffers = vec![buffer(0, "x", Role::Input, 4096), buffer(1, "y", Role::Output, 1)];
+    let mut slow = tables(buffers, 1.5, blocks);
+    let potential = |tables: &Tables, name| find(tables, name).unwrap().potential.speedup;
+    // By instructions, the scalar loop is 62 % of the work; by the model it takes all of the time, and waits in it.
+    let by_instructions = potential(&slow, "unvectorised");
+    slow.workloads[0].hot_blocks = Some(vec![hot_block(ELEMENTS, 4.0, 0.5)]);
+    let (vectors, accumulators) = (potential(&slow, "unvectorised"), potential(&slow, "dependency-bound"));
+    assert!(vectors > 2.0 * by_instructions, "{vectors} {by_instructions}");
+    assert!(vectors > accumulators, "{vectors} {accumulators}");
+    assert_eq!(names(&slow)[0], "unvectorised");
+}
+
 /// Rows of `16 n + rest` elements: vectors, then a scalar loop on the same line.
 fn rows(rest: u64, vectors: u64) -> Tables {
     const ROWS: u64 = 10_000;

@@ -84,6 +84,21 @@ fn a_transpose_that_writes_columns_has_poor_locality() {
 }
 
 #[test]
+fn vectors_gain_little_where_each_element_is_lines_apart() {
+    let scalar = |row: AccessRow| {
+        let buffers = vec![buffer(0, "x", Role::Input, N * N), buffer(1, "y", Role::Output, 1)];
+        let mut tables = tables(buffers, 60.0, vec![Block(N * N, 2, line(7, 4).loads(0, 1).flops(1, 1))]);
+        let rows = vec![AccessRow { name: "kernel:0.load0".to_owned(), ..row }];
+        tables.workloads[0].accesses = Some(Accesses { launches: 1, rows, sample: None });
+        let found = synthesize(&tables).diagnoses.into_iter().find(|found| found.name == "unvectorised");
+        found.unwrap().potential.speedup
+    };
+    // One in four instructions is the load.
+    let (in_rows, in_columns) = (scalar(load()), scalar(by_columns(load())));
+    assert!(in_rows > 10.0 && (3.0..4.0).contains(&in_columns), "{in_rows} {in_columns}");
+}
+
+#[test]
 fn rows_in_order_have_no_poor_locality() {
     let tables = copying(60.0, vec![load(), store()]);
     assert!(!found(&tables, "poor-locality") && !found(&tables, "cache-latency-bound"));

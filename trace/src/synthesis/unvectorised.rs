@@ -6,7 +6,7 @@
 //!
 //! ## Evidence
 //! Executed instructions and flops by width from the block counters; measured scalar and vector FMA
-//! rates. Blocks that call a function for one element, and the candidate's own functions so called, are left to
+//! rates; observed loads and stores of single elements a line or more apart. Blocks that call a function for one element, and the candidate's own functions so called, are left to
 //! `call-overhead`.
 //!
 //! ## When it fires
@@ -16,8 +16,11 @@
 //! `dependency-bound`.
 //!
 //! ## Potential
-//! With s the scalar blocks' part of the instructions, taken as their part of the time, and r the
-//! measured vector rate over the scalar rate: 1 / (1 - s + s / r), at most time over roofline floor.
+//! 1 / (1 - s + s · l), at most time over roofline floor. s is the scalar blocks' part of the instructions, or of the time by
+//! the port model, if that is more. l is the time that vectors leave of it: with r the measured vector rate over the scalar
+//! rate, and a the part of the scalar instructions that access lines apart, of which each element takes one in vectors
+//! too, a + (1 - a) / r. A loop that waits for its own results waits once a vector: l is 1 / r, or that part of the time
+//! that throughput explains of its cycles, whichever is more.
 //!
 //! ## What to try
 //! Vectorise along an independent dimension; keep several accumulators, or allow reassociation
@@ -27,8 +30,9 @@
 use super::partially_vectorised::remainders;
 use super::{Need, Tables, Target, WorkloadTable};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
+use crate::observed::AccessRow;
 use crate::peaks::Peaks;
-use crate::port_model::Limit;
+use crate::port_model::{HotBlock, Limit};
 use crate::roofline::RooflinePoint;
 use crate::sites::AccessKind;
 use crate::work::{Amounts, BlockWork, CallWork, Work};
@@ -62,7 +66,10 @@ pub(super) fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis
     let hottest = scalar.iter().rev().max_by_key(|block| block.amounts().instructions)?;
     let share = instructions(&scalar) / all_instructions(work, peaks);
     let ratio = rate_ratio(&hottest.amounts(), peaks);
-    let speedup = (1.0 / (1.0 - share + share / ratio)).min(1.0 / point.fraction);
+    let apart = apart(workload, work, &scalar);
+    let left = (busy(workload, hottest) * (apart + (1.0 - apart) / ratio)).max(1.0 / ratio);
+    let time_share = share.max(modelled_share(workload, peaks, &scalar));
+    let speedup = (1.0 / (1.0 - time_share + time_share * left)).min(1.0 / point.fraction);
     if share < SHARE || speedup < GAIN || is_scan(workload, hottest) {
         return None;
     }
@@ -94,6 +101,7 @@ pub(super) fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis
             Evidence::new("scalar-instruction-share", share, "1", "kernel-counters").against(SHARE),
             Evidence::new("scalar-flop-share", flop_share, "1", "kernel-counters"),
             Evidence::new("vector-over-scalar-rate", ratio, "1", "peaks").against(1.0),
+            Evidence::new("accesses-apart-share", apart, "1", "intra-kernel"),
             Evidence::new("roofline-fraction", point.fraction, "1", "peaks"),
         ],
         region: region.map(|region| region.name.clone()),
@@ -101,12 +109,44 @@ pub(super) fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis
         potential: Potential {
             speedup,
             model: format!(
-                "1 / (1 - s + s / r) with s = {share:.2} and r = {ratio:.1}, at most time / \
-                 roofline floor"
+                "1 / (1 - s + s * l) with s = {time_share:.2} and l = {left:.2}, at most time / roofline floor"
             ),
         },
         workload: workload.index,
     })
+}
+
+/// Widest access of a single element, in bytes.
+const ELEMENT: u32 = 8;
+
+/// Part of the instructions of `scalar` blocks that are accesses to single elements of which most leave the cache line of
+/// the one before; 0 where accesses were not observed.
+fn apart(workload: &WorkloadTable, work: &Work, scalar: &[&BlockWork]) -> f64 {
+    let Some(accesses) = &workload.accesses else { return 0.0 };
+    // `function:block.load0` lies in `function:block`.
+    let is_within = |row: &&AccessRow| {
+        row.name.rsplit_once('.').is_some_and(|(block, _)| scalar.iter().any(|known| known.name == block))
+    };
+    let is_apart =
+        |row: &&AccessRow| row.width <= ELEMENT && 2 * row.strides.beyond_line() > row.strides.total();
+    let rows = accesses.rows.iter().filter(is_within).filter(is_apart);
+    let executed: f64 = rows.map(|row| accesses.per_launch(row.executions as f64)).sum();
+    let instructions = work.per_launch(scalar.iter().map(|block| block.amounts().instructions).sum());
+    (executed / (instructions as f64).max(1.0)).min(1.0)
+}
+
+/// The part of a loop's cycles that its throughput explains: less than 1 where it waits for its own results.
+fn busy(workload: &WorkloadTable, block: &BlockWork) -> f64 {
+    let model = workload.hot_blocks.iter().flatten().find(|model| model.name == block.name);
+    let waits = model.filter(|model| model.limit() == Limit::Dependencies);
+    waits.map_or(1.0, |model| model.throughput_cycles / model.cycles)
+}
+
+/// The part of the time that the port model gives to `scalar` blocks, at most 1.
+fn modelled_share(workload: &WorkloadTable, peaks: &Peaks, scalar: &[&BlockWork]) -> f64 {
+    let is_scalar = |model: &&HotBlock| scalar.iter().any(|block| block.name == model.name);
+    let models = workload.hot_blocks.iter().flatten().filter(is_scalar);
+    models.map(|model| workload.model_share(model, peaks)).sum::<f64>().min(1.0)
 }
 
 /// Whether each trip of the loop waits for the one before and stores what it passes on, as a prefix sum does: no
