@@ -3,7 +3,8 @@ instruction at a time. `count.py KINSTR` prints a line a kernel; scripts/bench.p
 
 What is compared is what both can know. Loads and stores are bytes moved from and to memory other than the stack, where registers are spilled,
 and the library itself, where constants are: both are code generation's affair. Flops are those of instructions on floating point numbers, a
-fused multiply-add two, a minimum, maximum or comparison one, a test for NaN none, as kinstr counts them. A masked access counts whole on both sides. Sizes are small,
+fused multiply-add two, a minimum, maximum or comparison one, a test for NaN none, as kinstr counts them. A masked access counts whole on both sides, and
+a call of memset, memcpy or memmove as the bytes that it is called with. Sizes are small,
 because a step takes microseconds, and the kernels are ones whose work does not depend on what is in the tensors. The tiled transposition is
 not among them: code generation loads parts of its lines twice.
 """
@@ -88,6 +89,9 @@ READS = re.compile(r"(?:cmp|test|bt|v?u?comis[sd])$")
 # Neither loads nor stores of data: addresses, hints, padding, and the stack.
 NONE = re.compile(r"(?:lea|nop\w*|prefetch\w*|call|jmp|push|pop|ret)$")
 
+# Functions of the C library that write as many bytes as their third argument says, and the register of where they read them.
+COPIES = {"memset": None, "memcpy": "rsi", "memmove": "rsi"}
+
 
 @dataclasses.dataclass
 class Instruction:
@@ -146,13 +150,14 @@ def term(text: str) -> tuple[str, int]:
     return register, sign * int(factor or "1", 0)
 
 
-def disassemble(library: pathlib.Path) -> tuple[dict[int, Instruction], int]:
-    """The instructions by their offset in the library, and the entry's offset."""
+def disassemble(library: pathlib.Path) -> tuple[dict[int, Instruction], int, dict[int, str]]:
+    """The instructions by their offset in the library, the entry's offset, and where the library calls which memory functions."""
     command = [OBJDUMP, "-d", "--no-show-raw-insn", "--x86-asm-syntax=intel", library]
     listing = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     entry = int(re.search(r"^([0-9a-f]+) <__kinstr_entry>:", listing, re.MULTILINE)[1], 16)
     lines = re.findall(r"^ *([0-9a-f]+):\s+((?:lock |rep\w* )?\S+)[ \t]*([^<#\n]*)", listing, re.MULTILINE)
-    return {int(place, 16): instruction(name, operands.strip()) for place, name, operands in lines}, entry
+    calls = {int(place, 16): name for place, name in re.findall(r"^([0-9a-f]+) <(\w+)@plt>:", listing, re.MULTILINE) if name in COPIES}
+    return {int(place, 16): instruction(name, operands.strip()) for place, name, operands in lines}, entry, calls
 
 
 # ---- the machine's side: stepping
@@ -215,7 +220,7 @@ class Stepper:
 
 
 def by_steps(library: pathlib.Path, arguments: ctypes.Array) -> Counts:
-    code, entry = disassemble(library)
+    code, entry, calls = disassemble(library)
     stepper = Stepper(library, arguments)
     base, top = stepper.entry - entry, stepper.get("rsp")
     left_out = mapped("[stack]") + mapped(str(library.resolve()))
@@ -229,6 +234,10 @@ def by_steps(library: pathlib.Path, arguments: ctypes.Array) -> Counts:
             if here.address and not within(left_out, effective(here.address, stepper)):
                 loads += here.loads
                 stores += here.stores
+        if name := calls.get(stepper.registers[rip] - base):
+            source, size = COPIES[name], stepper.get("rdx")
+            stores += 0 if within(left_out, stepper.get("rdi")) else size
+            loads += 0 if source is None or within(left_out, stepper.get(source)) else size
         stepper.step()
     stepper.end()
     return loads, stores, flops

@@ -10,7 +10,7 @@ use crate::{
     codegen::assembly::compare_loops,
     frontend::{Language, Source},
     jobs::event::Event,
-    measure::{Measurement, Plan, interleave},
+    measure::{Measurement, Plan, interleave, median},
     target::Target,
     worker::{Fault, Worker},
 };
@@ -26,8 +26,10 @@ use std::time::Duration;
 
 /// A kernel of regions of known lengths.
 const CALIBRATION: &str = include_str!("calibration.mlir");
-/// Recordings of the calibration kernel; the least disturbed one counts.
-const RECORDINGS: usize = 5;
+/// Steps of its long region over those of its short one.
+const TIMES_AS_LONG: f64 = 4.0;
+/// Recordings of the calibration kernel; their median counts, since disturbance of the longer region makes a probe look cheap.
+const RECORDINGS: usize = 9;
 
 /// What a probe costs, measured in this session by the same passes, code generator and worker as any candidate.
 /// `None`, and a note, if it cannot be measured.
@@ -55,21 +57,18 @@ fn measure_probe_cost(session: &Session<'_>) -> Result<ProbeCost, String> {
     // The kernel takes no arguments, so that any problem will do.
     let worker = start_worker(&builds, build, &session.problem, usize::MAX, &arena, limits);
     let mut worker = worker.map_err(|fault| fault.to_string())?;
-    let mut least = [f64::INFINITY; 3];
+    let (mut inside, mut around) = (Vec::new(), Vec::new());
     for _ in 0..RECORDINGS {
         let records = worker.record(1).map_err(|fault| fault.to_string())?;
         let trace = decode(&records, sites).map_err(|error| error.to_string())?;
-        let short = region(sites, "short")?;
-        let long = region(sites, "long")?;
-        let rows = [loop_in(sites, short)?, loop_in(sites, long)?, short];
-        for (least, site) in least.iter_mut().zip(rows) {
-            *least = least.min(mean(&trace, site)?);
-        }
+        let region_of_short = region(sites, "short")?;
+        let short = mean(&trace, loop_in(sites, region_of_short)?)?;
+        let long = mean(&trace, loop_in(sites, region(sites, "long")?)?)?;
+        let work = (long - short) / (TIMES_AS_LONG - 1.0);
+        inside.push(short - work);
+        around.push(mean(&trace, region_of_short)? - short);
     }
-    let [short, long, around_short] = least;
-    let work = long - short;
-    let inside = (short - work).max(0.0);
-    Ok(ProbeCost { inside, around: (around_short - work - inside).max(0.0) })
+    Ok(ProbeCost { inside: median(&inside).max(0.0), around: median(&around).max(0.0) })
 }
 
 fn region<'s>(sites: &'s SiteTable, name: &str) -> Result<&'s ProbeSite, String> {

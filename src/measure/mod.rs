@@ -15,5 +15,5 @@ pub use date::today;
 pub use device::{DeviceTimed, contradicted, interleave_on_device};
 pub use device_peaks::{device_peaks, remeasure_device, try_device};
 pub use paired::{Measurement, Moment, Plan, Samples, Timed, interleave};
-pub use statistics::{Interval, attained_confidence};
+pub use statistics::{Interval, attained_confidence, median};
 pub use system::{Watched, peak_resident, summary};

@@ -6,7 +6,7 @@ use kinstr_trace::report::{Estimate, Speedup};
 const Z95: f64 = 1.959_964;
 
 /// Median of `values`; NaN if there are none.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
     median_of_sorted(&sorted(values))
 }
 
