@@ -89,7 +89,8 @@ pub const fn record_mask(keep: Keep, capacity: u64) -> u64 {
     }
 }
 
-/// Host-filled state behind [`STATE_SYMBOL`]. 256 bytes, the tail reserved and zero.
+/// Host-filled state behind [`STATE_SYMBOL`]: on a CPU that is a pointer to it, on a GPU the state itself, in constant memory.
+/// 256 bytes, the tail reserved and zero.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct StateHeader {

@@ -456,7 +456,7 @@ fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
 ///
 /// On a CPU: lines that are read because they are written take bandwidth; loads that jump keep a loop from being vectorised;
 /// a line that threads take from each other is slow whatever width its elements are written in. On a GPU: sectors of which
-/// little is used take bandwidth of both levels; warps wait long for memory where few are there to wait in turns, and an SM
+/// little is used take bandwidth of both levels; a chain of loads takes what bandwidth it takes; SMs without a block compute nothing; warps wait long for memory where few are there to wait in turns, and an SM
 /// without work is one whose warps wait; a grid of tiny launches is small, and its blocks end unevenly.
 const CONSEQUENCES: &[(&str, &str, f64)] = &[
     (memory_bandwidth_bound::CODE, write_allocate_bound::CODE, WORTH),
@@ -469,11 +469,14 @@ const CONSEQUENCES: &[(&str, &str, f64)] = &[
     (dram_bandwidth_bound::CODE, uncoalesced_access::CODE, WORTH),
     (dram_bandwidth_bound::CODE, occupancy_limited::CODE, WORTH),
     (dram_bandwidth_bound::CODE, barrier_stall::CODE, 1.2),
+    (dram_bandwidth_bound::CODE, latency_bound::CODE, WORTH),
     (l2_bound::CODE, uncoalesced_access::CODE, WORTH),
     (l2_bound::CODE, register_spill::CODE, WORTH),
     (compute_bound::CODE, tensor_cores_unused::CODE, WORTH),
     (compute_bound::CODE, register_spill::CODE, WORTH),
     (compute_bound::CODE, divergence::CODE, 1.2),
+    (compute_bound::CODE, tail_effect::CODE, 1.2),
+    (compute_bound::CODE, load_imbalance::CODE, 1.2),
     (latency_bound::CODE, tail_effect::CODE, 1.2),
     (latency_bound::CODE, load_imbalance::CODE, 1.2),
     (latency_bound::CODE, uncoalesced_access::CODE, 1.2),

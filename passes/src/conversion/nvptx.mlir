@@ -3,15 +3,27 @@
 // A unit is a warp. No function branches: what must not happen is predicated off, so that probes change no control flow
 // between threads, and none waits for a thread that is not there already.
 
-llvm.mlir.global external @__kinstr_state() {addr_space = 1 : i32, alignment = 8 : i64} : i64 {
-  %null = llvm.mlir.constant(0 : i64) : i64
-  llvm.return %null : i64
+// The state itself, as StateHeader in trace/src/layout.rs has it, in constant memory: each SM fetches it once, and reading
+// it costs no request to memory. Of zeros, it has no room for units.
+llvm.mlir.global external @__kinstr_state() {addr_space = 4 : i32, alignment = 64 : i64} : !llvm.array<32 x i64> {
+  %zeros = llvm.mlir.zero : !llvm.array<32 x i64>
+  llvm.return %zeros : !llvm.array<32 x i64>
+}
+
+// Whether the calling warp's block is one that records: the same for all of its threads.
+llvm.func internal @__kinstr_is_recording() -> i1 attributes {always_inline} {
+  %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<4>
+  %state = llvm.ptrtoint %where : !llvm.ptr<4> to i64
+  %found = llvm.inline_asm has_side_effects "PTX(recording)", "=r,l" %state : (i64) -> i32
+  %zero = llvm.mlir.constant(0 : i32) : i32
+  %recording = llvm.icmp "ne" %found, %zero : i32
+  llvm.return %recording : i1
 }
 
 // Where the calling warp records: unit (0 for nowhere), block, warp, launch, mask of units.
 llvm.func internal @__kinstr_find_unit() -> !llvm.struct<(i64, i64, i32, i32, i32)> attributes {always_inline} {
-  %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<1>
-  %state = llvm.load %where : !llvm.ptr<1> -> i64
+  %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<4>
+  %state = llvm.ptrtoint %where : !llvm.ptr<4> to i64
   %found = llvm.inline_asm has_side_effects "PTX(find)", "=&l,=&l,=&r,=&r,=&r,l" %state : (i64) -> !llvm.struct<(i64, i64, i32, i32, i32)>
   llvm.return %found : !llvm.struct<(i64, i64, i32, i32, i32)>
 }

@@ -31,9 +31,9 @@ use std::time::Duration;
 
 /// Time an observed call may take, of a kernel that takes a few ms when it is not observed.
 const OBSERVING: Duration = Duration::from_secs(10);
-/// Warps that record in a unit of their own, at most; of larger launches a sample of the blocks does. Two waves of the
-/// largest devices there are: with four times as many, kernels that stream memory were seen to take 10 % longer.
-const OWN: u64 = 1 << 14;
+/// Warps that record in a unit of their own, at most; of larger launches a sample of the blocks does. A wave of the largest
+/// devices there are: what these write at their end is most of what the probes cost, and with twice as many it doubles.
+const OWN: u64 = 9 << 10;
 /// Bytes of records at most.
 const MOST_BYTES: u64 = 256 << 20;
 /// Units that the warps of a build which counts share: enough that they seldom meet.

@@ -1,5 +1,6 @@
 //! What a GPU did for one workload.
 
+use super::WARP;
 use crate::sites::{AccessKind, AddressSource, Buffer, Place, SiteKind};
 use crate::work::Work;
 use schemars::JsonSchema;
@@ -71,6 +72,14 @@ pub struct KernelTable {
     pub branches: Option<Vec<BranchTable>>,
 }
 
+impl KernelTable {
+    /// Warps of all its launches in one call, if they are as large as the largest.
+    pub fn warps(&self) -> f64 {
+        let product = |extents: [u32; 3]| extents.iter().map(|extent| f64::from(*extent)).product::<f64>();
+        self.launches * product(self.grid) * (product(self.block) / WARP as f64).ceil()
+    }
+}
+
 /// How many warps an SM holds of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Occupancy {
@@ -124,7 +133,8 @@ pub struct BlockTimeline {
     pub longest_ns: f64,
     /// Blocks that ran at once in the busiest 32nd of the span, of those that recorded: mean of a launch.
     pub at_once: f64,
-    /// Time of `at_once` places in which no block ran, as part of the span: mean of a launch.
+    /// Time of `at_once` places in which no block ran once the grid had none left to fill them with, as part of the span:
+    /// mean of a launch.
     pub idle: f64,
     /// Part of the span, at its end, in which fewer than half of `at_once` blocks ran: mean of a launch.
     pub tail: f64,
