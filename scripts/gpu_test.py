@@ -123,22 +123,38 @@ def probes(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
 
 
 def resources(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
-    """Registers and spills that probes add, from what code generation said of both builds."""
-    grown, spilling = {}, []
-    for candidate in reports:
-        builds = {event["build"]: event["resources"] for event in run.events(candidate) if event["event"] == "kernels"}
-        # Two launches of one function have kernels of one name, so position counts and not the name.
-        for clean, timing in zip(builds.get("clean", []), builds.get("timing", [])):
-            name = f"{candidate.parent.name}/{candidate.stem} {clean['kernel']}"
-            grown[name] = timing["registers"] - clean["registers"]
-            before, after = clean.get("spill_store_bytes"), timing.get("spill_store_bytes")
-            spilling += [name] * (before == 0 and bool(after))
+    """Registers and spills that probes add: few, or each diagnosis of the workload says so and is less sure."""
+    grown, silent, spilling = {}, [], []
+    for candidate, report in reports.items():
+        for workload, certificate in certified(report):
+            for kernel in certificate.get("kernels", []):
+                name = f"{candidate.parent.name}/{candidate.stem} {kernel['clean']['kernel']}, workload {workload}"
+                clean, timing = kernel["clean"], kernel["instrumented"]
+                grown[name] = timing["registers"] - clean["registers"]
+                spills = timing.get("spill_store_bytes", 0) > clean.get("spill_store_bytes", 0)
+                spilling += [name] * spills
+                if grown[name] > 8 or spills:
+                    silent += [name] * (not all_say(report, workload, "registers"))
     if not grown:
         run.row("registers that probes add, most", "not told", "<= 8", False)
         return
     worst = max(grown, key=grown.get)
-    run.row("registers that probes add, most", str(grown[worst]), f"<= 8, {worst}", grown[worst] <= 8)
-    run.row("kernels into which probes bring spills", str(len(spilling)), "0", not spilling, " ".join(spilling))
+    many = sum(added > 8 for added in grown.values())
+    told = f"{len(silent)} silent"
+    figure = f"{grown[worst]}, {many} of {len(grown)} above 8"
+    run.row("registers that probes add, most", figure, f"<= 8, or every diagnosis says so; {worst}", not silent, " ".join(silent))
+    run.row("kernels into which probes bring spills", f"{len(spilling)}, {told}", "0, or as above", not silent, " ".join(spilling))
+
+
+def certified(report: dict) -> list[tuple[int, dict]]:
+    return [(index, workload["certificate"]) for index, workload in enumerate(report["workloads"]) if workload.get("certificate")]
+
+
+def all_say(report: dict, workload: int, word: str) -> bool:
+    """Whether the confidence of each diagnosis of a workload speaks of `word`, and of whatever else halves it."""
+    others = ("slow this kernel down", "differ from the clean ones")
+    found = [diagnosis["confidence"]["why"] for diagnosis in report["diagnoses"] if diagnosis["workload"] == workload]
+    return all(word in why or any(other in why for other in others) for why in found)
 
 
 def figures(run: Runner) -> None:

@@ -223,6 +223,10 @@ pub struct Certificate {
     /// What one probe adds to the time of the code around it, in clock ticks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe_around_ticks: Option<f64>,
+    /// On a GPU: what an instrumented launch costs the host beyond a clean one, in ns: records back from the device, decoded and
+    /// added up.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub host_ns: Option<f64>,
     /// Whether all outputs were bit-identical to the clean build's.
     pub outputs_identical: Option<bool>,
     /// Lines whose innermost loops are other code than in the clean build, the first [`LISTED_LOOPS`] of them.
@@ -249,6 +253,18 @@ pub struct KernelChange {
     /// Blocks of the timing build that an SM holds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub instrumented_blocks_per_sm: Option<u32>,
+}
+
+impl KernelChange {
+    /// Registers a thread that the probes add.
+    pub fn registers_added(&self) -> u32 {
+        self.instrumented.registers.saturating_sub(self.clean.registers)
+    }
+
+    /// Whether the probes make the kernel spill what it did not.
+    pub fn spills(&self) -> bool {
+        self.instrumented.spill_store_bytes.unwrap_or(0) > self.clean.spill_store_bytes.unwrap_or(0)
+    }
 }
 
 /// Lines with changed loops that a certificate lists.
