@@ -321,6 +321,7 @@ pub fn keep(
     let Some(sites) = &build.sites else { return Ok(()) };
     let stem = match kind {
         RecordKind::Timing => "timing",
+        RecordKind::Pilot => "pilot",
         RecordKind::Counting => "counting",
         RecordKind::Observing => "observing",
     };

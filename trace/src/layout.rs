@@ -152,8 +152,10 @@ pub struct LaunchHeader {
     pub block_shift: u32,
     /// Number of the launch since recording began.
     pub number: u32,
+    /// The low `block_shift` bits, so that a warp need not make them.
+    pub block_mask: u32,
     /// Zero.
-    pub reserved: [u8; 8],
+    pub reserved: [u8; 4],
 }
 
 /// Head of one execution unit (a thread on the CPU, a warp on a GPU).

@@ -14,10 +14,8 @@ llvm.mlir.global external @__kinstr_state() {addr_space = 4 : i32, alignment = 6
 llvm.func internal @__kinstr_is_recording() -> i1 attributes {always_inline} {
   %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<4>
   %state = llvm.ptrtoint %where : !llvm.ptr<4> to i64
-  %found = llvm.inline_asm has_side_effects "PTX(recording)", "=r,l" %state : (i64) -> i32
-  %zero = llvm.mlir.constant(0 : i32) : i32
-  %recording = llvm.icmp "ne" %found, %zero : i32
-  llvm.return %recording : i1
+  %found = llvm.inline_asm has_side_effects "PTX(recording)", "=b,l" %state : (i64) -> i1
+  llvm.return %found : i1
 }
 
 // Where the calling warp records: unit (0 for nowhere), block, warp, launch, mask of units.
@@ -46,8 +44,8 @@ llvm.func internal @__kinstr_read_time() -> i32 attributes {always_inline} {
 }
 
 // Before a kernel returns: one lane tells of the warp if it has a unit of its own. Both clocks at the entry follow from
-// their low halves and the clocks now, of a kernel that takes less than two seconds.
-llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32) -> i64 attributes {always_inline} {
+// their low halves and the clocks now, of a kernel that takes less than two seconds. The unit, and the ticks since the entry.
+llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32) -> !llvm.struct<(i64, i32)> attributes {always_inline} {
   %now = llvm.inline_asm has_side_effects "mov.u64 $0, %clock64;", "=l,~{memory}" : () -> i64
   %time = llvm.inline_asm has_side_effects "mov.u64 $0, %globaltimer;", "=l" : () -> i64
   %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32)>
@@ -57,7 +55,12 @@ llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32) -> i64 a
   %launch = llvm.extractvalue %found[3] : !llvm.struct<(i64, i64, i32, i32, i32)>
   %mask = llvm.extractvalue %found[4] : !llvm.struct<(i64, i64, i32, i32, i32)>
   llvm.inline_asm has_side_effects "PTX(leave)", "l,l,r,r,r,l,l,r,r,~{memory}" %unit, %block, %warp, %launch, %mask, %now, %time, %clock_entry, %time_entry : (i64, i64, i32, i32, i32, i64, i64, i32, i32) -> ()
-  llvm.return %unit : i64
+  %now_low = llvm.trunc %now : i64 to i32
+  %length = llvm.sub %now_low, %clock_entry : i32
+  %none = llvm.mlir.poison : !llvm.struct<(i64, i32)>
+  %half = llvm.insertvalue %unit, %none[0] : !llvm.struct<(i64, i32)>
+  %left = llvm.insertvalue %length, %half[1] : !llvm.struct<(i64, i32)>
+  llvm.return %left : !llvm.struct<(i64, i32)>
 }
 
 // An interval, in variables that become registers.
@@ -103,6 +106,12 @@ llvm.func internal @__kinstr_flush_intervals(%unit: i64, %offset: i64, %count: i
 llvm.func internal @__kinstr_flush_length(%unit: i64, %offset: i64, %length: i32) attributes {always_inline} {
   %address = llvm.add %unit, %offset : i64
   llvm.inline_asm has_side_effects "PTX(flush_one)", "l,l,r,~{memory}" %unit, %address, %length : (i64, i64, i32) -> ()
+  llvm.return
+}
+
+llvm.func internal @__kinstr_flush_kernel(%unit: i64, %offset: i64, %length: i32) attributes {always_inline} {
+  %address = llvm.add %unit, %offset : i64
+  llvm.inline_asm has_side_effects "PTX(flush_kernel)", "l,l,r,~{memory}" %unit, %address, %length : (i64, i64, i32) -> ()
   llvm.return
 }
 

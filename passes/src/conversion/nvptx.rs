@@ -16,7 +16,7 @@ use crate::{
 use kinstr_dialects::ops::{Op, kind_of, site_of, step_of, width_of};
 use kinstr_trace::{
     layout::{Mode, ProbeRecord, offset},
-    sites::{SiteKind, SiteTable},
+    sites::SiteTable,
 };
 use melior::{
     Context, IrRewriter,
@@ -81,6 +81,7 @@ fn library() -> String {
         ("STATE_MASK", offset::STATE_LAUNCH + 4),
         ("STATE_SHIFT", offset::STATE_LAUNCH + 8),
         ("STATE_NUMBER", offset::STATE_LAUNCH + 12),
+        ("STATE_BLOCKS", offset::STATE_LAUNCH + 16),
         ("CORE_ID", offset::CORE_ID),
         ("CLOCK_ENTRY", offset::CLOCK_ENTRY),
         ("CLOCK_EXIT", offset::CLOCK_EXIT),
@@ -135,12 +136,11 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
             Op::GetUnit => self.open(&calls, is_kernel)?,
             Op::StoreUnit => self.close(&calls)?,
             Op::ReadClock => self.read_clock(&calls)?,
+            // Its length comes from the clocks of the warp's header.
+            Op::RecordInterval if self.locals.is_kernel(site) => {}
             Op::RecordInterval => {
-                let begin = match self.entry {
-                    Some(entry) if self.covers_kernel(site) => entry.clock,
-                    _ => ticks(&calls, operands[1])?,
-                };
-                self.locals.keep_interval(&calls, site, begin, ticks(&calls, operands[2])?)?;
+                let (begin, end) = (ticks(&calls, operands[1])?, ticks(&calls, operands[2])?);
+                self.locals.keep_interval(&calls, site, begin, end)?;
             }
             Op::RecordEvent => {
                 let kind = u64::from(kind_of(&operation).unwrap_or(0));
@@ -192,11 +192,14 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
             return Ok(());
         }
         self.only_where_recorded(calls)?;
-        let unit = match self.entry {
-            Some(Entry { clock, time }) => calls.result("leave", &[clock, time], "i64")?,
-            None => calls.result("get_unit", &[], "i64")?,
+        let (unit, ticks) = match self.entry {
+            Some(Entry { clock, time }) => {
+                let left = calls.result("leave", &[clock, time], "!llvm.struct<(i64, i32)>")?;
+                (calls.field(left, 0, 64)?, Some(calls.field(left, 1, 32)?))
+            }
+            None => (calls.result("get_unit", &[], "i64")?, None),
         };
-        self.locals.flush(calls, unit, self.offsets)?;
+        self.locals.flush(calls, unit, ticks, self.offsets)?;
         match (&self.cursor, self.unit) {
             (Some(cursor), Some(unit)) => cursor.store(calls, unit),
             _ => Ok(()),
@@ -233,29 +236,16 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
         Ok(())
     }
 
-    fn covers_kernel(&self, site: u32) -> bool {
-        self.sites.sites.get(site as usize).is_some_and(|site| site.kind == SiteKind::Kernel)
-    }
-
-    /// What is read is 32 bits, widened for whoever wants the 64 that the op has. The clock at a kernel's entry serves
-    /// the site of the whole kernel too.
+    /// What is read is 32 bits, widened for whoever wants the 64 that the op has. For the site of the whole kernel the clock
+    /// is read at the entry and by `leave`, and not once more.
     fn read_clock(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
         let result = calls.at.result(0).map_err(|_| ConversionError::Build("kprobe.read_clock".into()))?;
-        if self.entry.is_some() && self.sites.mode == Mode::Aggregate && self.begins_kernel(calls.at) {
-            let entry = self.entry.map(|entry| entry.clock);
-            let clock = entry.ok_or_else(|| ConversionError::Build("kprobe.read_clock".into()))?;
-            replace(self.context, result.into(), widened(calls, clock)?);
-            return Ok(());
-        }
-        let clock = calls.result("read_clock", &[], "i32")?;
+        let clock = match self.entry {
+            Some(entry) if self.locals.kernel_reads.contains(&calls.at) => entry.clock,
+            _ => calls.result("read_clock", &[], "i32")?,
+        };
         replace(self.context, result.into(), widened(calls, clock)?);
         Ok(())
-    }
-
-    /// True if the clock is read for the begin of the whole kernel's site: the first read of the function, since that
-    /// site begins at its head.
-    fn begins_kernel(&self, read: OperationRef<'c, 'a>) -> bool {
-        self.locals.kernel_begin.is_some_and(|begin| begin == read)
     }
 
     /// A function of the library that adds to the counter and the words of a site.

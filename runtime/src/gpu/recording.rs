@@ -26,7 +26,7 @@ pub(super) struct Recording {
     last: Option<Stream>,
     order: Event,
     /// What the launch header of each module's state holds.
-    written: HashMap<Address, [u8; 16]>,
+    written: HashMap<Address, Grant>,
     /// Units that every launch is given anew, while calls are timed whose records nobody reads.
     rehearsal: Option<Units>,
     /// Clock and timer at the beginning, once it has begun.
@@ -211,16 +211,18 @@ impl Recording {
             stream.wait_for(self.order)?;
         }
         // Where units are shared, or a module's launches are all alike, there is nothing to write again.
-        let header = grant.bytes();
-        if let Some(state) = state.filter(|state| self.written.get(state) != Some(&header)) {
-            driver::copy_in_on(stream, state + offset::STATE_LAUNCH, &header)?;
-            self.written.insert(state, header);
+        let rehearsed = self.rehearsal.is_some();
+        let is_there = |written: &Grant| *written == grant || rehearsed && written.serves(&grant);
+        if let Some(state) = state.filter(|state| !self.written.get(state).is_some_and(is_there)) {
+            driver::copy_in_on(stream, state + offset::STATE_LAUNCH, &grant.bytes())?;
+            self.written.insert(state, grant);
         }
         Ok(grant)
     }
 
-    /// From now on every launch gets the units that the first one got, or no longer does: writing a launch header takes
-    /// the device some µs, and belongs to recording, not to the probes.
+    /// From now on every launch gets the units that the first one got, or no longer does; and of a module with several kernels
+    /// each gets the header of the one with the most blocks. Writing a launch header takes the device some µs, and belongs
+    /// to recording, not to the probes.
     pub(super) fn rehearse(&mut self, rehearse: bool) {
         self.rehearsal = rehearse.then(|| self.rehearsed.clone());
     }

@@ -55,6 +55,10 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
     let (timed, all) = match &fitted {
         Fit::Fits => (builds, all),
         Fit::Chosen(chosen) => {
+            // Waits that are too dear to be timed as the kernel runs are still known from here, if less surely.
+            for (workload, Certified { recorded, .. }) in all.into_iter().enumerate() {
+                keep_all(session, workload, RecordKind::Pilot, build, recorded)?;
+            }
             let Some(build) = available(session, &chosen.manifest.timing, "intra-kernel")? else {
                 return Ok(Done);
             };

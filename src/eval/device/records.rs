@@ -208,6 +208,7 @@ pub fn keep_all(
 ) -> Result<(), EvalError> {
     let instrumented = match kind {
         RecordKind::Timing => BuildKind::Timing,
+        RecordKind::Pilot => BuildKind::Pilot,
         RecordKind::Counting => BuildKind::Counting,
         RecordKind::Observing => BuildKind::Observing,
     };

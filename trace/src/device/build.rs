@@ -151,6 +151,7 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
         share: 0.0,
         timeline,
         sites: timing.as_ref().map(|records| warps::shares(records, of, inputs.cost)),
+        pilot: inputs.pilot.as_ref().map(|records| warps::shares(records, of, inputs.cost)),
         work: inputs.counting.as_ref().and_then(|records| counted::work(records, of)),
         accesses: inputs.observing.as_ref().map(|records| watched::accesses(records, of)),
         branches: inputs.observing.as_ref().map(|records| watched::branches(records, of)),
@@ -159,15 +160,14 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
 
 /// Ticks of a clock that is kept in 32 bits.
 const TICKS: f64 = (1_u64 << 32) as f64;
-/// Ticks a ns where clocks do not tell: no GPU's SMs run faster.
+/// Ticks a ns: no GPU's SMs run faster, and what their clocks say of a launch that outlasts them is not to be believed.
 const FASTEST: f64 = 3.0;
 
 /// How long the longest launch of `kernel` took that outlasted the clocks of its warps, in ns.
 fn wrapped(records: &DeviceRecords, kernel: &str) -> Option<f64> {
-    let ticks_per_ns = records.trace.clock.ns_per_tick().map_or(FASTEST, |ns| 1.0 / ns);
     let own = records.launches.iter().filter(|launch| launch.kernel == kernel);
     let longest = own.filter_map(|launch| launch.device_ns).fold(0.0, f64::max);
-    (longest * ticks_per_ns >= TICKS).then_some(longest)
+    (longest * FASTEST >= TICKS).then_some(longest)
 }
 
 impl Launch {

@@ -61,6 +61,9 @@ pub struct KernelTable {
     /// Timed sites, the one with the most time of its own first; absent if the timing build did not run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sites: Option<Vec<TimedShare>>,
+    /// The same of all timed sites, from a build that they slow down, where some did not fit the overhead budget.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pilot: Option<Vec<TimedShare>>,
     /// Exact work, if the counting build ran.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub work: Option<KernelWork>,

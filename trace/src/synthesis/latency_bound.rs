@@ -7,7 +7,8 @@
 //!
 //! ## Evidence
 //! The nearest limit's part of the time; the time that one trip of the kernel's main loop takes against the latency of device memory;
-//! how long a warp lasts against all of its loads one after the other; loads in a loop whose address was itself loaded there.
+//! how long a warp lasts against all of its loads one after the other; loads in a loop whose address was itself loaded there, or far more loads of a
+//! buffer at addresses that were loaded than others could have given, which is such a loop unrolled.
 //!
 //! ## When it fires
 //! No limit explains 40 % of the time, or 75 % where a load's address comes from the load before; the kernel takes at least half of
@@ -52,6 +53,8 @@ const LIMIT_OF_CHAINS: f64 = at_roofline::FRACTION;
 /// A warp's time over that of its loads one after the other from which on they stand in a queue: memory under load answers in two
 /// to three times the latency that a single chain of loads sees.
 const QUEUED: f64 = 3.0;
+/// Loads of one buffer at loaded addresses over loads at others from which on they follow each other.
+const CHAIN: u64 = 4;
 /// Part of the waits that is taken to be hidden at best.
 const HIDDEN: f64 = 0.75;
 
@@ -64,7 +67,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let (nearest, share) = limits.nearest();
     let waits: f64 = kernel.sites.iter().flatten().filter(|site| is_wait(site)).map(|site| site.own_share).sum();
-    let chased = chased(kernel);
+    let chased = chased(kernel).or_else(|| unrolled_chain(kernel));
     let limit = if chased.is_some() { LIMIT_OF_CHAINS } else { LIMIT };
     if share >= limit || subject.kernel_ns(kernel) < KERNEL * limits.time_ns || waits >= WAITS {
         return None;
@@ -78,7 +81,8 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let (trip_ns, main_loop) = main_loop(kernel).unzip();
     let trip = trip_ns.map(|ns: f64| ns / latency).filter(|trip| trip.is_finite());
     let confidence = match (chased, trip) {
-        (Some(_), _) => (0.8, "each load's address comes from the load before it"),
+        (Some(row), _) if row.address == AddressSource::Chased => (0.8, "each load's address comes from the load before it"),
+        (Some(_), _) => (0.7, "far more addresses are loaded than other loads could have given: they come from each other"),
         (None, Some(trip)) if trip >= TRIP => (0.6, "a trip of the main loop takes about as long as a load from memory"),
         _ => (0.4, "by exclusion: no limit that was measured explains the time"),
     };
@@ -96,7 +100,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         message: format!(
             "no limit explains the time, {nearest} comes nearest with {:.0} %{}",
             share * 100.0,
-            if chased.is_some() { "; a load in a loop takes its address from the load before" } else { "" }
+            if chased.is_some() { "; loads take their addresses from the load before" } else { "" }
         ),
         evidence,
         place: place.or_else(|| kernel.place.clone()),
@@ -126,6 +130,17 @@ fn chased(kernel: &KernelTable) -> Option<&AccessTable> {
     let loads = kernel.accesses.iter().flatten().filter(|row| row.kind == AccessKind::Load && row.loop_depth > 0);
     let chained = loads.filter(|row| row.address == AddressSource::Chased && row.buffer != Buffer::Shared);
     chained.max_by_key(|row| row.executions)
+}
+
+/// Of a chain that was unrolled its most frequent load. A load whose address was loaded needs one that gave it; of a buffer that is read at
+/// loaded addresses far more often than anything is at others, most addresses come from such loads themselves.
+fn unrolled_chain(kernel: &KernelTable) -> Option<&AccessTable> {
+    let outside = || kernel.accesses.iter().flatten().filter(|row| row.kind == AccessKind::Load && row.is_global());
+    let runs = |of: &dyn Fn(&AccessTable) -> bool| outside().filter(|row| of(row)).map(|row| row.executions).sum::<u64>();
+    let begun = runs(&|row| row.address != AddressSource::Loaded);
+    let follow = |buffer: &Buffer| runs(&|row| row.address == AddressSource::Loaded && row.buffer == *buffer);
+    let chains = outside().filter(|row| row.address == AddressSource::Loaded);
+    chains.filter(|row| follow(&row.buffer) >= CHAIN * begun.max(1)).max_by_key(|row| row.executions)
 }
 
 /// The loop with the most time of its own, and the time of one of its trips in a warp, in ns.
