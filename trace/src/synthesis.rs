@@ -261,9 +261,9 @@ impl KernelChange {
         self.instrumented.registers.saturating_sub(self.clean.registers)
     }
 
-    /// Whether the probes make the kernel spill what it did not.
+    /// Whether the probes make a kernel spill that does not without them.
     pub fn spills(&self) -> bool {
-        self.instrumented.spill_store_bytes.unwrap_or(0) > self.clean.spill_store_bytes.unwrap_or(0)
+        self.clean.spill_store_bytes == Some(0) && self.instrumented.spill_store_bytes.unwrap_or(0) > 0
     }
 }
 

@@ -213,7 +213,7 @@ fn drain(running: &[f64; STRETCHES], at_once: f64) -> f64 {
     // Of few blocks that recorded, the number that runs at once varies by its root.
     let full = (1.0 - 2.0 / at_once.sqrt()).clamp(0.5, 0.9) * at_once;
     let draining = running.iter().rev().take_while(|running| **running < full);
-    draining.map(|running| 1.0 - running / at_once).sum::<f64>() / STRETCHES as f64
+    draining.fold(0.0, |empty, running| empty + 1.0 - running / at_once) / STRETCHES as f64
 }
 
 /// Mean number of blocks that ran in each stretch of the span.
