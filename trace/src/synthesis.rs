@@ -472,8 +472,9 @@ fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
 ///
 /// On a CPU: lines that are read because they are written take bandwidth; loads that jump keep a loop from being vectorised;
 /// a line that threads take from each other is slow whatever width its elements are written in. On a GPU: sectors of which
-/// little is used take bandwidth of both levels; a chain of loads takes what bandwidth it takes; SMs without a block compute nothing; warps wait long for memory where few are there to wait in turns, and an SM
-/// without work is one whose warps wait; a grid of tiny launches is small, and its blocks end unevenly.
+/// little is used take bandwidth of both levels; a chain of loads takes what bandwidth it takes; SMs without a block compute
+/// nothing; warps wait long for memory where few are there to wait in turns, and an SM without work is one whose warps
+/// wait; a grid of tiny launches is small, and its blocks end unevenly.
 const CONSEQUENCES: &[(&str, &str, f64)] = &[
     (memory_bandwidth_bound::CODE, write_allocate_bound::CODE, WORTH),
     (memory_bandwidth_bound::CODE, cache_latency_bound::CODE, WORTH),

@@ -140,7 +140,7 @@ fn a_chain_of_loads_is_known_when_it_is_unrolled_and_a_gather_is_none() {
     };
     let found = |begun, followed| {
         let rows = vec![row(AddressSource::Computed, begun), row(AddressSource::Loaded, followed)];
-        synthesize(&stream(180.0).kernel(|kernel| kernel.accesses = Some(rows)))
+        synthesize(&stream(120.0).kernel(|kernel| kernel.accesses = Some(rows)))
     };
     let names = |begun, followed| -> Vec<String> {
         found(begun, followed).diagnoses.iter().map(|found| found.name.clone()).collect()

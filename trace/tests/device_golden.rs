@@ -37,13 +37,14 @@ fn launches(build: &str) -> Vec<Launch> {
     field("launched", Some(build), "/activity/launches")
 }
 
+fn with<'r>((trace, sites): &'r (Trace, SiteTable), launches: &'r [Launch]) -> Option<DeviceRecords<'r>> {
+    Some(DeviceRecords { trace, sites, launches })
+}
+
 /// The table of the device, as an evaluation makes it.
 fn table() -> DeviceTable {
     let [timing, counting, observing] = ["timing", "counting", "observing"].map(records);
     let launched = ["timing", "counting", "observing"].map(launches);
-    let with = |(trace, sites): &'_ (Trace, SiteTable), launches| -> Option<DeviceRecords<'_>> {
-        Some(DeviceRecords { trace, sites, launches })
-    };
     let (clean, resources) =
         (launches("clean"), field::<Vec<KernelResources>>("kernels", Some("clean"), "/resources"));
     let cost = ProbeCost {
