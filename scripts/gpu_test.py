@@ -123,22 +123,38 @@ def probes(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
 
 
 def resources(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
-    """Registers and spills that probes add, from what code generation said of both builds."""
-    grown, spilling = {}, []
-    for candidate in reports:
-        builds = {event["build"]: event["resources"] for event in run.events(candidate) if event["event"] == "kernels"}
-        # Two launches of one function have kernels of one name, so position counts and not the name.
-        for clean, timing in zip(builds.get("clean", []), builds.get("timing", [])):
-            name = f"{candidate.parent.name}/{candidate.stem} {clean['kernel']}"
-            grown[name] = timing["registers"] - clean["registers"]
-            before, after = clean.get("spill_store_bytes"), timing.get("spill_store_bytes")
-            spilling += [name] * (before == 0 and bool(after))
+    """Registers and spills that probes add: few, or each diagnosis of the workload says so and is less sure."""
+    grown, silent, spilling = {}, [], []
+    for candidate, report in reports.items():
+        for workload, certificate in certified(report):
+            for kernel in certificate.get("kernels", []):
+                name = f"{candidate.parent.name}/{candidate.stem} {kernel['clean']['kernel']}, workload {workload}"
+                clean, timing = kernel["clean"], kernel["instrumented"]
+                grown[name] = timing["registers"] - clean["registers"]
+                spills = clean.get("spill_store_bytes") == 0 and bool(timing.get("spill_store_bytes"))
+                spilling += [name] * spills
+                if grown[name] > 8 or spills:
+                    silent += [name] * (not all_say(report, workload, "registers"))
     if not grown:
         run.row("registers that probes add, most", "not told", "<= 8", False)
         return
     worst = max(grown, key=grown.get)
-    run.row("registers that probes add, most", str(grown[worst]), f"<= 8, {worst}", grown[worst] <= 8)
-    run.row("kernels into which probes bring spills", str(len(spilling)), "0", not spilling, " ".join(spilling))
+    many = sum(added > 8 for added in grown.values())
+    told = f"{len(silent)} silent"
+    figure = f"{grown[worst]}, {many} of {len(grown)} above 8"
+    run.row("registers that probes add, most", figure, f"<= 8, or every diagnosis says so; {worst}", not silent, " ".join(silent))
+    run.row("kernels into which probes bring spills", f"{len(spilling)}, {told}", "0, or as above", not silent, " ".join(spilling))
+
+
+def certified(report: dict) -> list[tuple[int, dict]]:
+    return [(index, workload["certificate"]) for index, workload in enumerate(report["workloads"]) if workload.get("certificate")]
+
+
+def all_say(report: dict, workload: int, word: str) -> bool:
+    """Whether the confidence of each diagnosis of a workload speaks of `word`, and of whatever else halves it."""
+    others = ("slow this kernel down", "differ from the clean ones")
+    found = [diagnosis["confidence"]["why"] for diagnosis in report["diagnoses"] if diagnosis["workload"] == workload]
+    return all(word in why or any(other in why for other in others) for why in found)
 
 
 def figures(run: Runner) -> None:
@@ -173,21 +189,30 @@ def host_cost(run: Runner) -> None:
 
 
 def timelines(run: Runner) -> None:
-    """From the first block's start to the last one's end is the kernel's time, as clocks inside and outside of it see it."""
+    """From the first block's start to the last one's end is the launch's time, as clocks inside and outside of it see it."""
     ratios = {}
     for candidate, report in run.reports.items():
+        empty = (report.get("device_peaks") or {}).get("launch_ns", 0)
         for kernel in (report.get("device") or {}).get("kernels", []):
-            span, outside = (kernel.get("timeline") or {}).get("span_ns"), kernel.get("device_ns")
-            # A short kernel's time outside is mostly that of events.
-            if span and outside and outside / kernel["launches"] >= 50e3:
+            span, outside = (kernel.get("timeline") or {}).get("span_ns"), recorded_ns(run, candidate, kernel)
+            # Events around a launch are apart by what an empty kernel takes, and of a short one that is most of it.
+            if span and outside and outside >= 50e3:
                 name = f"{candidate.parent.name}/{candidate.stem} {kernel['kernel']}, workload {kernel['workload']}"
-                ratios[name] = span * kernel["launches"] / outside
+                ratios[name] = span / (outside - empty)
     if not ratios:
-        run.row("span of blocks / time of the kernel", "not told", "1 +- 0.05", False)
+        run.row("span of blocks / time of the launch", "not told", "1 +- 0.05", False)
         return
     mean, worst = geometric_mean(list(ratios.values())), max(ratios, key=lambda name: abs(math.log(ratios[name])))
     told = f"1 +- 0.05; furthest: {worst}, {ratios[worst]:.3f}"
-    run.row("span of blocks / time of the kernel, geometric mean", f"{mean:.3f}", told, abs(mean - 1) <= 0.05)
+    run.row("span of blocks / time of the launch, geometric mean", f"{mean:.3f}", told, abs(mean - 1) <= 0.05)
+
+
+def recorded_ns(run: Runner, candidate: pathlib.Path, kernel: dict) -> float | None:
+    """Mean time between the events around the launches of a kernel that recorded."""
+    recorded = [event for event in run.events(candidate) if event["event"] == "launched" and event["build"] == "timing"]
+    launches = [launch for event in recorded if event["workload"] == kernel["workload"] for launch in event["activity"]["launches"]]
+    times = [launch["device_ns"] for launch in launches if launch["kernel"] == kernel["kernel"] and launch.get("device_ns")]
+    return statistics.fmean(times) if times else None
 
 
 def warm(run: Runner) -> None:

@@ -226,7 +226,8 @@ fn torch_on_device() -> Finding {
 /// kinstr itself asks nothing of it so far.
 fn cupti() -> Finding {
     let toolkits = std::fs::read_dir("/usr/local").into_iter().flatten().flatten();
-    let folders = toolkits.map(|entry| entry.path().join("extras/CUPTI/lib64"));
+    let places = ["extras/CUPTI/lib64", "lib64", "targets/x86_64-linux/lib"];
+    let folders = toolkits.flat_map(|entry| places.map(|place| entry.path().join(place)));
     let libraries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
     let is_cupti = |path: &std::path::PathBuf| {
         path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libcupti.so"))

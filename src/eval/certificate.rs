@@ -120,6 +120,7 @@ pub fn certificate(
         instrumented_stack_bytes: Some(timing.assembly.stack_bytes),
         probe_cost_ticks: probe_cost.map(|cost| cost.inside),
         probe_around_ticks: probe_cost.map(|cost| cost.around),
+        host_ns: None,
         outputs_identical: Some(outputs_identical),
         changed_loops,
         changed_loop_lines: changed,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     builds::{Build, Builds, Instrumented},
-    correctness::OTHER_POISON,
+    correctness::{OTHER_POISON, POISON},
     jobs::event::{Event, RecordKind},
     measure::Interval,
     reference::Reference,
@@ -195,8 +195,7 @@ pub fn note_other_outputs(
     let clean = match session.clean_outputs[workload] {
         Some(clean) => clean,
         None => {
-            arena.poison_outputs();
-            start(session, builds, &builds.manifest.clean, workload, arena)?.run(1)?;
+            start(session, builds, &builds.manifest.clean, workload, arena)?.run_on(arena, POISON)?;
             digest_outputs(arena, &session.problem)
         }
     };
@@ -322,6 +321,7 @@ pub fn keep(
     let Some(sites) = &build.sites else { return Ok(()) };
     let stem = match kind {
         RecordKind::Timing => "timing",
+        RecordKind::Pilot => "pilot",
         RecordKind::Counting => "counting",
         RecordKind::Observing => "observing",
     };

@@ -260,6 +260,8 @@ pub struct LeftOut {
 pub enum RecordKind {
     /// Timing build.
     Timing,
+    /// Timing build with all of its sites, where some did not fit the overhead budget.
+    Pilot,
     /// Counting build.
     Counting,
     /// Observing build.
@@ -274,6 +276,8 @@ pub enum BuildKind {
     Clean,
     /// With timing probes.
     Timing,
+    /// With all timing probes, where some did not fit the overhead budget.
+    Pilot,
     /// With counting probes.
     Counting,
     /// With observing probes.

@@ -273,7 +273,7 @@ impl Fold<'_> {
 
     fn record(&mut self, workload: usize, kind: RecordKind, records: &str, sites: &str) {
         let layer = match kind {
-            RecordKind::Timing | RecordKind::Observing => "intra-kernel",
+            RecordKind::Timing | RecordKind::Pilot | RecordKind::Observing => "intra-kernel",
             RecordKind::Counting => "kernel-counters",
         };
         let loaded = load_trace(self.dir, records, sites);
@@ -317,6 +317,8 @@ impl Fold<'_> {
                 table.accesses = Accesses::of(trace, sites);
                 table.branches = Branches::of(trace, sites);
             }
+            // Only a device keeps one.
+            RecordKind::Pilot => {}
             RecordKind::Timing => {
                 let certificate = table.certificate.as_ref();
                 let cost = probe_cost(certificate);

@@ -89,7 +89,8 @@ pub const fn record_mask(keep: Keep, capacity: u64) -> u64 {
     }
 }
 
-/// Host-filled state behind [`STATE_SYMBOL`]. 256 bytes, the tail reserved and zero.
+/// Host-filled state behind [`STATE_SYMBOL`]: on a CPU that is a pointer to it, on a GPU the state itself, in constant memory.
+/// 256 bytes, the tail reserved and zero.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct StateHeader {
@@ -151,8 +152,10 @@ pub struct LaunchHeader {
     pub block_shift: u32,
     /// Number of the launch since recording began.
     pub number: u32,
+    /// The low `block_shift` bits, so that a warp need not make them.
+    pub block_mask: u32,
     /// Zero.
-    pub reserved: [u8; 8],
+    pub reserved: [u8; 4],
 }
 
 /// Head of one execution unit (a thread on the CPU, a warp on a GPU).

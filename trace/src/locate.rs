@@ -2,7 +2,7 @@
 
 use crate::diagnosis::Confidence;
 use crate::sites::Place;
-use crate::synthesis::{RegionTime, Role, WorkloadTable};
+use crate::synthesis::{KernelChange, RegionTime, Role, WorkloadTable};
 
 /// Instrumented over clean time above which the timing build is not the clean kernel's equal. Noise of a shared
 /// machine stays below it.
@@ -10,6 +10,11 @@ const PERTURBED: f64 = 1.5;
 
 /// What is left of a confidence where hardware events contradict the probes it rests on.
 const CONTRADICTED: f64 = 0.6;
+
+/// Registers a thread that timing probes may add to a kernel on a GPU before it counts as another one, and what is left of
+/// a confidence beyond.
+const REGISTERS: u32 = 8;
+const CROWDED: f64 = 0.9;
 
 impl RegionTime {
     /// Times it ran in one launch, rounded down.
@@ -56,8 +61,9 @@ impl WorkloadTable {
         }
     }
 
-    /// `value`, lowered if hardware events contradict the probes, and halved if the instrumented builds computed something else than the clean one, or if the timing
-    /// probes made it another kernel, more than half as slow again.
+    /// `value`, lowered if hardware events contradict the probes or timing probes take many registers of a kernel's, and halved if the
+    /// instrumented builds computed something else than the clean one, or if the timing probes made it another kernel, one that
+    /// spills or that is more than half as slow again.
     pub fn confidence(&self, value: f64, why: &str) -> Confidence {
         let (value, why) = match self.agreement() {
             None => (value, why.to_owned()),
@@ -76,7 +82,22 @@ impl WorkloadTable {
                 value: value / 2.0,
                 why: format!("{why}; but timing probes slow this kernel down {ratio:.1} times"),
             },
-            _ => Confidence { value, why },
+            _ => self.for_registers(value, why),
         }
+    }
+
+    /// For what the timing probes did to the registers of kernels on a GPU.
+    fn for_registers(&self, value: f64, why: String) -> Confidence {
+        let kernels = || self.certificate.iter().flat_map(|certificate| &certificate.kernels);
+        let added = kernels().map(KernelChange::registers_added).max().unwrap_or(0);
+        if kernels().any(KernelChange::spills) {
+            let why = format!("{why}; but timing probes make this kernel spill registers");
+            return Confidence { value: value / 2.0, why };
+        }
+        if added > REGISTERS {
+            let why = format!("{why}; but timing probes take {added} registers a thread more");
+            return Confidence { value: value * CROWDED, why };
+        }
+        Confidence { value, why }
     }
 }

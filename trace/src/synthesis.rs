@@ -223,6 +223,10 @@ pub struct Certificate {
     /// What one probe adds to the time of the code around it, in clock ticks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe_around_ticks: Option<f64>,
+    /// On a GPU: what an instrumented launch costs the host beyond a clean one, in ns: records back from the device, decoded and
+    /// added up.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub host_ns: Option<f64>,
     /// Whether all outputs were bit-identical to the clean build's.
     pub outputs_identical: Option<bool>,
     /// Lines whose innermost loops are other code than in the clean build, the first [`LISTED_LOOPS`] of them.
@@ -249,6 +253,18 @@ pub struct KernelChange {
     /// Blocks of the timing build that an SM holds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub instrumented_blocks_per_sm: Option<u32>,
+}
+
+impl KernelChange {
+    /// Registers a thread that the probes add.
+    pub fn registers_added(&self) -> u32 {
+        self.instrumented.registers.saturating_sub(self.clean.registers)
+    }
+
+    /// Whether the probes make a kernel spill that does not without them.
+    pub fn spills(&self) -> bool {
+        self.clean.spill_store_bytes == Some(0) && self.instrumented.spill_store_bytes.unwrap_or(0) > 0
+    }
 }
 
 /// Lines with changed loops that a certificate lists.
@@ -456,8 +472,9 @@ fn drop_roof_with_gains(diagnoses: &mut Vec<Diagnosis>) {
 ///
 /// On a CPU: lines that are read because they are written take bandwidth; loads that jump keep a loop from being vectorised;
 /// a line that threads take from each other is slow whatever width its elements are written in. On a GPU: sectors of which
-/// little is used take bandwidth of both levels; warps wait long for memory where few are there to wait in turns, and an SM
-/// without work is one whose warps wait; a grid of tiny launches is small, and its blocks end unevenly.
+/// little is used take bandwidth of both levels; a chain of loads takes what bandwidth it takes; SMs without a block compute
+/// nothing; warps wait long for memory where few are there to wait in turns, and an SM without work is one whose warps
+/// wait; a grid of tiny launches is small, and its blocks end unevenly.
 const CONSEQUENCES: &[(&str, &str, f64)] = &[
     (memory_bandwidth_bound::CODE, write_allocate_bound::CODE, WORTH),
     (memory_bandwidth_bound::CODE, cache_latency_bound::CODE, WORTH),
@@ -469,11 +486,14 @@ const CONSEQUENCES: &[(&str, &str, f64)] = &[
     (dram_bandwidth_bound::CODE, uncoalesced_access::CODE, WORTH),
     (dram_bandwidth_bound::CODE, occupancy_limited::CODE, WORTH),
     (dram_bandwidth_bound::CODE, barrier_stall::CODE, 1.2),
+    (dram_bandwidth_bound::CODE, latency_bound::CODE, WORTH),
     (l2_bound::CODE, uncoalesced_access::CODE, WORTH),
     (l2_bound::CODE, register_spill::CODE, WORTH),
     (compute_bound::CODE, tensor_cores_unused::CODE, WORTH),
     (compute_bound::CODE, register_spill::CODE, WORTH),
     (compute_bound::CODE, divergence::CODE, 1.2),
+    (compute_bound::CODE, tail_effect::CODE, 1.2),
+    (compute_bound::CODE, load_imbalance::CODE, 1.2),
     (latency_bound::CODE, tail_effect::CODE, 1.2),
     (latency_bound::CODE, load_imbalance::CODE, 1.2),
     (latency_bound::CODE, uncoalesced_access::CODE, 1.2),

@@ -133,6 +133,58 @@ fn a_chain_of_loads_is_latency_bound_however_few_the_warps() {
 }
 
 #[test]
+fn a_chain_of_loads_is_known_when_it_is_unrolled_and_a_gather_is_none() {
+    let row = |address, executions| AccessTable {
+        address,
+        ..access(Buffer::Argument(0), 128 * executions, executions, 32 * executions, 4 * executions)
+    };
+    let found = |begun, followed| {
+        let rows = vec![row(AddressSource::Computed, begun), row(AddressSource::Loaded, followed)];
+        synthesize(&stream(120.0).kernel(|kernel| kernel.accesses = Some(rows)))
+    };
+    let names = |begun, followed| -> Vec<String> {
+        found(begun, followed).diagnoses.iter().map(|found| found.name.clone()).collect()
+    };
+    assert!(names(100, 3200).contains(&"latency-bound".into()), "{:?}", names(100, 3200));
+    assert!(!names(100, 3200).contains(&"dram-bandwidth-bound".into()), "it follows");
+    assert!(!names(3200, 3200).contains(&"latency-bound".into()), "{:?}", names(3200, 3200));
+}
+
+#[test]
+fn waits_that_only_a_pilot_timed_count_less() {
+    let sites = Some(vec![timed(SiteKind::Barrier, 0.5)]);
+    let (timed, piloted) = (
+        synthesize(&stream(300.0).kernel(|kernel| kernel.sites.clone_from(&sites))),
+        synthesize(&stream(300.0).kernel(|kernel| {
+            (kernel.sites, kernel.pilot) = (Some(vec![timed(SiteKind::Kernel, 1.0)]), sites.clone());
+        })),
+    );
+    let sure = |synthesis: &kinstr_trace::synthesis::Synthesis| {
+        let found = synthesis.diagnoses.iter().find(|found| found.name == "barrier-stall").unwrap();
+        (found.confidence.value * 100.0).round()
+    };
+    assert_eq!((sure(&timed), sure(&piloted)), (70.0, 50.0));
+}
+
+#[test]
+fn loads_that_stand_in_a_queue_are_not_latency_bound() {
+    let lasting = |mean_ns| {
+        stream(900.0).kernel(|kernel| {
+            // 100,000 blocks of 8 warps, with two loads each.
+            kernel.accesses = Some(vec![access(Buffer::Argument(0), MIB, 1_600_000, MIB / 32, MIB / 32)]);
+            kernel.timeline = Some(BlockTimeline {
+                mean_ns,
+                median_ns: mean_ns,
+                longest_ns: mean_ns,
+                ..BlockTimeline::default()
+            });
+        })
+    };
+    assert!(finds(&lasting(1_200.0), "latency-bound"), "as long as two loads");
+    assert!(!finds(&lasting(6_000.0), "latency-bound"), "as long as ten");
+}
+
+#[test]
 fn a_loop_whose_trips_take_as_long_as_a_load_is_surely_latency_bound() {
     let looped = stream(900.0).kernel(|kernel| kernel.sites = Some(vec![timed(SiteKind::Loop, 0.9)]));
     let first = &synthesize(&looped).diagnoses[0];

@@ -116,6 +116,45 @@ fn clocks_of_sms_are_aligned_by_the_timer() {
 }
 
 #[test]
+fn times_are_told_apart_although_the_timer_counts_since_years_ago() {
+    let years = 1_700_000_000_000_000_000_u64;
+    let mut units = blocks(&[(0, 0, 640), (1, 0, 640), (0, 640, 1280), (1, 640, 1920)]);
+    for unit in &mut units {
+        (unit.clock.begin_ns, unit.clock.end_ns) = (unit.clock.begin_ns + years, unit.clock.end_ns + years);
+    }
+    let trace = Trace { launches: 1, units, ..Trace::default() };
+    let found =
+        build(&trace, &SiteTable::default(), &[launch(0, 4, 0)], ProbeCost::default()).timeline.unwrap();
+    near(found.span_ns, 1920.0, 1.0);
+    near(found.median_ns, 640.0, 1.0);
+    near(found.longest_ns, 1280.0, 1.0);
+}
+
+#[test]
+fn a_launch_that_outlasts_clocks_of_32_bits_has_no_times_and_is_said() {
+    let trace = Trace { launches: 1, units: blocks(&[(0, 0, 10_000)]), ..Trace::default() };
+    let sites = SiteTable::default();
+    let of = |device_ns| {
+        let launches = [Launch { device_ns: Some(device_ns), ..launch(0, 1, 0) }];
+        let timing = Some(DeviceRecords { trace: &trace, sites: &sites, launches: &launches });
+        DeviceTable::build(&DeviceInputs { timing, launches: &launches, calls: 1, ..DeviceInputs::default() })
+    };
+    let (short, long) = (of(1e9), of(2e9));
+    assert!(short.kernels[0].timeline.is_some() && short.missing.is_empty());
+    assert_eq!((long.kernels[0].timeline.clone(), long.kernels[0].sites.clone()), (None, None));
+    assert!(long.missing[0].contains("`kernel` took 2.0 s"), "{:?}", long.missing);
+}
+
+#[test]
+fn places_that_are_empty_before_the_end_are_no_tail() {
+    // An SM waits half of a block's time before it starts the next one.
+    let begin = |block: u32| u64::from(block / 4) * 15_000;
+    let runs: Vec<_> = (0..40).map(|block| (block % 4, begin(block), begin(block) + 10_000)).collect();
+    let found = timeline(&runs);
+    assert!(found.idle < 0.1, "{found:?}");
+}
+
+#[test]
 fn a_last_wave_of_one_block_leaves_places_empty() {
     let mut runs: Vec<_> = (0..10).map(|sm| (sm, 0, 10_000)).collect();
     runs.push((0, 10_000, 20_000));

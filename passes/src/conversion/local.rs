@@ -15,7 +15,7 @@ use kinstr_trace::{
 };
 use melior::ir::{
     Attribute, Identifier, OperationRef, Type, Value,
-    attribute::{IntegerAttribute, TypeAttribute},
+    attribute::{DenseI64ArrayAttribute, IntegerAttribute, TypeAttribute},
     operation::{OperationBuilder, OperationLike, OperationResult},
     r#type::IntegerType,
 };
@@ -33,6 +33,8 @@ pub(super) struct Entry<'c, 'a> {
 enum Kept {
     /// It has none, but trips.
     None,
+    /// It is the whole kernel: the ticks from the entry on.
+    Kernel,
     /// No path passes the site twice: the length of the only one.
     Length,
     /// Count, sum, min and max.
@@ -51,25 +53,27 @@ pub(super) struct Locals<'c, 'a> {
     sites: BTreeMap<u32, Local<'c, 'a>>,
     /// Whether some sites record as the function runs.
     pub record_at_once: bool,
-    /// The clock read that begins the site of the whole kernel.
-    pub kernel_begin: Option<OperationRef<'c, 'a>>,
+    /// The clock reads around the whole kernel.
+    pub kernel_reads: Vec<OperationRef<'c, 'a>>,
 }
 
 impl<'c, 'a> Locals<'c, 'a> {
     /// What the probe ops `own` of `function` ask for. In trace mode that is nothing.
     pub fn of(function: OperationRef<'c, 'a>, own: &[(Op, OperationRef<'c, 'a>)], table: &SiteTable) -> Self {
-        let mut locals = Self { sites: BTreeMap::new(), record_at_once: false, kernel_begin: None };
+        let mut locals = Self { sites: BTreeMap::new(), record_at_once: false, kernel_reads: Vec::new() };
         let looping = in_loops(function);
         for (op, operation) in own {
             let site = site_of(operation).unwrap_or(0);
             let kind = table.sites.get(site as usize).map(|site| site.kind);
             match op {
+                Op::RecordInterval if table.mode == Mode::Aggregate && kind == Some(SiteKind::Kernel) => {
+                    locals.add(site).shape = Kept::Kernel;
+                    let reads = [1, 2].map(|index| operation.operand(index).ok().and_then(owner));
+                    locals.kernel_reads.extend(reads.into_iter().flatten());
+                }
                 Op::RecordInterval if table.mode == Mode::Aggregate => {
                     let again = looping.contains(operation);
                     locals.add(site).shape.widen(again);
-                    if kind == Some(SiteKind::Kernel) {
-                        locals.kernel_begin = operation.operand(1).ok().and_then(owner);
-                    }
                 }
                 Op::AddTrips if table.mode == Mode::Aggregate => locals.add(site).counts_trips = true,
                 Op::AddCount if kind == Some(SiteKind::Loop) && table.mode == Mode::Aggregate => {
@@ -91,6 +95,10 @@ impl<'c, 'a> Locals<'c, 'a> {
         !self.sites.is_empty()
     }
 
+    pub fn is_kernel(&self, site: u32) -> bool {
+        self.sites.get(&site).is_some_and(|local| local.shape == Kept::Kernel)
+    }
+
     pub fn holds(&self, site: u32) -> bool {
         self.sites.contains_key(&site)
     }
@@ -99,7 +107,7 @@ impl<'c, 'a> Locals<'c, 'a> {
     pub fn open(&mut self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
         for local in self.sites.values_mut() {
             let starts: &[i32] = match local.shape {
-                Kept::None => &[],
+                Kept::None | Kept::Kernel => &[],
                 Kept::Length => &[0],
                 // The shortest starts with all bits set.
                 Kept::Intervals => &[0, 0, -1, 0],
@@ -140,11 +148,12 @@ impl<'c, 'a> Locals<'c, 'a> {
         calls.call("keep_trips", &[*variable, trips], None).map(|_| ())
     }
 
-    /// Everything to `unit`.
+    /// Everything to `unit`; `ticks` have passed since the kernel's entry.
     pub fn flush(
         &self,
         calls: &Calls<'c, 'a>,
         unit: Value<'c, 'a>,
+        ticks: Option<Value<'c, 'a>>,
         offsets: &Offsets,
     ) -> Result<(), ConversionError> {
         for (site, local) in &self.sites {
@@ -154,14 +163,15 @@ impl<'c, 'a> Locals<'c, 'a> {
                 .map(|variable| calls.load(*variable))
                 .collect::<Result<Vec<_>, _>>()?;
             let (intervals, trips) = values.split_at(values.len() - usize::from(local.counts_trips));
-            let function = match local.shape {
-                Kept::None => None,
-                Kept::Length => Some("flush_length"),
-                Kept::Intervals => Some("flush_intervals"),
+            let (function, lengths) = match local.shape {
+                Kept::None => (None, intervals),
+                Kept::Kernel => (ticks.map(|_| "flush_kernel"), ticks.as_slice()),
+                Kept::Length => (Some("flush_length"), intervals),
+                Kept::Intervals => (Some("flush_intervals"), intervals),
             };
             if let Some(function) = function {
                 let at = calls.constant(offset::aggregate(*site))?;
-                calls.call(function, &[&[unit, at], intervals].concat(), None)?;
+                calls.call(function, &[&[unit, at], lengths].concat(), None)?;
             }
             if let [trips] = trips {
                 let at = calls.constant(offsets.counter(*site))?;
@@ -244,6 +254,18 @@ impl<'c, 'a> Calls<'c, 'a> {
         let kind: Type<'c> = IntegerType::new(self.context, 32).into();
         let value = IntegerAttribute::new(kind, value.into()).into();
         self.built("llvm.mlir.constant", &[("value", value)], &[], kind)
+    }
+
+    /// Field `index` of a structure of integers: one of `bits` bits.
+    pub(super) fn field(
+        &self,
+        of: Value<'c, 'a>,
+        index: i64,
+        bits: u32,
+    ) -> Result<Value<'c, 'a>, ConversionError> {
+        let position = DenseI64ArrayAttribute::new(self.context, &[index]).into();
+        let kind = IntegerType::new(self.context, bits).into();
+        self.built("llvm.extractvalue", &[("position", position)], &[of], kind)
     }
 
     /// Four bytes on the stack that hold `start`.

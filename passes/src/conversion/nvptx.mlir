@@ -3,15 +3,25 @@
 // A unit is a warp. No function branches: what must not happen is predicated off, so that probes change no control flow
 // between threads, and none waits for a thread that is not there already.
 
-llvm.mlir.global external @__kinstr_state() {addr_space = 1 : i32, alignment = 8 : i64} : i64 {
-  %null = llvm.mlir.constant(0 : i64) : i64
-  llvm.return %null : i64
+// The state itself, as StateHeader in trace/src/layout.rs has it, in constant memory: each SM fetches it once, and reading
+// it costs no request to memory. Of zeros, it has no room for units.
+llvm.mlir.global external @__kinstr_state() {addr_space = 4 : i32, alignment = 64 : i64} : !llvm.array<32 x i64> {
+  %zeros = llvm.mlir.zero : !llvm.array<32 x i64>
+  llvm.return %zeros : !llvm.array<32 x i64>
+}
+
+// Whether the calling warp's block is one that records: the same for all of its threads.
+llvm.func internal @__kinstr_is_recording() -> i1 attributes {always_inline} {
+  %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<4>
+  %state = llvm.ptrtoint %where : !llvm.ptr<4> to i64
+  %found = llvm.inline_asm has_side_effects "PTX(recording)", "=b,l" %state : (i64) -> i1
+  llvm.return %found : i1
 }
 
 // Where the calling warp records: unit (0 for nowhere), block, warp, launch, mask of units.
 llvm.func internal @__kinstr_find_unit() -> !llvm.struct<(i64, i64, i32, i32, i32)> attributes {always_inline} {
-  %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<1>
-  %state = llvm.load %where : !llvm.ptr<1> -> i64
+  %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<4>
+  %state = llvm.ptrtoint %where : !llvm.ptr<4> to i64
   %found = llvm.inline_asm has_side_effects "PTX(find)", "=&l,=&l,=&r,=&r,=&r,l" %state : (i64) -> !llvm.struct<(i64, i64, i32, i32, i32)>
   llvm.return %found : !llvm.struct<(i64, i64, i32, i32, i32)>
 }
@@ -34,8 +44,8 @@ llvm.func internal @__kinstr_read_time() -> i32 attributes {always_inline} {
 }
 
 // Before a kernel returns: one lane tells of the warp if it has a unit of its own. Both clocks at the entry follow from
-// their low halves and the clocks now, of a kernel that takes less than two seconds.
-llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32) -> i64 attributes {always_inline} {
+// their low halves and the clocks now, of a kernel that takes less than two seconds. The unit, and the ticks since the entry.
+llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32) -> !llvm.struct<(i64, i32)> attributes {always_inline} {
   %now = llvm.inline_asm has_side_effects "mov.u64 $0, %clock64;", "=l,~{memory}" : () -> i64
   %time = llvm.inline_asm has_side_effects "mov.u64 $0, %globaltimer;", "=l" : () -> i64
   %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32)>
@@ -45,7 +55,12 @@ llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32) -> i64 a
   %launch = llvm.extractvalue %found[3] : !llvm.struct<(i64, i64, i32, i32, i32)>
   %mask = llvm.extractvalue %found[4] : !llvm.struct<(i64, i64, i32, i32, i32)>
   llvm.inline_asm has_side_effects "PTX(leave)", "l,l,r,r,r,l,l,r,r,~{memory}" %unit, %block, %warp, %launch, %mask, %now, %time, %clock_entry, %time_entry : (i64, i64, i32, i32, i32, i64, i64, i32, i32) -> ()
-  llvm.return %unit : i64
+  %now_low = llvm.trunc %now : i64 to i32
+  %length = llvm.sub %now_low, %clock_entry : i32
+  %none = llvm.mlir.poison : !llvm.struct<(i64, i32)>
+  %half = llvm.insertvalue %unit, %none[0] : !llvm.struct<(i64, i32)>
+  %left = llvm.insertvalue %length, %half[1] : !llvm.struct<(i64, i32)>
+  llvm.return %left : !llvm.struct<(i64, i32)>
 }
 
 // An interval, in variables that become registers.
@@ -91,6 +106,12 @@ llvm.func internal @__kinstr_flush_intervals(%unit: i64, %offset: i64, %count: i
 llvm.func internal @__kinstr_flush_length(%unit: i64, %offset: i64, %length: i32) attributes {always_inline} {
   %address = llvm.add %unit, %offset : i64
   llvm.inline_asm has_side_effects "PTX(flush_one)", "l,l,r,~{memory}" %unit, %address, %length : (i64, i64, i32) -> ()
+  llvm.return
+}
+
+llvm.func internal @__kinstr_flush_kernel(%unit: i64, %offset: i64, %length: i32) attributes {always_inline} {
+  %address = llvm.add %unit, %offset : i64
+  llvm.inline_asm has_side_effects "PTX(flush_kernel)", "l,l,r,~{memory}" %unit, %address, %length : (i64, i64, i32) -> ()
   llvm.return
 }
 

@@ -1,7 +1,8 @@
 //! `convert-probes-to-llvm{target=nvptx}`.
 //!
 //! Memory is far from a GPU's threads, so that nothing is stored while a function runs: intervals and trips stay in its
-//! variables (`local.rs`) and join the warp's unit before it returns. What counts and observes goes there at once.
+//! variables (`local.rs`) and join the warp's unit before it returns, in the blocks of the grid that record; the others
+//! read one constant and go around. What counts and observes goes there at once.
 
 use super::{
     ConversionError,
@@ -15,13 +16,14 @@ use crate::{
 use kinstr_dialects::ops::{Op, kind_of, site_of, step_of, width_of};
 use kinstr_trace::{
     layout::{Mode, ProbeRecord, offset},
-    sites::{SiteKind, SiteTable},
+    sites::SiteTable,
 };
 use melior::{
     Context, IrRewriter,
     ir::{
-        Module, OperationRef, Type, Value, ValueLike,
-        operation::{OperationLike, OperationResult},
+        Block, BlockLike, Identifier, Module, OperationRef, RegionLike, Type, Value, ValueLike,
+        attribute::DenseI32ArrayAttribute,
+        operation::{OperationBuilder, OperationLike, OperationResult},
         r#type::IntegerType,
     },
 };
@@ -73,17 +75,19 @@ pub fn convert<'c>(
 fn library() -> String {
     let offsets = [
         ("STATE_UNITS", offset::STATE_UNITS),
+        ("STATE_STRIDE", offset::STATE_UNIT_STRIDE),
         ("STATE_CAPACITY", offset::STATE_UNIT_CAPACITY),
         ("STATE_LAUNCH", offset::STATE_LAUNCH),
+        ("STATE_MASK", offset::STATE_LAUNCH + 4),
         ("STATE_SHIFT", offset::STATE_LAUNCH + 8),
+        ("STATE_NUMBER", offset::STATE_LAUNCH + 12),
+        ("STATE_BLOCKS", offset::STATE_LAUNCH + 16),
         ("CORE_ID", offset::CORE_ID),
         ("CLOCK_ENTRY", offset::CLOCK_ENTRY),
         ("CLOCK_EXIT", offset::CLOCK_EXIT),
         ("GLOBAL_ENTRY", offset::GLOBAL_ENTRY),
         ("GLOBAL_EXIT", offset::GLOBAL_EXIT),
         ("LAUNCH", offset::LAUNCH),
-        ("WARP", offset::WARP),
-        ("BLOCK", offset::BLOCK),
         ("RECORD_CAPACITY", offset::RECORD_CAPACITY),
         ("RECORD_MASK", offset::RECORD_MASK),
     ];
@@ -132,12 +136,11 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
             Op::GetUnit => self.open(&calls, is_kernel)?,
             Op::StoreUnit => self.close(&calls)?,
             Op::ReadClock => self.read_clock(&calls)?,
+            // Its length comes from the clocks of the warp's header.
+            Op::RecordInterval if self.locals.is_kernel(site) => {}
             Op::RecordInterval => {
-                let begin = match self.entry {
-                    Some(entry) if self.covers_kernel(site) => entry.clock,
-                    _ => ticks(&calls, operands[1])?,
-                };
-                self.locals.keep_interval(&calls, site, begin, ticks(&calls, operands[2])?)?;
+                let (begin, end) = (ticks(&calls, operands[1])?, ticks(&calls, operands[2])?);
+                self.locals.keep_interval(&calls, site, begin, end)?;
             }
             Op::RecordEvent => {
                 let kind = u64::from(kind_of(&operation).unwrap_or(0));
@@ -185,41 +188,64 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
 
     /// Before the function returns.
     fn close(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
-        let unit = match (self.entry, self.locals.any()) {
-            (Some(Entry { clock, time }), _) => calls.result("leave", &[clock, time], "i64")?,
-            (None, true) => calls.result("get_unit", &[], "i64")?,
-            (None, false) => return Ok(()),
+        if self.entry.is_none() && !self.locals.any() {
+            return Ok(());
+        }
+        self.only_where_recorded(calls)?;
+        let (unit, ticks) = match self.entry {
+            Some(Entry { clock, time }) => {
+                let left = calls.result("leave", &[clock, time], "!llvm.struct<(i64, i32)>")?;
+                (calls.field(left, 0, 64)?, Some(calls.field(left, 1, 32)?))
+            }
+            None => (calls.result("get_unit", &[], "i64")?, None),
         };
-        self.locals.flush(calls, unit, self.offsets)?;
+        self.locals.flush(calls, unit, ticks, self.offsets)?;
         match (&self.cursor, self.unit) {
             (Some(cursor), Some(unit)) => cursor.store(calls, unit),
             _ => Ok(()),
         }
     }
 
-    fn covers_kernel(&self, site: u32) -> bool {
-        self.sites.sites.get(site as usize).is_some_and(|site| site.kind == SiteKind::Kernel)
-    }
-
-    /// What is read is 32 bits, widened for whoever wants the 64 that the op has. The clock at a kernel's entry serves
-    /// the site of the whole kernel too.
-    fn read_clock(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
-        let result = calls.at.result(0).map_err(|_| ConversionError::Build("kprobe.read_clock".into()))?;
-        if self.entry.is_some() && self.sites.mode == Mode::Aggregate && self.begins_kernel(calls.at) {
-            let entry = self.entry.map(|entry| entry.clock);
-            let clock = entry.ok_or_else(|| ConversionError::Build("kprobe.read_clock".into()))?;
-            replace(self.context, result.into(), widened(calls, clock)?);
-            return Ok(());
+    /// From now on what is inserted before `calls.at` runs in the blocks of the grid that record, and the others go around
+    /// it. All threads of a block go one way, so that none waits for another.
+    fn only_where_recorded(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
+        let refused = || ConversionError::Build("llvm.cond_br".into());
+        let block = calls.at.block().ok_or_else(refused)?;
+        let (region, leave) = block.parent_region().zip(block.terminator()).ok_or_else(refused)?;
+        let records = calls.result("is_recording", &[], "i1")?;
+        let recording = region.insert_block_after(block, Block::new(&[]));
+        let out = region.insert_block_after(recording, Block::new(&[]));
+        let left = out.append_operation((*leave).clone());
+        let sizes = DenseI32ArrayAttribute::new(self.context, &[1, 0, 0]);
+        let branch = OperationBuilder::new("llvm.cond_br", leave.location())
+            .add_attributes(&[(Identifier::new(self.context, "operandSegmentSizes"), sizes.into())])
+            .add_operands(&[records])
+            .add_successors(&[&recording, &out])
+            .build()
+            .map_err(|_| refused())?;
+        let join = OperationBuilder::new("llvm.br", leave.location()).add_successors(&[&out]).build();
+        let join = recording.append_operation(join.map_err(|_| refused())?);
+        let rewriter = IrRewriter::new(self.context);
+        let behind = std::iter::successors(calls.at.next_in_block(), |operation| operation.next_in_block());
+        for operation in behind.take_while(|operation| *operation != leave).collect::<Vec<_>>() {
+            rewriter.as_rewriter_base().move_op_before(operation, left);
         }
-        let clock = calls.result("read_clock", &[], "i32")?;
-        replace(self.context, result.into(), widened(calls, clock)?);
+        rewriter.as_rewriter_base().move_op_before(calls.at, join);
+        rewriter.as_rewriter_base().erase_op(leave);
+        block.append_operation(branch);
         Ok(())
     }
 
-    /// True if the clock is read for the begin of the whole kernel's site: the first read of the function, since that
-    /// site begins at its head.
-    fn begins_kernel(&self, read: OperationRef<'c, 'a>) -> bool {
-        self.locals.kernel_begin.is_some_and(|begin| begin == read)
+    /// What is read is 32 bits, widened for whoever wants the 64 that the op has. For the site of the whole kernel the clock
+    /// is read at the entry and by `leave`, and not once more.
+    fn read_clock(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
+        let result = calls.at.result(0).map_err(|_| ConversionError::Build("kprobe.read_clock".into()))?;
+        let clock = match self.entry {
+            Some(entry) if self.locals.kernel_reads.contains(&calls.at) => entry.clock,
+            _ => calls.result("read_clock", &[], "i32")?,
+        };
+        replace(self.context, result.into(), widened(calls, clock)?);
+        Ok(())
     }
 
     /// A function of the library that adds to the counter and the words of a site.

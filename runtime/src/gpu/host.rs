@@ -71,6 +71,8 @@ struct Loaded {
 #[derive(Debug)]
 struct Kernel {
     name: String,
+    /// Where its module's `__kinstr_state` is, if it has one.
+    state: Option<Address>,
     /// Bytes of dynamic shared memory that launches may ask for.
     shared: u32,
 }
@@ -244,7 +246,9 @@ impl Host {
             }
             _ => self.fault_of(error),
         })?;
-        self.named.insert(function, Kernel { name: text, shared: PLAIN_SHARED });
+        let loaded = self.modules.iter().find(|loaded| loaded.module == module);
+        let state = loaded.and_then(|loaded| loaded.state);
+        self.named.insert(function, Kernel { name: text, state, shared: PLAIN_SHARED });
         self.functions.insert(key, function);
         Ok(function)
     }
@@ -266,7 +270,7 @@ impl Host {
         Ok(all)
     }
 
-    /// Modules that can record, by the addresses of their state pointers.
+    /// Modules that can record, by the addresses of their states.
     pub(super) fn states(&self) -> Vec<Address> {
         self.modules.iter().filter_map(|loaded| loaded.state).collect()
     }
@@ -288,7 +292,7 @@ impl Host {
         }
         self.allow_shared(function, shape.dynamic_shared, &name)?;
         let (stream, number) = self.lane(stream).map_err(|error| self.fault_of(error))?;
-        let kept = self.begin_launch(shape, stream).map_err(|error| self.fault_of(error))?;
+        let kept = self.begin_launch(function, shape, stream).map_err(|error| self.fault_of(error))?;
         // SAFETY: the caller's word.
         let launched = unsafe { function.launch(shape, stream, parameters) };
         self.last_kernel = Some(name.clone());
@@ -317,10 +321,11 @@ impl Host {
     }
 
     /// What is done before a launch that is traced or recorded.
-    fn begin_launch(&mut self, shape: &Shape, stream: Stream) -> driver::Result<Kept> {
+    fn begin_launch(&mut self, function: Function, shape: &Shape, stream: Stream) -> driver::Result<Kept> {
         let warps = shape.threads().div_ceil(WARP) as u32;
+        let state = self.named.get(&function).and_then(|kernel| kernel.state);
         let grant = match &mut self.recording {
-            Some(recording) => Some(recording.begin_launch(stream, shape.blocks(), warps)?),
+            Some(recording) => Some(recording.begin_launch(state, stream, shape.blocks(), warps)?),
             None => None,
         };
         let around = match &mut self.log {

@@ -1,5 +1,6 @@
 //! Recording on a device: state and units in its memory, and the way back to the host.
 
+use std::collections::HashMap;
 use std::mem::offset_of;
 
 use kinstr_trace::layout::{Keep, MAGIC, STATE_BYTES, StateHeader, mode_of, offset, record_mask};
@@ -13,18 +14,19 @@ use super::units::{Grant, Units};
 /// Memory on the device that instrumented kernels record into.
 #[derive(Debug)]
 pub(super) struct Recording {
-    state: Address,
+    /// The units.
+    memory: Address,
     bytes: usize,
     stride: u64,
     units: Units,
     /// The same before any launch.
     rehearsed: Units,
-    /// There is one launch header, so that launches on several streams go one after the other: the stream of the last
+    /// A module has one launch header, so that launches on several streams go one after the other: the stream of the last
     /// one, and an event to wait for it by.
     last: Option<Stream>,
     order: Event,
-    /// What the header holds.
-    written: Option<[u8; 16]>,
+    /// What the launch header of each module's state holds.
+    written: HashMap<Address, Grant>,
     /// Units that every launch is given anew, while calls are timed whose records nobody reads.
     rehearsal: Option<Units>,
     /// Clock and timer at the beginning, once it has begun.
@@ -83,26 +85,25 @@ impl Host {
         }
         let head = Head::read(memory)
             .ok_or_else(|| DeviceFault::Refused { message: "this is no record memory".into() })?;
-        let mut recording = self.prepare(&head, memory).map_err(|error| self.fault_of(error))?;
+        let mut recording = self.prepare(&head).map_err(|error| self.fault_of(error))?;
         recording.units = Units::new(head.capacity, mask, launches);
         recording.rehearsed = recording.units.clone();
-        let state = recording.state.to_le_bytes();
-        for pointer in states {
-            driver::copy_in(pointer, &state).map_err(|error| self.fault_of(error))?;
+        let mut header = memory[..STATE_BYTES as usize].to_vec();
+        put(&mut header, offset_of!(StateHeader, units), &recording.memory.to_le_bytes());
+        for state in states {
+            driver::copy_in(state, &header).map_err(|error| self.fault_of(error))?;
         }
         self.recording = Some(recording);
         Ok(())
     }
 
-    fn prepare(&self, head: &Head, memory: &[u8]) -> driver::Result<Recording> {
-        let state = driver::allocate(head.bytes())?;
-        let units = state + STATE_BYTES;
-        let mut header = memory[..STATE_BYTES as usize].to_vec();
-        put(&mut header, offset_of!(StateHeader, units), &units.to_le_bytes());
-        driver::fill_on(self.work, state, 0, head.bytes())?;
-        driver::copy_in_on(self.work, state, &header)?;
+    fn prepare(&self, head: &Head) -> driver::Result<Recording> {
+        let bytes = head.bytes() - STATE_BYTES as usize;
+        // The driver allocates no 0 bytes.
+        let memory = driver::allocate(bytes.max(1))?;
+        driver::fill_on(self.work, memory, 0, bytes)?;
         let blank = Blank {
-            units,
+            units: memory,
             stride: head.stride,
             count: head.capacity,
             sites: head.sites,
@@ -112,14 +113,14 @@ impl Host {
         self.kernels.blank(self.work, &blank)?;
         self.work.synchronize()?;
         Ok(Recording {
-            state,
-            bytes: head.bytes(),
+            memory,
+            bytes,
             stride: head.stride,
             units: Units::new(0, 0, 1),
             rehearsed: Units::new(0, 0, 1),
             last: None,
             order: Event::new()?,
-            written: None,
+            written: HashMap::new(),
             rehearsal: None,
             begun: None,
             ended: [0; 2],
@@ -181,10 +182,10 @@ impl Host {
     fn forget_recording(&mut self) -> Result<(), DeviceFault> {
         let Some(recording) = self.recording.take() else { return Ok(()) };
         let freed = || {
-            for pointer in self.states() {
-                driver::copy_in(pointer, &[0; 8])?;
+            for state in self.states() {
+                driver::copy_in(state, &[0; STATE_BYTES as usize])?;
             }
-            driver::free(recording.state)?;
+            driver::free(recording.memory)?;
             driver::free(recording.stamps)?;
             recording.order.destroy()
         };
@@ -193,8 +194,14 @@ impl Host {
 }
 
 impl Recording {
-    /// Gives the next launch its units, in the order of the stream's work.
-    pub(super) fn begin_launch(&mut self, stream: Stream, blocks: u64, warps: u32) -> driver::Result<Grant> {
+    /// Gives the next launch its units, in the order of the stream's work; `state` is that of the kernel's module.
+    pub(super) fn begin_launch(
+        &mut self,
+        state: Option<Address>,
+        stream: Stream,
+        blocks: u64,
+        warps: u32,
+    ) -> driver::Result<Grant> {
         let grant = match &self.rehearsal {
             Some(units) => units.clone().grant(blocks, warps),
             None => self.units.grant(blocks, warps),
@@ -203,17 +210,19 @@ impl Recording {
             self.order.record(last)?;
             stream.wait_for(self.order)?;
         }
-        // Where units are shared, or launches are all alike, there is nothing to write again.
-        let header = grant.bytes();
-        if self.written != Some(header) {
-            driver::copy_in_on(stream, self.state + offset::STATE_LAUNCH, &header)?;
-            self.written = Some(header);
+        // Where units are shared, or a module's launches are all alike, there is nothing to write again.
+        let rehearsed = self.rehearsal.is_some();
+        let is_there = |written: &Grant| *written == grant || rehearsed && written.serves(&grant);
+        if let Some(state) = state.filter(|state| !self.written.get(state).is_some_and(is_there)) {
+            driver::copy_in_on(stream, state + offset::STATE_LAUNCH, &grant.bytes())?;
+            self.written.insert(state, grant);
         }
         Ok(grant)
     }
 
-    /// From now on every launch gets the units that the first one got, or no longer does: writing a launch header takes
-    /// the device some µs, and belongs to recording, not to the probes.
+    /// From now on every launch gets the units that the first one got, or no longer does; and of a module with several kernels
+    /// each gets the header of the one with the most blocks. Writing a launch header takes the device some µs, and belongs
+    /// to recording, not to the probes.
     pub(super) fn rehearse(&mut self, rehearse: bool) {
         self.rehearsal = rehearse.then(|| self.rehearsed.clone());
     }
@@ -221,13 +230,11 @@ impl Recording {
     /// The units that were handed out, and a header that tells of them, without addresses.
     fn copy_out(&self, memory: &mut [u8]) -> driver::Result<()> {
         let used = self.units.used();
-        let end = (STATE_BYTES as usize + (u64::from(used) * self.stride) as usize)
-            .min(self.bytes)
-            .min(memory.len());
         let (head, units) = memory.split_at_mut(STATE_BYTES as usize);
-        let units = &mut units[..end - STATE_BYTES as usize];
+        let end = ((u64::from(used) * self.stride) as usize).min(self.bytes).min(units.len());
+        let units = &mut units[..end];
         if !units.is_empty() {
-            driver::copy_out(units, self.state + STATE_BYTES)?;
+            driver::copy_out(units, self.memory)?;
         }
         put(head, offset_of!(StateHeader, attach), &[0; 16]);
         put(head, offset_of!(StateHeader, units_used), &used.to_le_bytes());

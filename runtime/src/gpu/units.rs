@@ -83,13 +83,20 @@ fn recording(blocks: u64, shift: u32) -> u64 {
 }
 
 impl Grant {
+    /// Whether a launch that is granted `other` may find this header where nobody reads what is recorded: no more of its
+    /// blocks record than are to.
+    pub(super) fn serves(&self, other: &Self) -> bool {
+        self.mask == other.mask && self.base == other.base && self.block_shift >= other.block_shift
+    }
+
     pub(super) fn header(&self) -> LaunchHeader {
         LaunchHeader {
             unit_base: self.base,
             unit_mask: self.mask,
             block_shift: self.block_shift,
             number: self.number,
-            reserved: [0; 8],
+            block_mask: (1 << self.block_shift) - 1,
+            reserved: [0; 4],
         }
     }
 
@@ -104,10 +111,11 @@ impl Grant {
     }
 
     /// The header as the device reads it.
-    pub(super) fn bytes(&self) -> [u8; 16] {
+    pub(super) fn bytes(&self) -> [u8; 20] {
         let header = self.header();
-        let words = [header.unit_base, header.unit_mask, header.block_shift, header.number];
-        let mut bytes = [0; 16];
+        let words =
+            [header.unit_base, header.unit_mask, header.block_shift, header.number, header.block_mask];
+        let mut bytes = [0; 20];
         for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
         }
@@ -159,6 +167,6 @@ mod tests {
     fn the_header_is_written_as_the_layout_has_it() {
         let grant = Grant { base: 1, mask: 2, block_shift: 3, number: 4, units: 5 };
         assert_eq!(grant.bytes()[..8], [1, 0, 0, 0, 2, 0, 0, 0]);
-        assert_eq!(grant.bytes()[12..], [4, 0, 0, 0]);
+        assert_eq!(grant.bytes()[12..], [4, 0, 0, 0, 7, 0, 0, 0]);
     }
 }

@@ -54,8 +54,8 @@ fn measure(session: &Session<'_>) -> Result<ProbeCost, String> {
     let [short_site, long_site, around_site] = loops(sites)?;
     let mut least = [f64::INFINITY; 3];
     for _ in 0..RECORDINGS {
-        let (records, _) = record(&mut worker, Sharing::Own).map_err(|fault| fault.to_string())?;
-        let trace = decode(&records, sites).map_err(|error| error.to_string())?;
+        let recorded = record(&mut worker, Sharing::Own).map_err(|fault| fault.to_string())?;
+        let trace = decode(&recorded.records, sites).map_err(|error| error.to_string())?;
         for (least, site) in least.iter_mut().zip([short_site, long_site, around_site]) {
             *least = least.min(mean(&trace, site)?);
         }

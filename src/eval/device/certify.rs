@@ -10,7 +10,7 @@ use super::{
         session::{Done, Session},
     },
     calibrate,
-    records::{Sharing, keep_all, record, start},
+    records::{Recorded, Sharing, keep_all, record, start},
 };
 use crate::{
     builds::{Build, Builds},
@@ -25,16 +25,22 @@ use crate::{
 use kinstr_runtime::gpu::Activity;
 use kinstr_trace::{
     decode::decode,
-    device::KernelResources,
+    device::{DeviceInputs, DeviceRecords, DeviceTable, KernelResources},
     perfetto,
     regions::ProbeCost,
     report::LayerStatus,
+    sites::SiteTable,
     synthesis::{Certificate, KernelChange},
 };
-use std::{io::Cursor, time::Duration};
+use std::{
+    io::Cursor,
+    time::{Duration, Instant},
+};
 
 /// Part of the budget for timing the instrumented build against the clean one.
 const SHARE: f64 = 0.25;
+/// Instrumented over clean time from which on it is measured once more.
+const SUSPICIOUS: f64 = 1.1;
 /// The timeline, its records and their sites.
 const PERFETTO: &str = "trace.pftrace";
 const RECORDS: &str = "timeline.krec";
@@ -51,6 +57,10 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
     let (timed, all) = match &fitted {
         Fit::Fits => (builds, all),
         Fit::Chosen(chosen) => {
+            // Waits that are too dear to be timed as the kernel runs are still known from here, if less surely.
+            for (workload, Certified { recorded, .. }) in all.into_iter().enumerate() {
+                keep_all(session, workload, RecordKind::Pilot, build, recorded)?;
+            }
             let Some(build) = available(session, &chosen.manifest.timing, "intra-kernel")? else {
                 return Ok(Done);
             };
@@ -81,7 +91,7 @@ struct Certified {
     certificate: Certificate,
     /// Instrumented over clean time.
     ratio: Interval,
-    recorded: (Vec<u8>, Activity),
+    recorded: Recorded,
 }
 
 fn certify_all(
@@ -96,7 +106,13 @@ fn certify_all(
     let mut all = Vec::new();
     for workload in 0..count {
         session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
-        all.push(certify(session, builds, (timed, build), reference, workload, cost, share)?);
+        let mut least = certify(session, builds, (timed, build), reference, workload, cost, share)?;
+        // A host that is late with its launches only adds: of two measurements the less disturbed one counts.
+        if least.ratio.value > SUSPICIOUS {
+            let again = certify(session, builds, (timed, build), reference, workload, cost, share)?;
+            least = if again.ratio.value < least.ratio.value { again } else { least };
+        }
+        all.push(least);
     }
     Ok(all)
 }
@@ -126,7 +142,7 @@ fn fit(
     }
     let cost = cost.unwrap_or(ProbeCost { inside: 0.0, around: UNKNOWN_COST });
     let pilot = |certified: &Certified| {
-        let trace = decode(&certified.recorded.0, sites).ok()?;
+        let trace = decode(&certified.recorded.records, sites).ok()?;
         let pilot = Pilot::of(&trace, sites, cost, certified.certificate.clean_ns);
         Some(pilot.scaled_to(certified.ratio.value - 1.0))
     };
@@ -172,11 +188,25 @@ fn certify(
     session.arenas[workload] = Some(arena);
     let kernels = changes(
         &known(&clean_build.kernels, &clean_kernels),
-        &known(&build.kernels, &recorded.1.kernels),
-        &recorded.1,
+        &known(&build.kernels, &recorded.activity.kernels),
+        &recorded.activity,
     );
-    let certificate = certificate(&measured, kernels, cost, identical);
+    let host_ns = build.sites.as_ref().map(|sites| host_ns(&recorded, sites));
+    let certificate = Certificate { host_ns, ..certificate(&measured, kernels, cost, identical) };
     Ok(Certified { certificate, ratio: measured.ratio(1, 0), recorded })
+}
+
+/// What the records of a call cost the host: the way back from the device, decoding, and adding up.
+fn host_ns(recorded: &Recorded, sites: &SiteTable) -> f64 {
+    let begin = Instant::now();
+    if let Ok(trace) = decode(&recorded.records, sites) {
+        let timing = DeviceRecords { trace: &trace, sites, launches: &recorded.activity.launches };
+        std::hint::black_box(DeviceTable::build(&DeviceInputs {
+            timing: Some(timing),
+            ..DeviceInputs::default()
+        }));
+    }
+    (recorded.collected + begin.elapsed()).as_nanos() as f64
 }
 
 struct Timed<'w>(&'w mut Worker);
@@ -245,7 +275,7 @@ fn record_timeline(
     let Some(sites) = &build.sites else { return Ok(()) };
     let arena = session.take_arena(reference, 0)?;
     let mut worker = start(session, builds, build, 0, &arena, Sharing::Own, session.limits())?;
-    let (records, _) = record(&mut worker, Sharing::Own)?;
+    let Recorded { records, .. } = record(&mut worker, Sharing::Own)?;
     session.arenas[0] = Some(arena);
     let dir = session.log.dir().to_owned();
     write_atomically(&dir.join(RECORDS), &records)?;

@@ -1,7 +1,7 @@
 //! Measure: candidate and reference in turns, by the device's clock, which the parent's checks.
 
 use super::super::{
-    arguments::start_worker,
+    arguments::{digest_outputs, start_worker},
     failure::Stop,
     measure::{OTHER_OUTPUTS, Verifier, speedup, times},
     session::{Done, Session},
@@ -77,6 +77,9 @@ fn time(
     let contradicted = candidate.cross_check()?;
     let TimedCandidate { verifier, fresh, launches, .. } = candidate;
     let activity = worker.trace(if launches > MANY_LAUNCHES { 1 } else { TRACED })?;
+    // What the instrumented builds are held to.
+    worker.run_on(&mut arena, POISON)?;
+    session.clean_outputs[workload] = Some(digest_outputs(&arena, &session.problem));
     session.arenas[workload] = Some(arena);
     if !verifier.correct() {
         return Ok(Err(OTHER_OUTPUTS));

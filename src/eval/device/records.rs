@@ -4,7 +4,7 @@ use super::super::{
     EvalError,
     arguments::start_with,
     failure::Stop,
-    records::{available, idle_probes, is_too_slow, keep},
+    records::{available, idle_probes, is_too_slow, keep, note_other_outputs},
     session::{Done, Session},
 };
 use crate::{
@@ -27,13 +27,13 @@ use kinstr_trace::{
     report::LayerStatus,
     sites::SiteTable,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time an observed call may take, of a kernel that takes a few ms when it is not observed.
 const OBSERVING: Duration = Duration::from_secs(10);
-/// Warps that record in a unit of their own, at most; of larger launches a sample of the blocks does. Two waves of the
-/// largest devices there are: with four times as many, kernels that stream memory were seen to take 10 % longer.
-const OWN: u64 = 1 << 14;
+/// Warps that record in a unit of their own, at most; of larger launches a sample of the blocks does. A wave of the largest
+/// devices there are: what these write at their end is most of what the probes cost, and with twice as many it doubles.
+const OWN: u64 = 9 << 10;
 /// Bytes of records at most.
 const MOST_BYTES: u64 = 256 << 20;
 /// Units that the warps of a build which counts share: enough that they seldom meet.
@@ -106,13 +106,38 @@ pub fn start(
     Ok(worker)
 }
 
-/// The records of one call, after one that is not recorded and says how many launches there are, and what it asked of
-/// the device.
-pub fn record(worker: &mut Worker, sharing: Sharing) -> Result<(Vec<u8>, Activity), Fault> {
+/// What a recorded call left.
+pub struct Recorded {
+    /// The record file.
+    pub records: Vec<u8>,
+    /// What the call asked of the device.
+    pub activity: Activity,
+    /// Time in which the records came back from the device.
+    pub collected: Duration,
+}
+
+/// Records one call, after one that is not recorded and says how many launches there are.
+pub fn record(worker: &mut Worker, sharing: Sharing) -> Result<Recorded, Fault> {
     worker.run(1)?;
     worker.attach_with(sharing.mask())?;
     let activity = worker.trace(1)?;
-    Ok((worker.detach()?, activity))
+    let begin = Instant::now();
+    let records = worker.detach()?;
+    Ok(Recorded { records, activity, collected: begin.elapsed() })
+}
+
+/// What an instrumented build left in the tensors: no input and nothing beside a tensor may have changed, and outputs that
+/// differ from the clean build's are worth a note.
+fn look_at_outputs(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    workload: usize,
+    (worker, arena): (&mut Worker, &mut Arena),
+    build: &str,
+) -> Result<(), Stop> {
+    arena.poison_outputs();
+    worker.download()?;
+    note_other_outputs(session, builds, workload, arena, build)
 }
 
 /// Runs the counting build once on every workload.
@@ -122,10 +147,11 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     };
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
-        let arena = session.take_arena(reference, workload)?;
+        let mut arena = session.take_arena(reference, workload)?;
         let limits = session.limits();
         let mut worker = start(session, builds, build, workload, &arena, Sharing::Shared, limits)?;
         let recorded = record(&mut worker, Sharing::Shared)?;
+        look_at_outputs(session, builds, workload, (&mut worker, &mut arena), "counting")?;
         session.arenas[workload] = Some(arena);
         keep_all(session, workload, RecordKind::Counting, build, recorded)?;
     }
@@ -152,10 +178,13 @@ pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
     let limits = Limits { request: limits.request.min(OBSERVING), ..limits };
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("observing {}", session.problem.workloads[workload].name.clone()));
-        let arena = session.take_arena(reference, workload)?;
+        let mut arena = session.take_arena(reference, workload)?;
         let mut worker = start(session, builds, build, workload, &arena, Sharing::Shared, limits)?;
         match record(&mut worker, Sharing::Shared) {
-            Ok(recorded) => keep_all(session, workload, RecordKind::Observing, build, recorded)?,
+            Ok(recorded) => {
+                look_at_outputs(session, builds, workload, (&mut worker, &mut arena), "observing")?;
+                keep_all(session, workload, RecordKind::Observing, build, recorded)?;
+            }
             Err(fault) if is_too_slow(&fault) => {
                 let text = format!(
                     "workload {workload}: memory accesses and branches were not observed: the run {fault}"
@@ -175,10 +204,11 @@ pub fn keep_all(
     workload: usize,
     kind: RecordKind,
     build: &Build,
-    (records, activity): (Vec<u8>, Activity),
+    Recorded { records, activity, .. }: Recorded,
 ) -> Result<(), EvalError> {
     let instrumented = match kind {
         RecordKind::Timing => BuildKind::Timing,
+        RecordKind::Pilot => BuildKind::Pilot,
         RecordKind::Counting => BuildKind::Counting,
         RecordKind::Observing => BuildKind::Observing,
     };

@@ -22,6 +22,7 @@ pub(super) struct Device {
 struct OnDevice {
     clean: Activity,
     timing: Instrumented,
+    pilot: Instrumented,
     counting: Instrumented,
     observing: Instrumented,
 }
@@ -61,6 +62,7 @@ impl Device {
         let place = match build {
             BuildKind::Clean => &mut entry.clean,
             BuildKind::Timing => &mut entry.timing.activity,
+            BuildKind::Pilot => &mut entry.pilot.activity,
             BuildKind::Counting => &mut entry.counting.activity,
             BuildKind::Observing => &mut entry.observing.activity,
         };
@@ -71,6 +73,7 @@ impl Device {
         let entry = self.workloads.entry(workload).or_default();
         let place = match kind {
             RecordKind::Timing => &mut entry.timing,
+            RecordKind::Pilot => &mut entry.pilot,
             RecordKind::Counting => &mut entry.counting,
             RecordKind::Observing => &mut entry.observing,
         };
@@ -90,6 +93,7 @@ impl Device {
             // What `ptxas` said tells of spills too.
             resources: if self.resources.is_empty() { driver } else { &self.resources },
             timing: known.timing.records(),
+            pilot: known.pilot.records(),
             cost,
             counting: known.counting.records(),
             observing: known.observing.records(),

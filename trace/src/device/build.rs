@@ -19,6 +19,7 @@ impl DeviceTable {
         };
         let records = [inputs.timing, inputs.counting, inputs.observing];
         records.iter().flatten().for_each(|records| table.note_missing(records));
+        inputs.timing.iter().for_each(|records| table.note_wrapped(records));
         let watching = [inputs.counting, inputs.observing];
         watching.iter().flatten().for_each(|records| table.note_sampled(records));
         if let Some(records) = &inputs.counting {
@@ -51,6 +52,19 @@ impl DeviceTable {
             let all = records.launches.len();
             self.missing
                 .push(format!("{without} of {all} launches found no unit left: their warps did not record"));
+        }
+    }
+
+    fn note_wrapped(&mut self, records: &DeviceRecords) {
+        for kernel in &self.kernels {
+            if let Some(ns) = wrapped(records, &kernel.kernel) {
+                self.missing.push(format!(
+                    "a launch of `{}` took {:.1} s, longer than the clocks of warps last, which are kept in 32 bits: when its \
+                     blocks ran, and how long its loops and waits took, is not known",
+                    kernel.kernel,
+                    ns * 1e-9
+                ));
+            }
         }
     }
 
@@ -115,7 +129,8 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
     let calls = f64::from(calls.max(1));
     let largest = own.iter().max_by_key(|launch| launch.blocks()).copied().cloned().unwrap_or_default();
     let resources = inputs.resources.iter().find(|row| row.kernel == of.name);
-    let timeline = inputs.timing.as_ref().and_then(|records| timeline::of(records, of));
+    let timing = inputs.timing.filter(|records| wrapped(records, of.name).is_none());
+    let timeline = timing.as_ref().and_then(|records| timeline::of(records, of));
     let launches = own.len() as f64 / calls;
     let on_device: Option<f64> = own.iter().map(|launch| launch.device_ns).sum();
     let spanned = timeline.as_ref().map(|timeline| timeline.span_ns * launches);
@@ -135,11 +150,24 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
         device_ns: on_device.map(|ns| ns / calls).or(spanned),
         share: 0.0,
         timeline,
-        sites: inputs.timing.as_ref().map(|records| warps::shares(records, of, inputs.cost)),
+        sites: timing.as_ref().map(|records| warps::shares(records, of, inputs.cost)),
+        pilot: inputs.pilot.as_ref().map(|records| warps::shares(records, of, inputs.cost)),
         work: inputs.counting.as_ref().and_then(|records| counted::work(records, of)),
         accesses: inputs.observing.as_ref().map(|records| watched::accesses(records, of)),
         branches: inputs.observing.as_ref().map(|records| watched::branches(records, of)),
     }
+}
+
+/// Ticks of a clock that is kept in 32 bits.
+const TICKS: f64 = (1_u64 << 32) as f64;
+/// Ticks a ns: no GPU's SMs run faster, and what their clocks say of a launch that outlasts them is not to be believed.
+const FASTEST: f64 = 3.0;
+
+/// How long the longest launch of `kernel` took that outlasted the clocks of its warps, in ns.
+fn wrapped(records: &DeviceRecords, kernel: &str) -> Option<f64> {
+    let own = records.launches.iter().filter(|launch| launch.kernel == kernel);
+    let longest = own.filter_map(|launch| launch.device_ns).fold(0.0, f64::max);
+    (longest * FASTEST >= TICKS).then_some(longest)
 }
 
 impl Launch {

@@ -22,6 +22,8 @@ pub struct DeviceInputs<'a> {
     pub resources: &'a [KernelResources],
     /// Records of the timing build.
     pub timing: Option<DeviceRecords<'a>>,
+    /// Records of the timing build with all of its sites, where some did not fit the overhead budget.
+    pub pilot: Option<DeviceRecords<'a>>,
     /// What a timing probe costs, in ticks of the device's clock.
     pub cost: ProbeCost,
     /// Records of the counting build.

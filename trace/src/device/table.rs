@@ -1,5 +1,6 @@
 //! What a GPU did for one workload.
 
+use super::WARP;
 use crate::sites::{AccessKind, AddressSource, Buffer, Place, SiteKind};
 use crate::work::Work;
 use schemars::JsonSchema;
@@ -60,6 +61,9 @@ pub struct KernelTable {
     /// Timed sites, the one with the most time of its own first; absent if the timing build did not run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sites: Option<Vec<TimedShare>>,
+    /// The same of all timed sites, from a build that they slow down, where some did not fit the overhead budget.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pilot: Option<Vec<TimedShare>>,
     /// Exact work, if the counting build ran.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub work: Option<KernelWork>,
@@ -69,6 +73,14 @@ pub struct KernelTable {
     /// Conditional branches, in the order of the code; absent if the observing build did not run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub branches: Option<Vec<BranchTable>>,
+}
+
+impl KernelTable {
+    /// Warps of all its launches in one call, if they are as large as the largest.
+    pub fn warps(&self) -> f64 {
+        let product = |extents: [u32; 3]| extents.iter().map(|extent| f64::from(*extent)).product::<f64>();
+        self.launches * product(self.grid) * (product(self.block) / WARP as f64).ceil()
+    }
 }
 
 /// How many warps an SM holds of a kernel.
@@ -124,7 +136,8 @@ pub struct BlockTimeline {
     pub longest_ns: f64,
     /// Blocks that ran at once in the busiest 32nd of the span, of those that recorded: mean of a launch.
     pub at_once: f64,
-    /// Time of `at_once` places in which no block ran, as part of the span: mean of a launch.
+    /// Time of `at_once` places in which no block ran once the grid had none left to fill them with, as part of the span:
+    /// mean of a launch.
     pub idle: f64,
     /// Part of the span, at its end, in which fewer than half of `at_once` blocks ran: mean of a launch.
     pub tail: f64,

@@ -23,20 +23,26 @@ pub(super) struct SmClock {
 }
 
 impl SmClock {
-    /// `None` if the two pairs are too close to tell.
-    fn through(line: &Clock) -> Option<Self> {
+    /// `None` if the two pairs are too close to tell. The timer counts since years ago, and a number of that size has no
+    /// digits left for what lies between two blocks: times are from `base` on.
+    fn through(line: &Clock, base: u64) -> Option<Self> {
         let ns_per_tick = line.ns_per_tick()?;
-        Some(Self { begin_ticks: line.begin_ticks, begin_ns: line.begin_ns as f64, ns_per_tick })
+        let begin_ns = line.begin_ns.wrapping_sub(base).cast_signed() as f64;
+        Some(Self { begin_ticks: line.begin_ticks, begin_ns, ns_per_tick })
     }
 
-    /// Nanoseconds of the timer at `ticks`.
+    /// Nanoseconds of the timer at `ticks`, from the base on.
     fn ns(&self, ticks: u64) -> f64 {
         self.begin_ns + ticks.wrapping_sub(self.begin_ticks).cast_signed() as f64 * self.ns_per_tick
     }
 }
 
 /// The clocks of all SMs by launch and SM, from the warps that wrote their headers.
-pub(super) struct SmClocks(BTreeMap<(u32, u32), Clock>);
+pub(super) struct SmClocks {
+    lines: BTreeMap<(u32, u32), Clock>,
+    /// When the first of these warps began.
+    base: u64,
+}
 
 impl SmClocks {
     pub(super) fn of<'u>(units: impl Iterator<Item = &'u Unit>) -> Self {
@@ -53,7 +59,8 @@ impl SmClocks {
             }
         }
         last.into_iter().for_each(keep);
-        Self(lines)
+        let base = lines.values().map(|line| line.begin_ns).min().unwrap_or(0);
+        Self { lines, base }
     }
 
     /// Hands each of `units` with its SM's clock to `take`; `None` if a clock does not tell.
@@ -67,7 +74,7 @@ impl SmClocks {
             let key = sm_of(unit);
             let clock = match last {
                 Some((known, clock)) if known == key => clock,
-                _ => SmClock::through(self.0.get(&key)?)?,
+                _ => SmClock::through(self.lines.get(&key)?, self.base)?,
             };
             last = Some((key, clock));
             take(unit, &clock);
@@ -77,7 +84,7 @@ impl SmClocks {
 
     /// Mean rate in Hz; 0 if there is no clock.
     fn mean_hz(&self) -> f64 {
-        let rates: Vec<f64> = self.0.values().filter_map(Clock::ns_per_tick).collect();
+        let rates: Vec<f64> = self.lines.values().filter_map(Clock::ns_per_tick).collect();
         if rates.is_empty() { 0.0 } else { 1e9 * rates.len() as f64 / rates.iter().sum::<f64>() }
     }
 }
@@ -187,18 +194,26 @@ impl Shape {
         let span = (end - begin).max(1.0);
         let running = running(runs, begin, span);
         let at_once = running.iter().copied().fold(1.0, f64::max);
-        let busy: f64 = runs.iter().map(|run| run.end - run.begin).sum();
         let tail = running.iter().rev().take_while(|running| 2.0 * **running < at_once).count();
         let (sms, sm_imbalance) = by_sm(runs, begin);
         Self {
             span,
             at_once,
-            idle: (1.0 - busy / (at_once * span)).max(0.0),
+            idle: drain(&running, at_once),
             tail: tail as f64 / STRETCHES as f64,
             sms,
             sm_imbalance,
         }
     }
+}
+
+/// Places left empty at the end, as part of all: from where `running` falls below what chance leaves of `at_once` and does not
+/// come back. Places that are empty before are no want of blocks: an SM takes a while to start the next one.
+fn drain(running: &[f64; STRETCHES], at_once: f64) -> f64 {
+    // Of few blocks that recorded, the number that runs at once varies by its root.
+    let full = (1.0 - 2.0 / at_once.sqrt()).clamp(0.5, 0.9) * at_once;
+    let draining = running.iter().rev().take_while(|running| **running < full);
+    draining.fold(0.0, |empty, running| empty + 1.0 - running / at_once) / STRETCHES as f64
 }
 
 /// Mean number of blocks that ran in each stretch of the span.

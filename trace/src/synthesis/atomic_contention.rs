@@ -1,12 +1,12 @@
 //! Many threads change the same few addresses, and are served one after the other.
 //!
 //! ## What it means
-//! An atomic operation on an address waits for the one before it on the same address. Where all threads add to one sum, or to
-//! a table with few entries, memory serves them in single file.
+//! An atomic operation waits for the one before it on the same address, and in device memory's cache for any on the same line of 128 bytes,
+//! which one unit serves. Where all threads add to one sum, or to a table with few entries, memory serves them in single file.
 //!
 //! ## Evidence
-//! Atomics that lanes made, and how many lanes of a warp were on one address at most; at one operation an address and clock,
-//! the time that they take in device memory's cache. Other warps are taken to hit as few addresses as the lanes of one do.
+//! Atomics that lanes made, and how many lanes of a warp were on one address at most; at one operation a line and clock (of shared
+//! memory: an address and clock) the time that they take. Other warps are taken to hit the same lines as the lanes of one do.
 //!
 //! ## When it fires
 //! On average 1.5 lanes or more of a warp are on one address, and the operations explain at least 20 % of the kernel's time.
@@ -34,6 +34,8 @@ const NAME: &str = "atomic-contention";
 const LANES: f64 = 1.5;
 /// Part of the kernel's time below which they do not matter.
 const SHARE: f64 = 0.2;
+/// Sectors of a line of the L2 cache.
+const SECTORS_OF_LINE: f64 = 4.0;
 /// No more than this part of the kernel's time is taken to be saved.
 const MOST: f64 = 0.95;
 
@@ -82,10 +84,13 @@ fn together(row: &AccessTable) -> f64 {
     row.same_address as f64 / row.executions.max(1) as f64
 }
 
-/// Time of the operations at one an address and clock, with as many addresses at once as a warp's lanes have; shared
-/// memory has those of every SM.
+/// Time of the operations in single file: in device memory's cache at one a line and clock, with as many lines as the sectors that a
+/// warp touched fill; in the shared memory of every SM at one an address and clock, with as many addresses as its lanes have.
 fn single_file_ns(row: &AccessTable, clock: f64, sms: f64) -> f64 {
-    let at_once = row.lanes as f64 / row.executions.max(1) as f64 / together(row);
-    let at_once = at_once.clamp(1.0, WARP as f64) * if row.buffer == Buffer::Shared { sms } else { 1.0 };
+    let executions = row.executions.max(1) as f64;
+    let at_once = match row.buffer {
+        Buffer::Shared => (row.lanes as f64 / executions / together(row)).clamp(1.0, WARP as f64) * sms,
+        _ => (row.parts as f64 / executions / SECTORS_OF_LINE).max(1.0),
+    };
     1e9 * row.lanes as f64 / (clock * at_once)
 }

@@ -5,7 +5,9 @@
 //! warps wait most of the time.
 //!
 //! ## Evidence
-//! `barrier-wait` times each barrier in each warp: the time in them as part of the warps' time in the kernel.
+//! `barrier-wait` times each barrier in each warp: the time in them as part of the warps' time in the kernel. Where barriers stand so
+//! close that timing them does not fit the overhead budget, the build with all probes says it, which they slow down: then confidence is
+//! low.
 //!
 //! ## When it fires
 //! It is at least 20 %.
@@ -44,7 +46,10 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         code: CODE,
         name: NAME,
         class: Class::Control,
-        confidence: (0.7, "the waits of all recording warps were timed; a part of them is the wait of the last warp"),
+        confidence: match waits.piloted {
+            false => (0.7, "the waits of all recording warps were timed; a part of them is the wait of the last warp"),
+            true => (PILOTED, "the waits were timed in a build that the probes slow down; in the one within the overhead budget there are none"),
+        },
         message: format!(
             "warps spend {:.0} % of their time at {} barriers, {:.0} ns each time at the one that takes most",
             waits.share * 100.0,
@@ -63,12 +68,17 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     .on(subject)
 }
 
+/// Confidence in waits that only a build which the probes slow down has timed.
+pub(super) const PILOTED: f64 = 0.5;
+
 /// Waits of one kind in a kernel.
 pub(super) struct Waits<'k> {
     /// Part of the warps' time.
     pub(super) share: f64,
     /// Places that wait.
     pub(super) sites: usize,
+    /// Whether they are from a build that all probes together slow down.
+    pub(super) piloted: bool,
     /// The one that takes most.
     pub(super) longest: &'k TimedShare,
 }
@@ -76,9 +86,14 @@ pub(super) struct Waits<'k> {
 impl<'k> Waits<'k> {
     /// Those of `kind`, if they take [`SHARE`] of the warps' time or more.
     pub(super) fn of(kernel: &'k KernelTable, kind: SiteKind) -> Option<Self> {
-        let waits: Vec<_> = kernel.sites.iter().flatten().filter(|site| site.kind == kind).collect();
+        let of_kind = |sites: &'k Option<Vec<TimedShare>>| -> Vec<&'k TimedShare> {
+            sites.iter().flatten().filter(|site| site.kind == kind).collect()
+        };
+        let timed = of_kind(&kernel.sites);
+        let piloted = timed.is_empty();
+        let waits = if piloted { of_kind(&kernel.pilot) } else { timed };
         let share = waits.iter().map(|site| site.own_share).sum::<f64>().min(1.0);
         let longest = waits.iter().max_by(|a, b| a.own_share.total_cmp(&b.own_share))?;
-        (share >= SHARE).then_some(Self { share, sites: waits.len(), longest })
+        (share >= SHARE).then_some(Self { share, sites: waits.len(), piloted, longest })
     }
 }

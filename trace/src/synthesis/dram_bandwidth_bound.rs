@@ -10,8 +10,9 @@
 //!
 //! ## When it fires
 //! The larger of the two explains at least 50 % of the time, and the compulsory bytes less than 75 % (above, it is
-//! `at-roofline`); no other limit explains more. `uncoalesced-access`, `occupancy-limited` and `barrier-stall` are causes of it and
-//! replace it.
+//! `at-roofline`); no other limit explains more. It is silent where nothing is moved twice and the kernel would be at its roof but for
+//! the places for blocks that stay empty at its end. `uncoalesced-access`, `occupancy-limited`, `barrier-stall` and `latency-bound` are causes
+//! of it and replace it.
 //!
 //! ## Potential
 //! Time over roofline floor: the compulsory bytes alone, at full measured bandwidth.
@@ -34,6 +35,9 @@ const NAME: &str = "dram-bandwidth-bound";
 /// Least part of the time that bytes must account for.
 const SHARE: f64 = 0.5;
 
+/// Moved over compulsory bytes up to which nothing is moved twice.
+const TWICE: f64 = 1.1;
+
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
     tables.judge_devices(judge)
@@ -48,6 +52,9 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         return None;
     }
     let repeated = limits.traffic_ns / limits.dram_ns;
+    if repeated < TWICE && compulsory / (1.0 - drained(subject)) >= at_roofline::FRACTION {
+        return None;
+    }
     let kernel = subject.device.kernels.first();
     Finding {
         code: CODE,
@@ -71,4 +78,10 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         model: "time / roofline floor",
     }
     .on(subject)
+}
+
+/// Part of the time in which places for blocks stay empty at the end of a kernel.
+fn drained(subject: &Subject) -> f64 {
+    let each = subject.device.kernels.iter().filter_map(|kernel| Some(kernel.timeline.as_ref()?.idle * kernel.share));
+    each.sum::<f64>().min(0.9)
 }

@@ -18,7 +18,7 @@
 //! One more stage of the pipeline, so that the copy for a later trip is under way; the copy issued before the arithmetic of the trip,
 //! not after it; warps that only copy.
 
-use super::{Need, Tables, Target, barrier_stall::{SHARE, Waits}};
+use super::{Need, Tables, Target, barrier_stall::{PILOTED, SHARE, Waits}};
 use crate::device::{Finding, KernelTable, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence};
 use crate::sites::SiteKind;
@@ -42,7 +42,10 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         code: CODE,
         name: NAME,
         class: Class::Memory,
-        confidence: (0.75, "the waits of all recording warps were timed; bandwidth may be what they wait for"),
+        confidence: match waits.piloted {
+            false => (0.75, "the waits of all recording warps were timed; bandwidth may be what they wait for"),
+            true => (PILOTED, "the waits were timed in a build that the probes slow down; in the one within the overhead budget there are none"),
+        },
         message: format!(
             "warps spend {:.0} % of their time waiting for what runs beside them, {:.0} ns each time at the place that takes most",
             waits.share * 100.0,

@@ -10,12 +10,12 @@
 //!
 //! ## When it fires
 //! Two threads or more took part, the longest worked at least 1.2 times the mean, and even work would make the launch
-//! at least 1.1 times as fast. On a GPU the longest block takes at least twice the median, and places without a block would make
-//! the launch 1.1 times as fast.
+//! at least 1.1 times as fast. On a GPU the longest block takes at least twice the median, and places for blocks that stay empty at
+//! the end, when the grid has no more, are 10 % of all or more.
 //!
 //! ## Potential
 //! Time over time without what the longest works beyond the mean; where the peaks are known, at most time over roofline floor.
-//! On a GPU, without the places for blocks in which none ran.
+//! On a GPU, without the places for blocks that stay empty at the end.
 //!
 //! ## What to try
 //! Smaller chunks, a dynamic or guided schedule, or a split by work rather than by index, where iterations differ. On a GPU the
@@ -43,7 +43,7 @@ const GAIN: f64 = 1.1;
 
 /// Longest over median block that a GPU's scheduler evens out.
 pub(super) const SPREAD: f64 = 2.0;
-/// Part of the places for blocks that may be empty: what starting and draining a launch takes.
+/// Part of the places for blocks that may be empty: what draining a launch takes.
 const IDLE: f64 = 0.1;
 
 /// The most uneven parallel region, or kernel, of each workload.
@@ -101,7 +101,8 @@ fn judge(workload: &WorkloadTable, peaks: Option<&Peaks>) -> Option<Diagnosis> {
 fn judge_blocks(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let timeline = kernel.timeline.as_ref()?;
     let spread = timeline.longest_ns / timeline.median_ns;
-    if spread < SPREAD || timeline.idle < IDLE {
+    // Of a single block nothing is uneven; and a median of 0 is too short for the timer.
+    if timeline.blocks < 2 || !spread.is_finite() || spread < SPREAD || timeline.idle < IDLE {
         return None;
     }
     Finding {
@@ -110,7 +111,7 @@ fn judge_blocks(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         class: Class::Control,
         confidence: block_confidence(timeline),
         message: format!(
-            "of {} blocks that recorded the longest takes {:.1} µs, the median {:.1} µs: {:.0} % of the places for blocks are empty",
+            "of {} blocks that recorded the longest takes {:.1} µs, the median {:.1} µs: {:.0} % of the places for blocks are empty at the end",
             timeline.blocks,
             timeline.longest_ns * 1e-3,
             timeline.median_ns * 1e-3,
@@ -125,7 +126,7 @@ fn judge_blocks(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without(timeline.idle * subject.kernel_ns(kernel)),
-        model: "time / time without the places for blocks in which none ran, at most time / roofline floor",
+        model: "time / time without the places for blocks that stay empty at the end, at most time / roofline floor",
     }
     .on(subject)
 }

@@ -5,12 +5,12 @@
 //! full one, and most SMs wait for its end.
 //!
 //! ## Evidence
-//! Start and end of every block that recorded, from the headers of its warps: the time of the places for blocks in which
-//! none ran; how often the grid fills the GPU.
+//! Start and end of every block that recorded, from the headers of its warps: the time of the places for blocks that stay
+//! empty at the end, when the grid has no more; how often the grid fills the GPU.
 //!
 //! ## When it fires
 //! The grid fills the GPU more than once, blocks take about as long as each other (the longest less than twice the median; else
-//! it is `load-imbalance`), and places without a block would make the launch 1.1 times as fast.
+//! it is `load-imbalance`), and the places that stay empty at the end are 10 % of all or more.
 //!
 //! ## Potential
 //! Time over time without the empty places.
@@ -30,7 +30,7 @@ pub const NEEDS: &[Need] = &[Need::Threads];
 /// What it explains.
 pub const TARGETS: &[Target] = &[Target::Gpu];
 const NAME: &str = "tail-effect";
-/// Part of the places for blocks that may be empty: what starting and draining a launch takes.
+/// Part of the places for blocks that may be empty: what draining a launch takes.
 const IDLE: f64 = 0.1;
 
 /// The kernel of each workload that loses most by it.
@@ -42,7 +42,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let timeline = kernel.timeline.as_ref()?;
     let waves = kernel.occupancy?.waves;
     let spread = timeline.longest_ns / timeline.median_ns;
-    if waves <= 1.0 || timeline.idle < IDLE || spread >= load_imbalance::SPREAD {
+    if waves <= 1.0 || timeline.idle < IDLE || !spread.is_finite() || spread >= load_imbalance::SPREAD {
         return None;
     }
     Finding {
@@ -51,8 +51,8 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         class: Class::Control,
         confidence: load_imbalance::block_confidence(timeline),
         message: format!(
-            "the grid fills the GPU {waves:.2} times: {:.0} % of the places for blocks are empty, and fewer than half of them \
-             run in the last {:.0} % of the kernel",
+            "the grid fills the GPU {waves:.2} times: {:.0} % of the places for blocks stay empty at the end, and fewer than half of \
+             them run in the last {:.0} % of the kernel",
             timeline.idle * 100.0,
             timeline.tail * 100.0
         ),
@@ -65,7 +65,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without(timeline.idle * subject.kernel_ns(kernel)),
-        model: "time / time without the places for blocks in which none ran",
+        model: "time / time without the places for blocks that stay empty at the end",
     }
     .on(subject)
 }

@@ -98,6 +98,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             instrumented_stack_bytes: Some(72),
             probe_cost_ticks: Some(41.5),
             probe_around_ticks: None,
+            host_ns: None,
             outputs_identical: Some(true),
             changed_loops: vec![],
             changed_loop_lines: 0,
