@@ -77,6 +77,13 @@ fn deeply_nested_code_does_not_overflow_the_stack() {
 }
 
 #[test]
+fn texts_may_hold_any_bytes() {
+    let asm =
+        "func.func @f() {\n  llvm.inline_asm has_side_effects \"nop # \\EE\", \"\" : () -> ()\n  return\n}\n";
+    ends("k.mlir", asm, &["--emit", "llvm-ir", "--probes", "block-count"], 0, "nop #");
+}
+
+#[test]
 fn a_location_shows_no_file_but_the_candidate() {
     for file in ["/etc/passwd", "/dev/zero"] {
         let text =

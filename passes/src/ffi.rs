@@ -13,9 +13,15 @@ use inkwell::{
 };
 use melior::{
     Context, StringRef,
-    ir::{Module, Operation, OperationRef, operation::OperationRefMut},
+    ir::{
+        AttributeLike, Module, Operation, OperationRef,
+        attribute::{FlatSymbolRefAttribute, StringAttribute},
+        operation::OperationRefMut,
+    },
 };
-use mlir_sys::{MlirContext, MlirOperation, MlirStringRef};
+use mlir_sys::{
+    MlirContext, MlirOperation, MlirStringRef, mlirFlatSymbolRefAttrGetValue, mlirStringAttrGetValue,
+};
 use std::{
     cell::RefCell,
     ffi::{CStr, CString, c_char, c_void},
@@ -39,6 +45,30 @@ unsafe extern "C" {
         take: unsafe extern "C" fn(*mut c_void, *const c_char, usize),
         taker: *mut c_void,
     ) -> *mut c_char;
+}
+
+/// What a string attribute says. MLIR takes any bytes, of which melior's own accessor takes none that are not UTF-8; here
+/// they become replacement characters.
+pub fn string_value(attribute: StringAttribute<'_>) -> String {
+    // SAFETY: the attribute is a string, as its type says, and what it says lives as long as its context.
+    unsafe { text_of(mlirStringAttrGetValue(attribute.to_raw())) }
+}
+
+/// The name in a reference to a symbol, as [`string_value`] gives it.
+pub fn symbol_value(attribute: FlatSymbolRefAttribute<'_>) -> String {
+    // SAFETY: as above.
+    unsafe { text_of(mlirFlatSymbolRefAttrGetValue(attribute.to_raw())) }
+}
+
+/// # Safety
+/// `text` must be of memory that is there, unless it is empty: of empty texts MLIR keeps no address.
+unsafe fn text_of(text: MlirStringRef) -> String {
+    if text.length == 0 {
+        return String::new();
+    }
+    // SAFETY: the caller's word.
+    let bytes = unsafe { std::slice::from_raw_parts(text.data.cast::<u8>(), text.length) };
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Parses a module; locations name `source_name`. `None` after MLIR has reported why to the context's

@@ -1,5 +1,6 @@
 //! Walking and reading MLIR: what melior leaves to its users.
 
+use crate::ffi;
 use kinstr_trace::sites::Place;
 use melior::ir::{
     BlockLike, BlockRef, Location, Module, OperationRef, RegionLike, RegionRef, Value, ValueLike,
@@ -118,18 +119,12 @@ pub fn symbol(operation: OperationRef<'_, '_>) -> String {
 
 /// A string attribute's value.
 pub fn string_attribute(operation: OperationRef<'_, '_>, name: &str) -> Option<String> {
-    let attribute = StringAttribute::try_from(operation.attribute(name).ok()?).ok()?;
-    // MLIR keeps no address of an empty text, and melior reads from there.
-    if attribute.to_string() == r#""""# {
-        return Some(String::new());
-    }
-    Some(attribute.value().to_owned())
+    Some(ffi::string_value(StringAttribute::try_from(operation.attribute(name).ok()?).ok()?))
 }
 
 /// The symbol that a call or invoke names; nothing for one through a pointer, and for any other op.
 pub fn callee(call: OperationRef<'_, '_>) -> Option<String> {
-    let attribute = FlatSymbolRefAttribute::try_from(call.attribute("callee").ok()?).ok()?;
-    Some(attribute.value().to_owned())
+    Some(ffi::symbol_value(FlatSymbolRefAttribute::try_from(call.attribute("callee").ok()?).ok()?))
 }
 
 /// Where a block's first op may stand, and the op that stands there now; a landing pad must stay first.

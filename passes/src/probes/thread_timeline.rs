@@ -19,6 +19,7 @@
 //! the timeline has one track a thread.
 
 use crate::{
+    ffi::symbol_value,
     ir::{blocks, body, callee, is, nested, place_of, symbol},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
@@ -97,7 +98,7 @@ fn started(functions: &[OperationRef<'_, '_>]) -> Vec<(String, Option<Place>)> {
             operands.into_iter().filter_map(move |operand| {
                 let source = OperationResult::try_from(operand).ok()?.owner();
                 let handed = is(source, "llvm.mlir.addressof").then(|| source.attribute("global_name").ok())??;
-                let name = FlatSymbolRefAttribute::try_from(handed).ok()?.value().to_owned();
+                let name = symbol_value(FlatSymbolRefAttribute::try_from(handed).ok()?);
                 Some((name, place.clone()))
             })
         })
