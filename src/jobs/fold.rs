@@ -357,7 +357,8 @@ impl Fold<'_> {
         let synthesis = synthesize(&self.tables);
         report.primary = synthesis.diagnoses.first().map(PrimaryBottleneck::of);
         report.diagnoses = synthesis.diagnoses;
-        report.notes.extend(synthesis.notes);
+        let probed = self.device.is_there() || self.tables.workloads.iter().any(has_records);
+        report.notes.extend(if probed { synthesis.notes } else { gathered(synthesis.notes) });
         report.device = DeviceReport::of(&self.tables.workloads);
         for table in &self.tables.workloads {
             if let Some(entry) = report.workloads.get_mut(table.index) {
@@ -402,6 +403,26 @@ impl Fold<'_> {
         report.speedup = overall_speedup(&report.workloads);
         self.report
     }
+}
+
+/// Whether a build with probes left records of the workload.
+fn has_records(table: &WorkloadTable) -> bool {
+    table.work.is_some() || table.regions.is_some() || table.accesses.is_some()
+}
+
+/// The notes, with those on rules that were skipped in one: without probes that is nearly every rule.
+fn gathered(notes: Vec<String>) -> Vec<String> {
+    let name_of = |note: &str| Some(note.strip_prefix("rule ")?.split_once(" skipped: ")?.0.to_owned());
+    let (skipped, mut kept): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| name_of(note).is_some());
+    let names: Vec<String> = skipped.iter().filter_map(|note| name_of(note)).collect();
+    if !names.is_empty() {
+        kept.push(format!(
+            "no probes ran, so that {} rules had too little to go by: {}",
+            names.len(),
+            names.join(", ")
+        ));
+    }
+    kept
 }
 
 /// Sites named in the note on what the overhead budget left out.
