@@ -1,7 +1,11 @@
 //! Candidates in Python, for problems in KernelBench form. What else a host refuses, `python/tests` tells.
 
 use super::support::*;
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 const PROBLEM: &str = "import torch
 import torch.nn as nn
@@ -40,6 +44,57 @@ fn forward(body: &str) -> Case {
 }
 
 const RIGHT: &str = "        return self.linear(x).relu_()";
+
+#[test]
+fn every_kernelbench_example_is_evaluated() {
+    let problems = problems();
+    assert_eq!(problems.len(), 20, "{problems:?}");
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(problem) = problems.get(next.fetch_add(1, Ordering::Relaxed)) {
+            evaluate(problem);
+        }
+    };
+    std::thread::scope(|scope| [(); 2].map(|()| scope.spawn(work)).map(|thread| thread.join().unwrap()));
+}
+
+/// The problems among the examples: files that have a candidate beside them.
+fn problems() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kernelbench");
+    let levels = ["level1", "level2", "level3"].map(|level| fs::read_dir(root.join(level)).unwrap());
+    let files = levels.into_iter().flatten().map(|entry| entry.unwrap().path());
+    files.filter(|file| candidate_of(file).is_file()).collect()
+}
+
+fn candidate_of(problem: &Path) -> PathBuf {
+    let name = problem.file_stem().unwrap().to_string_lossy();
+    problem.with_file_name(format!("{name}-new.py"))
+}
+
+fn evaluate(problem: &Path) {
+    let text = fs::read_to_string(candidate_of(problem)).unwrap();
+    let run = Case::of("candidate.py", &text).problem_file(problem).accepted();
+    let name = problem.display();
+    assert!(
+        run.field("/workloads/0/times/candidate/median_ns").as_f64().is_some_and(|ns| ns > 0.0),
+        "{name}"
+    );
+    assert!(run.field("/speedup").as_f64().is_some_and(|speedup| speedup > 0.0), "{name}");
+    let layers = run.field("/layers");
+    let status =
+        |name: &str| layers.as_array().unwrap().iter().find(|layer| layer["name"] == name).unwrap().clone();
+    for layer in ["correctness", "performance", "system"] {
+        assert_eq!(status(layer)["status"], "ran", "{name}");
+    }
+    for layer in ["kernel-counters", "intra-kernel"] {
+        let layer = status(layer);
+        assert_eq!(layer["status"], "unavailable", "{name}");
+        assert!(
+            layer["because"].as_str().unwrap().contains("a candidate in Python is run as it is"),
+            "{name}"
+        );
+    }
+}
 
 #[test]
 fn what_it_does_to_its_own_process_harms_nobody() {
