@@ -136,11 +136,26 @@ fn time(
     }
     session.arenas[workload] = Some(arena);
     session.clean_outputs[workload] = verifier.agreed;
+    if let Running::Python(python) = worker {
+        note_threads(session, &system)?;
+        session.python = Some(python);
+    }
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
         (true, Err(unsound)) => Err(unsound),
         (true, Ok(renewed)) => Ok(TimedCalls { measured, system, peak_resident, renewed }),
     })
+}
+
+/// What a candidate in Python has threads for is its own affair, but times end when its model returns.
+fn note_threads(session: &mut Session<'_>, system: &SystemCounts) -> Result<(), EvalError> {
+    match system.threads {
+        Some(threads) if threads > 1 => session.note_once(format!(
+            "the candidate's process has {threads} threads: what runs on one of them after `forward` has returned is \
+             not in its times"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Threads that a call may have to wake: those that are there, of those that were asked for, as far as there are cores. A

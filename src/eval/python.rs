@@ -8,6 +8,7 @@ use super::{
     session::{Ended, Session},
     stages::{explain, finish},
     subject::Subject,
+    system,
 };
 use crate::jobs::event::{Event, Stage};
 use kinstr_trace::report::LayerStatus;
@@ -31,11 +32,14 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
         let reference = living.get(session)?;
         measure(session, Subject::Python, reference)
     })?;
-    session.python = None;
     if session.is_judged() {
         return Ok(());
     }
     explain(session, Stage::Peaks, "peaks", peaks)?;
+    explain(session, Stage::System, system::LAYER, |session| {
+        let reference = living.get(session)?;
+        system::events(session, Subject::Python, reference)
+    })?;
     for (name, why) in UNSEEN {
         let status = LayerStatus::Unavailable(why.to_owned());
         session.push(Event::Layer { name: name.to_owned(), status })?;

@@ -60,7 +60,7 @@ pub struct Session<'a> {
     pub arenas: Vec<Option<Arena>>,
     /// Digests of the outputs that the clean build left on them, by workload, as far as they are known.
     pub clean_outputs: Vec<Option<blake3::Hash>>,
-    /// The process of a candidate in Python, from the check to the measurement.
+    /// The process of a candidate in Python, from stage to stage.
     pub python: Option<Box<PythonWorker>>,
     /// Digest of the candidate's text.
     candidate: String,
