@@ -5,6 +5,7 @@ NumPy and PyTorch are imported only by the reference's kind, for PyTorch takes s
 
 from __future__ import annotations
 
+import gc
 import mmap
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
@@ -130,8 +131,12 @@ class TorchTensors:
     """How PyTorch sees the arena; on a GPU, if one is asked for and PyTorch has it."""
 
     def __init__(self, device: Optional[int] = None) -> None:
+        # Importing makes nothing but what stays: looking for garbage would take a tenth of its time, and of calls later.
+        gc.disable()
         import torch
 
+        gc.freeze()
+        gc.enable()
         # One thread, as candidates have on the CPU.
         torch.set_num_threads(1)
         if torch.get_num_interop_threads() != 1:
