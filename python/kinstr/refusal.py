@@ -47,7 +47,7 @@ def from_exception(error: BaseException, path: str, doing: str, who: str = REFER
     return Refusal(
         "memory-limit" if who == CANDIDATE and _is_out_of_memory(error) else "raised",
         f"{who} raised {name} while {doing}" + (f": {text}" if text else ""),
-        _ROOM if who == CANDIDATE and _is_out_of_memory(error) else None,
+        _advice(error, text) if who == CANDIDATE else None,
         exception=name,
         **_place(error, path),
     )
@@ -59,6 +59,20 @@ _MODULES = {
 }
 _RETURN = "return from forward instead"
 _ROOM = "it ran out of the memory that --memory allows"
+_ALONE = (
+    "a candidate starts no process, opens no socket and writes in its working directory alone; so `torch.compile`, which "
+    "runs a compiler, is not for it in this version"
+)
+_NO_GPU = "Triton kernels need a GPU, and candidates in Python run on the CPU alone in this version"
+
+
+def _advice(error: BaseException, text: str) -> Optional[str]:
+    """What to do about something that a candidate raised, where that is known."""
+    if _is_out_of_memory(error):
+        return _ROOM
+    if isinstance(error, PermissionError) or "Operation not permitted" in text:
+        return _ALONE
+    return _NO_GPU if "active drivers" in text else None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -166,6 +166,10 @@ class CandidateTest(unittest.TestCase):
         )
         self.assertIn("no idea", error["message"])
         self.refused("raise MemoryError()", "memory-limit", "MemoryError")
+        error = self.refused("raise RuntimeError('0 active drivers')", "raised", "RuntimeError")
+        self.assertIn("Triton kernels need a GPU", error["hint"])
+        error = self.refused("raise PermissionError(1, 'Operation not permitted')", "raised", "PermissionError")
+        self.assertIn("`torch.compile`", error["hint"])
         self.refused("raise SystemExit(3)", "called-exit", "calls exit(3)")
         host = self.started()
         text = (
