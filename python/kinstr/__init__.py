@@ -1,3 +1,3 @@
-"""The Python side of kinstr: the process that hosts reference implementations."""
+"""The Python side of kinstr: the processes that host references and candidates."""
 
 __version__ = "0.1.0"

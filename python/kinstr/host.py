@@ -6,10 +6,11 @@ runs on one thread, as candidates for the CPU do.
 
 | op | fields | does |
 |---|---|---|
-| `load` | `path`, `function` (null for KernelBench), `device` (number of a GPU, or null) | imports the reference |
+| `load` | `path`, `function` (null for KernelBench), `device` (number of a GPU, or null), `cores` | imports the reference, and runs on those cores from then on |
 | `describe` | `seed` | KernelBench: names, element types and shapes |
 | `bind` | `fd`, `buffers` | maps the arena; a buffer is `{name, role, offset, dtype, shape}` |
-| `fill` | `seed` | KernelBench: makes model and inputs, and writes them to the input buffers |
+| `fill` | `seed`, `model` | KernelBench: makes inputs, and with `model` the model, and writes both to the input buffers |
+| `model` | | KernelBench: what a candidate's model is made with, and how the last outputs lie in memory |
 | `take` | | copies the input buffers, so that no run sees them change |
 | `time` | `calls` | times calls on the GPU, each on renewed inputs and with the cache overwritten |
 | `run` | `calls`, `store` | calls the reference; with `store`, writes the last outputs to the output buffers |
@@ -27,9 +28,9 @@ from typing import Any, Callable, Dict, List, Optional, TextIO
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"
 
-from . import loading  # noqa: E402
-from .kernelbench import KernelBench  # noqa: E402
-from .refusal import Refusal, from_exception  # noqa: E402
+from . import leaving, loading  # noqa: E402
+from .kernelbench import KernelBench, to_plain  # noqa: E402
+from .refusal import REFERENCE, Refusal, from_exception  # noqa: E402
 from .tensors import Buffer, NumpyTensors, TorchTensors, as_list, store  # noqa: E402
 
 #: The descriptor of replies.
@@ -51,6 +52,7 @@ class Host:
         self.input_views: List[Any] = []
         self.output_views: List[Any] = []
         self.arguments: List[Any] = []
+        self.strides: List[Any] = []
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Imports the reference."""
@@ -63,7 +65,8 @@ class Host:
             self.tensors = NumpyTensors() if numpy else TorchTensors(request.get("device"))
         except ModuleNotFoundError as error:
             raise from_exception(error, self.path, "being loaded") from error
-        module = loading.import_file(self.path)
+        bound = leaving.bind_to(request.get("cores", []))
+        module = loading.import_reference(self.path)
         if self.kind == loading.KERNELBENCH:
             for name in loading.KERNELBENCH_NAMES:
                 loading.function_of(module, name, self.path)
@@ -73,7 +76,7 @@ class Host:
             self.function = loading.function_of(module, request["function"], self.path)
         versions = [f"python {sys.version.split()[0]}", self.tensors.version()]
         device = self.tensors.device_name()
-        return {"kind": self.kind, "threads": 1, "versions": versions, "device": device}
+        return {"kind": self.kind, "threads": 1, "versions": versions, "device": device, "own_cores": bound}
 
     def describe(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """KernelBench: what the problem's inputs, state and outputs are."""
@@ -92,9 +95,19 @@ class Host:
 
     def fill(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """KernelBench: writes fresh inputs and state to the arena."""
-        inputs, state = self._kernelbench().make(request["seed"])
+        kernelbench, seed = self._kernelbench(), request["seed"]
+        if request.get("model", True):
+            inputs, state = kernelbench.make(seed)
+        else:
+            inputs, state = kernelbench.make_inputs(seed), list(kernelbench.model.state_dict().values())
         store(self.tensors, self.inputs, self.input_views, inputs + state, "get_inputs with the model's state")
         return {}
+
+    def model(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+        """KernelBench: the arguments of `Model`, and the strides of the last outputs."""
+        kernelbench = self._kernelbench()
+        init_inputs = [to_plain(value, self.path) for value in kernelbench.init_inputs]
+        return {"init_inputs": init_inputs, "strides": self.strides}
 
     def take(self, _request: Dict[str, Any]) -> Dict[str, Any]:
         """Copies the inputs out of the arena."""
@@ -123,7 +136,8 @@ class Host:
             raise from_exception(error, self.path, "running") from error
         if request.get("store"):
             try:
-                store(self.tensors, self.outputs, self.output_views, as_list(result), "the reference")
+                store(self.tensors, self.outputs, self.output_views, as_list(result), REFERENCE)
+                self.strides = [self.tensors.strides_of(value) for value in as_list(result)]
                 self._refuse_changed_inputs()
             except Refusal as refusal:
                 refusal.details.update(self._first_line())
@@ -141,11 +155,14 @@ class Host:
 
     def _first_line(self) -> Dict[str, Any]:
         """Where the function stands that gave the outputs, if it stands in the user's file."""
-        function: Any = self.function if self.kernelbench is None else type(self.kernelbench.model).forward
-        code = getattr(function, "__code__", None)
+        code = getattr(self._entry(), "__code__", None)
         if code is None or code.co_filename != self.path:
             return {}
         return {"file": self.path, "line": code.co_firstlineno}
+
+    def _entry(self) -> Any:
+        """What is called, as its author wrote it."""
+        return self.function if self.kernelbench is None else type(self.kernelbench.model).forward
 
     def _call(self) -> Any:
         return self._call_with(self.arguments)
@@ -183,7 +200,16 @@ class Host:
             file=self.path,
         )
 
-    OPS = {"load": load, "describe": describe, "bind": bind, "fill": fill, "take": take, "time": time, "run": run}
+    OPS: Dict[str, Callable[..., Dict[str, Any]]] = {
+        "load": load,
+        "describe": describe,
+        "bind": bind,
+        "fill": fill,
+        "model": model,
+        "take": take,
+        "time": time,
+        "run": run,
+    }
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """The reply to a request, without its nonce."""
@@ -196,9 +222,8 @@ class Host:
             return {"error": refusal.reply()}
 
 
-def serve(requests: TextIO, replies: TextIO) -> None:
+def serve(host: Host, requests: TextIO, replies: TextIO) -> None:
     """Answers requests until there are no more."""
-    host = Host()
     for line in requests:
         request = json.loads(line)
         reply = host.answer(request)
@@ -207,17 +232,18 @@ def serve(requests: TextIO, replies: TextIO) -> None:
         replies.flush()
 
 
-def main() -> None:
-    """Takes standard input and descriptor 3 for itself, so that the reference gets at neither, and serves."""
+def main(host: Host, keeps_output: bool = False) -> None:
+    """Takes standard input and descriptor 3 for itself, so that the user's file gets at neither, and serves."""
     sys.dont_write_bytecode = True
     requests = os.fdopen(os.dup(0), encoding="utf-8")
     replies = os.fdopen(REPLIES, "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    os.dup2(2, 1)
-    serve(requests, replies)
+    if not keeps_output:
+        os.dup2(2, 1)
+    serve(host, requests, replies)
 
 
 if __name__ == "__main__":
-    main()
+    main(Host())

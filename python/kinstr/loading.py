@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any, Callable, Set
 
-from .refusal import Refusal, from_exception
+from .refusal import REFERENCE, Refusal, from_exception
 
 NUMPY = "numpy"
 PYTORCH = "pytorch"
@@ -49,12 +49,17 @@ def _imported(tree: ast.Module) -> Set[str]:
     return names
 
 
-def import_file(path: str) -> ModuleType:
+def import_reference(path: str) -> ModuleType:
     """Runs the user's file; files beside it can be imported from it."""
     folder = os.path.dirname(path)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location("kinstr_reference", path)
+    return import_file(path, "kinstr_reference", REFERENCE)
+
+
+def import_file(path: str, name: str, who: str) -> ModuleType:
+    """Runs the user's file as the module `name`."""
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise Refusal("unreadable", f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
@@ -62,7 +67,7 @@ def import_file(path: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
-        raise from_exception(error, path, "being imported") from error
+        raise from_exception(error, path, "being imported", who) from error
     return module
 
 

@@ -25,24 +25,59 @@ class Refusal(Exception):
         return error
 
 
-def from_exception(error: BaseException, path: str, doing: str) -> Refusal:
+#: Whose file a host runs, as its sentences begin.
+REFERENCE = "the reference"
+CANDIDATE = "the candidate"
+
+
+def from_exception(error: BaseException, path: str, doing: str, who: str = REFERENCE) -> Refusal:
     """The refusal for whatever the user's file at `path` raised while `doing` something."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         return Refusal(
             "missing-module",
-            f"the reference needs the Python module `{error.name}`, which is not installed",
-            "scripts/setup installs NumPy; scripts/setup --torch installs PyTorch too",
+            f"{who} needs the Python module `{error.name}`, which is not installed",
+            _MODULES[who],
             module=error.name,
             **_place(error, path),
         )
+    if who == CANDIDATE and isinstance(error, SystemExit):
+        return Refusal("called-exit", f"{who} calls exit({error.code!r}) while {doing}", _RETURN, **_place(error, path))
     name = type(error).__name__
     text = str(error).strip()
     return Refusal(
-        "raised",
-        f"the reference raised {name} while {doing}" + (f": {text}" if text else ""),
+        "memory-limit" if who == CANDIDATE and _is_out_of_memory(error) else "raised",
+        f"{who} raised {name} while {doing}" + (f": {text}" if text else ""),
+        _advice(error, text) if who == CANDIDATE else None,
         exception=name,
         **_place(error, path),
     )
+
+
+_MODULES = {
+    REFERENCE: "scripts/setup installs NumPy; scripts/setup --torch installs PyTorch too",
+    CANDIDATE: "a candidate is one file: it may import what is installed beside PyTorch, and nothing that lies beside it",
+}
+_RETURN = "return from forward instead"
+_ROOM = "it ran out of the memory that --memory allows"
+_ALONE = (
+    "a candidate starts no process, opens no socket and writes in its working directory alone; so `torch.compile`, which "
+    "runs a compiler, is not for it in this version"
+)
+_NO_GPU = "Triton kernels need a GPU, and candidates in Python run on the CPU alone in this version"
+
+
+def _advice(error: BaseException, text: str) -> Optional[str]:
+    """What to do about something that a candidate raised, where that is known."""
+    if _is_out_of_memory(error):
+        return _ROOM
+    if isinstance(error, PermissionError) or "Operation not permitted" in text:
+        return _ALONE
+    return _NO_GPU if "active drivers" in text else None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; PyTorch's allocator says so in words alone."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
 def _place(error: BaseException, path: str) -> Dict[str, Any]:

@@ -5,11 +5,12 @@ NumPy and PyTorch are imported only by the reference's kind, for PyTorch takes s
 
 from __future__ import annotations
 
+import gc
 import mmap
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
-from .refusal import Refusal
+from .refusal import CANDIDATE, Refusal
 
 #: kinstr's names of element types, with those NumPy and PyTorch share.
 DTYPES: Dict[str, str] = {
@@ -117,6 +118,10 @@ class NumpyTensors:
         """What to write to get this element type."""
         return f"convert it: .astype(numpy.{dtype})"
 
+    def strides_of(self, value: Any) -> Optional[List[int]]:
+        """NumPy's are in bytes, and nobody asks for them."""
+        return None
+
     def store(self, view: Any, value: Any) -> None:
         """Writes the value over the buffer, whatever its strides."""
         view[...] = value
@@ -126,11 +131,17 @@ class TorchTensors:
     """How PyTorch sees the arena; on a GPU, if one is asked for and PyTorch has it."""
 
     def __init__(self, device: Optional[int] = None) -> None:
+        # Importing makes nothing but what stays: looking for garbage would take a tenth of its time, and of calls later.
+        gc.disable()
         import torch
 
+        gc.freeze()
+        gc.enable()
         # One thread, as candidates have on the CPU.
         torch.set_num_threads(1)
-        torch.set_num_interop_threads(1)
+        if torch.get_num_interop_threads() != 1:
+            # Once a process, and before anything runs.
+            torch.set_num_interop_threads(1)
         self.torch = torch
         self.device: Any = None
         if device is not None and torch.cuda.is_available() and device < torch.cuda.device_count():
@@ -214,6 +225,10 @@ class TorchTensors:
         """What to write to get this element type."""
         return f"convert it: .to(torch.{dtype})"
 
+    def strides_of(self, value: Any) -> Optional[List[int]]:
+        """Elements from one index to the next in every dimension."""
+        return list(value.stride()) if self.is_tensor(value) else None
+
     def store(self, view: Any, value: Any) -> None:
         """Writes the value over the buffer, whatever its strides."""
         with self.torch.no_grad():
@@ -242,6 +257,10 @@ def store(tensors: Any, buffers: Sequence[Buffer], views: Sequence[Any], values:
     checked = [_checked(tensors, buffer, value, giver) for buffer, value in zip(buffers, values)]
     for view, value in zip(views, checked):
         tensors.store(view, value)
+
+
+#: What else is to be done about a shape.
+_SHAPES = {CANDIDATE: "return what the reference returns: the same shape, for every seed"}
 
 
 def _is_value_of(dtype: str, value: Union[bool, int, float]) -> bool:
@@ -279,7 +298,7 @@ def _checked(tensors: Any, buffer: Buffer, value: Any, giver: str) -> Any:
         raise Refusal(
             "wrong-shape",
             f"{giver} returned shape {list(shape)} for `{buffer.name}`, the problem says {list(buffer.shape)}",
-            "the reference and the `outputs` of the problem have to agree, for every workload",
+            _SHAPES.get(giver, "the reference and the `outputs` of the problem have to agree, for every workload"),
             output=buffer.name,
             expected=list(buffer.shape),
             found=list(shape),

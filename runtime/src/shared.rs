@@ -46,12 +46,27 @@ impl Memory {
     /// # Errors
     /// When the system has no memory or address space left.
     pub fn new(bytes: usize) -> io::Result<Self> {
+        Self::of(Self::reserve()?, bytes)
+    }
+
+    /// Memory of no size yet, for a child that is started before the size is known.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn reserve() -> io::Result<OwnedFd> {
         // SAFETY: the name is a C string literal; a non-negative answer is a new descriptor.
-        let file = unsafe {
+        unsafe {
             let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-            OwnedFd::from_raw_fd(check(libc::memfd_create(c"kinstr".as_ptr(), flags))?)
-        };
-        let file = File::from(file);
+            Ok(OwnedFd::from_raw_fd(check(libc::memfd_create(c"kinstr".as_ptr(), flags))?))
+        }
+    }
+
+    /// As [`Memory::new`], in what was reserved.
+    ///
+    /// # Errors
+    /// As [`Memory::new`].
+    pub fn of(reserved: OwnedFd, bytes: usize) -> io::Result<Self> {
+        let file = File::from(reserved);
         file.set_len(bytes as u64)?;
         let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
         // SAFETY: fcntl(F_ADD_SEALS) touches no memory.

@@ -37,7 +37,7 @@ Exit codes, with a report for the first two:
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Options {
-    /// Candidate: a file in MLIR, C, C++ or LLVM IR
+    /// Candidate: a file in MLIR, C, C++ or LLVM IR; or, for a KernelBench problem, in Python with a class `ModelNew`
     candidate: PathBuf,
     /// Problem: a TOML file, or a KernelBench .py file as it is
     #[arg(long)]
@@ -278,6 +278,10 @@ pub fn failure(error: EvalError) -> Failure {
             let complaint = Complaint::new("problem::too_large", error.to_string());
             let help = "give the workload smaller axes, or evaluate on a machine with more memory";
             Failure::new(exit::INFRASTRUCTURE, complaint.help(help))
+        }
+        EvalError::Python { help, .. } => {
+            let complaint = Complaint::new("candidate::python", error.to_string());
+            Failure::usage(complaint.help(help))
         }
         EvalError::Busy { .. } => {
             let complaint = Complaint::new("eval::busy", error.to_string());

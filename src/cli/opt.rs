@@ -11,7 +11,7 @@ use crate::{
     },
     codegen::{self, CodegenError, machine::Machine},
     complaint::Complaint,
-    frontend::{Language, Source, mlir},
+    frontend::{FrontendError, Language, Source, mlir},
     lower::{self, LowerError, Mlir},
     near,
     target::Target,
@@ -174,6 +174,10 @@ impl<'a> Job<'a> {
         self.check_options()?;
         match self.source.language {
             Language::Mlir => self.emit(self.parse()?),
+            Language::Python => {
+                let path = self.source.path.clone();
+                Err(Failure::usage(&FrontendError::NotCompiled { path }))
+            }
             _ => self.emit_optimized(),
         }
     }

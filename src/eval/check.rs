@@ -1,18 +1,21 @@
 //! Check: the candidate's outputs against the reference's, on several seeds, with guard zones and repeats.
 
 use super::{
-    arguments::{outputs, put_inputs, start_worker},
+    arguments::{outputs, put_inputs},
     failure::Stop,
     session::{Done, Session},
+    subject::{Inputs, Running, Subject},
 };
 use crate::{
-    builds::Builds,
     complaint::Complaint,
     correctness::{Judge, OTHER_POISON, POISON, WorkloadVerdict},
     jobs::event::Event,
     reference::{Reference, buffer_specs},
     tensor::Seed,
-    worker::{Worker, fault::distance},
+    worker::{
+        Fault as WorkerFault,
+        fault::{CandidateFault, distance},
+    },
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::{Fault, LayerStatus, Verdict};
@@ -21,11 +24,15 @@ use kinstr_trace::report::{Fault, LayerStatus, Verdict};
 const REPEATS: u32 = 2;
 
 /// Checks every workload, until one is not correct.
-pub fn check(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+pub fn check(
+    session: &mut Session<'_>,
+    subject: Subject<'_>,
+    reference: &mut Reference,
+) -> Result<Done, Stop> {
     for workload in 0..session.problem.workloads.len() {
         let name = session.problem.workloads[workload].name.clone();
         session.progress(&format!("checking {name}"));
-        let verdict = Checker::new(session, builds, reference, workload)?.judge()?;
+        let verdict = Checker::new(session, subject, reference, workload)?.judge()?;
         session.push(Event::Checked { workload, correctness: verdict.to_report() })?;
         for finding in &verdict.findings {
             session.push(Event::Note { text: format!("{name}: {finding}") })?;
@@ -54,9 +61,21 @@ pub fn check_guards(arena: &Arena) -> Result<(), Stop> {
     }
 }
 
+/// Whether the inputs in `arena` are still `inputs`: what a candidate in Python is given it can write to.
+pub fn check_inputs(arena: &Arena, inputs: &[&[u8]]) -> Result<(), Stop> {
+    for (index, input) in inputs.iter().enumerate() {
+        let other = arena.bytes(index).iter().zip(*input).position(|(now, before)| now != before);
+        if let Some(offset) = other {
+            let buffer = arena.layout().buffers[index].name.clone();
+            return Err(WorkerFault::from(CandidateFault::WritesInput { buffer, offset }).into());
+        }
+    }
+    Ok(())
+}
+
 struct Checker<'s, 'a> {
     session: &'s mut Session<'a>,
-    builds: &'s Builds,
+    subject: Subject<'s>,
     reference: &'s mut Reference,
     workload: usize,
     arena: Arena,
@@ -65,32 +84,23 @@ struct Checker<'s, 'a> {
 impl<'s, 'a> Checker<'s, 'a> {
     fn new(
         session: &'s mut Session<'a>,
-        builds: &'s Builds,
+        subject: Subject<'s>,
         reference: &'s mut Reference,
         workload: usize,
     ) -> Result<Self, Stop> {
         reference.select(workload)?;
         let arena = Arena::new(&buffer_specs(&session.problem, workload))?;
-        Ok(Self { session, builds, reference, workload, arena })
+        Ok(Self { session, subject, reference, workload, arena })
     }
 
     fn judge(mut self) -> Result<WorkloadVerdict, Stop> {
         let workload = self.session.problem.workloads[self.workload].clone();
         let mut judge = Judge::new(&self.session.problem, &workload);
         let seeds = self.session.seeds(self.workload);
-        let by_value = self.builds.manifest.convention.passes_inputs_by_value();
         let mut worker = None;
         for (number, seed) in seeds.iter().enumerate() {
             self.prepare(*seed, number == 0, &mut judge)?;
-            // Scalars are passed by value when the library is loaded.
-            let mut current = match worker.take() {
-                Some(worker) if !by_value => worker,
-                Some(worker) => {
-                    self.note_printing(&worker)?;
-                    self.start()?
-                }
-                None => self.start()?,
-            };
+            let mut current = self.follow(worker.take(), *seed)?;
             self.run(&mut current, POISON)?;
             let problem = &self.session.problem;
             judge.seed(
@@ -108,6 +118,9 @@ impl<'s, 'a> Checker<'s, 'a> {
             }
             self.note_printing(&worker)?;
             self.note_isolation(&worker)?;
+            if let Running::Python(worker) = worker {
+                self.session.python = Some(worker);
+            }
         }
         self.session.arenas[self.workload] = Some(self.arena);
         Ok(judge.finish())
@@ -126,19 +139,31 @@ impl<'s, 'a> Checker<'s, 'a> {
         Ok(())
     }
 
-    fn start(&mut self) -> Result<Worker, Stop> {
+    /// A process on the inputs of `seed`: the one that there is, if it can take them over.
+    fn follow(&mut self, running: Option<Running>, seed: Seed) -> Result<Running, Stop> {
+        let inputs = Inputs { workload: self.workload, seed };
+        if let Some(mut running) = running {
+            if self.subject.renew(&mut running, self.session, self.reference, inputs)? {
+                return Ok(running);
+            }
+            self.note_printing(&running)?;
+        }
         let limits = self.session.limits();
-        let clean = &self.builds.manifest.clean;
-        Ok(start_worker(self.builds, clean, &self.session.problem, self.workload, &self.arena, limits)?)
+        self.subject.start(self.session, self.reference, inputs, &self.arena, limits)
     }
 
-    fn run(&mut self, worker: &mut Worker, poison: u8) -> Result<(), Stop> {
+    fn run(&mut self, worker: &mut Running, poison: u8) -> Result<(), Stop> {
         worker.run_on(&mut self.arena, poison)?;
-        check_guards(&self.arena)
+        check_guards(&self.arena)?;
+        match worker {
+            // Its inputs are write-protected.
+            Running::Native(_) => Ok(()),
+            Running::Python(_) => check_inputs(&self.arena, &self.reference.inputs()),
+        }
     }
 
-    fn note_printing(&mut self, worker: &Worker) -> Result<(), Stop> {
-        for (stream, printed) in [("standard output", worker.stdout()), ("standard error", worker.stderr())] {
+    fn note_printing(&mut self, worker: &Running) -> Result<(), Stop> {
+        for (stream, printed) in worker.printed() {
             let text = printed.text();
             if let Some(first) = text.lines().next() {
                 let first: String = first.chars().take(80).collect();
@@ -149,7 +174,7 @@ impl<'s, 'a> Checker<'s, 'a> {
         Ok(())
     }
 
-    fn note_isolation(&mut self, worker: &Worker) -> Result<(), Stop> {
+    fn note_isolation(&mut self, worker: &Running) -> Result<(), Stop> {
         if self.workload == 0 && !worker.isolation().is_empty() {
             let text = format!("this machine does not allow: {}", worker.isolation().join(", "));
             self.session

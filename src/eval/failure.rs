@@ -4,12 +4,12 @@ use crate::{
     builds::BuildError,
     complaint::Complaint,
     correctness::SizeError,
-    frontend::FrontendError,
+    frontend::{FrontendError, Source},
     jobs::{event::Failure, log::LogError},
     problem::ProblemError,
     reference::ReferenceError,
     store::StoreError,
-    worker::fault::{self, InfrastructureFault},
+    worker::fault::{self, CandidateFault, InfrastructureFault},
 };
 use kinstr_runtime::arena::ArenaError;
 use kinstr_trace::report::Fault;
@@ -45,6 +45,9 @@ pub enum EvalError {
     /// The reference, which is MLIR, does not build or run.
     #[error("the reference fails: {0}")]
     NativeReference(String),
+    /// A candidate in Python that is not for this problem or this target.
+    #[error("{reason}")]
+    Python { reason: String, help: &'static str },
     /// A stage failed through no fault of the candidate's.
     #[error("{0}")]
     Stage(Box<StageFailure>),
@@ -57,6 +60,13 @@ pub struct StageFailure {
     pub failure: Failure,
     /// For people.
     pub complaint: Complaint,
+}
+
+impl StageFailure {
+    /// The same with the lines of `source` that it is about.
+    pub fn shown_in(self, source: &Source) -> Self {
+        Self { complaint: source.show(self.complaint), ..self }
+    }
 }
 
 impl std::fmt::Display for StageFailure {
@@ -121,12 +131,12 @@ impl From<fault::Fault> for Stop {
         let subject = if fault.blame() == Fault::Candidate { "the candidate " } else { "" };
         let message = format!("{subject}{fault}");
         let code = format!("{}::{}", blame_name(fault.blame()), fault.kind());
-        Self::failed(
-            fault.blame(),
-            fault.kind(),
-            Complaint::new(&code, message).help(fault.hint()),
-            Some(fault.hint()),
-        )
+        let mut complaint = Complaint::new(&code, message).help(fault.hint());
+        if let fault::Fault::Candidate(CandidateFault::Python(objection)) = &fault {
+            complaint =
+                objection.place.iter().fold(complaint, |complaint, place| complaint.at(place, "here"));
+        }
+        Self::failed(fault.blame(), fault.kind(), complaint, Some(fault.hint()))
     }
 }
 

@@ -2,41 +2,49 @@
 
 use super::{
     EvalError,
-    arguments::{digest_outputs, outputs, put_inputs, start_worker, timed_limits},
-    check::check_guards,
+    arguments::{digest_outputs, outputs, put_inputs, timed_limits},
+    check::{check_guards, check_inputs},
     failure::Stop,
     session::{Done, Session},
+    subject::{Inputs, Running, Subject},
 };
 use crate::{
-    builds::Builds,
     correctness::{Comparer, OTHER_POISON, POISON},
     jobs::event::Event,
     measure::{
         Interval, Measurement, Moment, Plan, Timed, Watched, attained_confidence, interleave, peak_resident,
         summary,
     },
+    problem::Contents,
     reference::Reference,
-    worker::{Fault, Worker, fault::InfrastructureFault},
+    worker::{
+        Fault,
+        fault::{CandidateFault, InfrastructureFault},
+    },
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::{
     report::{LayerStatus, Speedup, Times, Verdict},
     surroundings::SystemCounts,
 };
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 /// Part of the budget that clean timing may spend; the rest is for the certificate and for cold caches.
 const SHARE: f64 = 0.6;
 
 /// Times every workload.
-pub fn measure(session: &mut Session<'_>, builds: &Builds, reference: &mut Reference) -> Result<Done, Stop> {
+pub fn measure(
+    session: &mut Session<'_>,
+    subject: Subject<'_>,
+    reference: &mut Reference,
+) -> Result<Done, Stop> {
     let count = session.problem.workloads.len();
     let budget = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
     let (mut counts, mut resident) = (Vec::new(), Vec::new());
     for workload in 0..count {
         let name = session.problem.workloads[workload].name.clone();
         session.progress(&format!("timing {name}"));
-        let timed = match time(session, builds, reference, workload, budget)? {
+        let timed = match time(session, subject, reference, workload, budget)? {
             Ok(timed) => timed,
             Err(unsound) => {
                 let detail = format!("{name}: {unsound}");
@@ -69,6 +77,13 @@ fn note_doubts(session: &mut Session<'_>, name: &str, timed: &TimedCalls) -> Res
         );
         session.push(Event::Note { text })?;
     }
+    if timed.renewed.raised {
+        let text = format!(
+            "{name}: the candidate raises on inputs whose elements have changed places, so that calls on new inputs \
+             were not timed"
+        );
+        session.push(Event::Note { text })?;
+    }
     let rounds = timed.measured.contenders[0].nanoseconds.len();
     if let Some(confidence) = attained_confidence(rounds) {
         let text = format!(
@@ -83,39 +98,64 @@ fn note_doubts(session: &mut Session<'_>, name: &str, timed: &TimedCalls) -> Res
 /// The inner error says what a timed call did that a checked one does not.
 fn time(
     session: &mut Session<'_>,
-    builds: &Builds,
+    subject: Subject<'_>,
     reference: &mut Reference,
     workload: usize,
     budget: Duration,
 ) -> Result<Result<TimedCalls, &'static str>, Stop> {
     let options = session.options;
     // A seed that was not checked: content that the candidate has never seen.
-    let mut arena = session.fill_arena(reference, workload, session.timing_seed(workload))?;
+    let inputs = Inputs { workload, seed: session.timing_seed(workload) };
+    let mut arena = session.fill_arena(reference, workload, inputs.seed)?;
     reference.evaluate()?;
     let limits = timed_limits(options.timeout, options.memory, options.budget);
-    let mut worker =
-        start_worker(builds, &builds.manifest.clean, &session.problem, workload, &arena, limits)?;
+    let worker = subject.start(session, reference, inputs, &arena, limits)?;
+    let (id, waiting) = (worker.id(), worker.waiting_threads());
+    let worker = RefCell::new(worker);
     let mut verifier = Verifier::new(session, workload, reference);
     let plan = Plan { half_width: options.half_width, budget };
     let mut timed_reference = TimedReference(reference);
-    let mut watched = Watched::new(&mut worker);
+    let mut watched = Watched::new(&worker, id, waiting);
     let measured = interleave(&mut [&mut watched, &mut timed_reference], &plan, &mut |moment| {
-        verifier.look(moment, &mut arena);
-        Ok(())
+        verifier.look(moment, &mut arena, &mut worker.borrow_mut())
     })?;
     let system = watched.counts();
-    let peak_resident = peak_resident(worker.id());
+    let mut worker = worker.into_inner();
+    let peak_resident = peak_resident(id);
     check_guards(&arena)?;
-    let threads = threads_seen(&system, builds.manifest.threads);
-    let audit = audit(&mut worker, &mut arena, &mut verifier, &measured, threads)?;
+    if let Running::Python(python) = &mut worker {
+        python.fetch()?;
+        check_inputs(&arena, &verifier.inputs())?;
+    }
+    let threads = threads_seen(&system, subject.threads());
+    let mut audit = audit(&mut worker, &mut arena, &mut verifier, &measured, threads)?;
     check_guards(&arena)?;
+    if let (Running::Python(_), true) = (&worker, verifier.correct() && audit.is_ok()) {
+        let follows = follows_inputs(&mut worker, session, reference, workload, &mut arena)?;
+        audit = if follows { audit } else { Err(KEEPS_RESULTS) };
+    }
     session.arenas[workload] = Some(arena);
     session.clean_outputs[workload] = verifier.agreed;
+    if let Running::Python(python) = worker {
+        note_threads(session, &system)?;
+        session.python = Some(python);
+    }
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
         (true, Err(unsound)) => Err(unsound),
         (true, Ok(renewed)) => Ok(TimedCalls { measured, system, peak_resident, renewed }),
     })
+}
+
+/// What a candidate in Python has threads for is its own affair, but times end when its model returns.
+fn note_threads(session: &mut Session<'_>, system: &SystemCounts) -> Result<(), EvalError> {
+    match system.threads {
+        Some(threads) if threads > 1 => session.note_once(format!(
+            "the candidate's process has {threads} threads: what runs on one of them after `forward` has returned is \
+             not in its times"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Threads that a call may have to wake: those that are there, of those that were asked for, as far as there are cores. A
@@ -134,12 +174,40 @@ const TAKES_OUTPUTS: &str = "calls that find right values in the wrong places of
 const SKIPS_WORK: &str = "calls on new inputs and overwritten outputs take many times as long as those in a row: the \
                           kernel keeps results, or skips work that it finds done";
 
+const KEEPS_RESULTS: &str = "calls on other inputs give outputs that do not belong to them: the model keeps results \
+                             from call to call";
+
+/// Sets of inputs that a model which was timed on others has to follow.
+const OTHER_INPUTS: u32 = 2;
+
+/// Whether a model that was called on inputs in a row gives what belongs to others, when they come. A compiled candidate
+/// has shown so when it was checked; of one in Python every check makes a new model.
+fn follows_inputs(
+    worker: &mut Running,
+    session: &Session<'_>,
+    reference: &mut Reference,
+    workload: usize,
+    arena: &mut Arena,
+) -> Result<bool, Stop> {
+    for seed in session.other_seeds(workload, OTHER_INPUTS) {
+        reference.prepare_other_inputs(seed)?;
+        reference.evaluate()?;
+        put_inputs(arena, &reference.inputs());
+        worker.take()?;
+        worker.run_on(arena, POISON)?;
+        if !Verifier::new(session, workload, reference).agrees(arena, POISON) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Looks once more at what was timed: calls that find new inputs and overwritten outputs must not take far longer than
 /// the calls in a row did, and a call must write all outputs, whether it finds them overwritten or like answers.
 ///
 /// The inner error says what a timed call did that a checked one does not.
 fn audit(
-    worker: &mut Worker,
+    worker: &mut Running,
     arena: &mut Arena,
     verifier: &mut Verifier,
     measured: &Measurement,
@@ -152,9 +220,11 @@ fn audit(
     }
     let renewed = time_renewed(worker, verifier, in_a_row, threads)?;
     put_inputs(arena, &verifier.inputs());
+    worker.take()?;
     for poison in AUDITS {
         arena.poison_outputs_with(poison);
         worker.run(1)?;
+        worker.fetch()?;
         if !verifier.agrees(arena, poison) {
             return Ok(Err(LEAVES_OUTPUTS));
         }
@@ -162,6 +232,7 @@ fn audit(
     for _ in 0..DISPLACED_CALLS {
         verifier.displace(arena);
         worker.run(1)?;
+        worker.fetch()?;
         if !verifier.agrees(arena, POISON) {
             return Ok(Err(TAKES_OUTPUTS));
         }
@@ -205,16 +276,21 @@ struct Renewed {
     noted: Option<f64>,
     /// So many times as long that work was skipped.
     skips: bool,
+    /// A candidate in Python raised on inputs whose elements had moved.
+    raised: bool,
 }
 
 /// Times calls that find their inputs changed and their outputs overwritten, and holds them against calls in a row.
 fn time_renewed(
-    worker: &mut Worker,
+    worker: &mut Running,
     verifier: &Verifier,
     in_a_row: f64,
     threads: u32,
 ) -> Result<Renewed, Stop> {
-    let rotate = verifier.float_inputs();
+    let rotate = match worker {
+        Running::Native(_) => verifier.float_inputs(),
+        Running::Python(_) => verifier.float_arguments(),
+    };
     let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
     let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
     let woken = COLD_THREAD_NS * f64::from(threads.saturating_sub(1));
@@ -222,14 +298,21 @@ fn time_renewed(
     let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
     let mut ns = 0.0;
     for batch in 1..=MOST_BATCHES {
-        with = with.min(worker.run_renewed(calls, true, &rotate)?.as_nanos() as f64);
+        let took = match worker.run_renewed(calls, true, &rotate) {
+            // Moved inputs may be none of the problem's: a matrix that was symmetric no longer is.
+            Err(Fault::Candidate(CandidateFault::Python(_))) => {
+                return Ok(Renewed { raised: true, ..Renewed::default() });
+            }
+            took => took?,
+        };
+        with = with.min(took.as_nanos() as f64);
         without = without.min(worker.run_renewed(calls, false, &rotate)?.as_nanos() as f64);
         ns = (with - without) / f64::from(calls);
         if batch >= LEAST_BATCHES && ns <= allowed(NOTED) {
             return Ok(Renewed { ns, ..Renewed::default() });
         }
         if batch >= NOTED_BATCHES && ns <= allowed(COLD) {
-            return Ok(Renewed { ns, noted: Some(ns / in_a_row), skips: false });
+            return Ok(Renewed { ns, noted: Some(ns / in_a_row), ..Renewed::default() });
         }
         let expected = f64::from(calls) * (in_a_row + renewing);
         let is_blatant = with > BLATANT * expected.max(RENEWED_BATCH_NS) && ns > allowed(COLD);
@@ -237,7 +320,7 @@ fn time_renewed(
             break;
         }
     }
-    Ok(Renewed { ns, noted: None, skips: true })
+    Ok(Renewed { ns, skips: true, ..Renewed::default() })
 }
 
 /// A measurement, and what the system did meanwhile.
@@ -276,7 +359,7 @@ impl Verifier {
         }
     }
 
-    fn look(&mut self, moment: Moment, arena: &mut Arena) {
+    fn look(&mut self, moment: Moment, arena: &mut Arena, running: &mut Running) -> Result<(), Fault> {
         match moment {
             Moment::Before(0) => {
                 self.turn += 1;
@@ -284,9 +367,13 @@ impl Verifier {
                     arena.poison_outputs();
                 }
             }
-            Moment::After(0) if self.turn.is_power_of_two() => self.correct &= self.agrees(arena, POISON),
+            Moment::After(0) if self.turn.is_power_of_two() => {
+                running.fetch()?;
+                self.correct &= self.agrees(arena, POISON);
+            }
             _ => {}
         }
+        Ok(())
     }
 
     /// Compares outputs of timed calls.
@@ -332,6 +419,12 @@ impl Verifier {
     pub fn float_inputs(&self) -> Vec<usize> {
         let inputs = self.problem.inputs.iter().enumerate();
         inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
+    }
+
+    /// The same without a model's weights, which a candidate in Python has in a place of its own.
+    fn float_arguments(&self) -> Vec<usize> {
+        let is_state = |index: &usize| matches!(self.problem.inputs[*index].contents, Contents::State);
+        self.float_inputs().into_iter().filter(|index| !is_state(index)).collect()
     }
 
     /// Every comparison passed.

@@ -15,11 +15,13 @@ mod fit;
 mod measure;
 mod model;
 mod peaks;
+mod python;
 mod records;
 mod reference;
 mod room;
 mod session;
 mod stages;
+mod subject;
 mod system;
 mod timeline;
 

@@ -6,6 +6,7 @@ use super::{
     destination::Site,
     failure::{StageFailure, Stop},
     room,
+    subject::check_language,
 };
 use crate::{
     builds::Probes,
@@ -19,7 +20,7 @@ use crate::{
     reference::{Reference, buffer_specs},
     store::{build_identity, digest},
     tensor::Seed,
-    worker::Limits,
+    worker::{Limits, PythonWorker},
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::{Fault, Provenance};
@@ -59,6 +60,8 @@ pub struct Session<'a> {
     pub arenas: Vec<Option<Arena>>,
     /// Digests of the outputs that the clean build left on them, by workload, as far as they are known.
     pub clean_outputs: Vec<Option<blake3::Hash>>,
+    /// The process of a candidate in Python, from stage to stage.
+    pub python: Option<Box<PythonWorker>>,
     /// Digest of the candidate's text.
     candidate: String,
     observer: &'a mut dyn Observer,
@@ -72,6 +75,7 @@ impl<'a> Session<'a> {
         let mut source = Source::read(&options.candidate)?;
         let problem = Problem::load(&options.problem).map_err(Box::new)?;
         source.entry_is_named_after(&problem.name);
+        check_language(source.language, &problem, site.ordinal().is_some())?;
         room::check(&problem)?;
         let digests = digests(&problem, &source);
         let candidate = digest([source.text.as_bytes()]);
@@ -102,7 +106,20 @@ impl<'a> Session<'a> {
         }
         let arenas = problem.workloads.iter().map(|_| None).collect();
         let clean_outputs = vec![None; problem.workloads.len()];
-        Ok(Self { options, site, probes, problem, source, log, arenas, clean_outputs, candidate, observer })
+        let python = None;
+        Ok(Self {
+            options,
+            site,
+            probes,
+            problem,
+            source,
+            log,
+            arenas,
+            clean_outputs,
+            python,
+            candidate,
+            observer,
+        })
     }
 
     /// The tensors of `workload` with the inputs of its first seed, or of a later one that a stage before left there.
@@ -142,6 +159,12 @@ impl<'a> Session<'a> {
     /// A seed that the candidate is not checked with.
     pub fn timing_seed(&self, workload: usize) -> Seed {
         self.seed(workload, self.options.seeds)
+    }
+
+    /// Seeds that the candidate is neither checked nor timed with.
+    pub fn other_seeds(&self, workload: usize, count: u32) -> Vec<Seed> {
+        let first = self.options.seeds + 1;
+        (first..first + count).map(|ordinal| self.seed(workload, ordinal)).collect()
     }
 
     fn seed(&self, workload: usize, ordinal: u32) -> Seed {
@@ -264,7 +287,7 @@ impl<'a> Session<'a> {
                     let _ = self.push(ended);
                     return Err(Ended::Fatal(error));
                 }
-                Err(Stop::Failed(failed)) => failed,
+                Err(Stop::Failed(failed)) => Box::new((*failed).shown_in(&self.source)),
             };
             if let Event::StageEnded { failure, .. } = &mut ended {
                 *failure = Some(failed.failure.clone());

@@ -8,14 +8,17 @@ use super::{
     fit,
     measure::measure,
     peaks::peaks,
+    python,
     records::{counters, observe, probes},
     reference::Living,
     session::{Done, Ended, Session},
+    subject::Subject,
     system,
 };
 use crate::{
     builds::{self, Builds},
     complaint::Complaint,
+    frontend::Language,
     jobs::event::{BuildKind, Event, Failure, LoadedWorkload, Stage},
     tensor::TensorSpec,
 };
@@ -47,13 +50,16 @@ pub fn run(session: &mut Session<'_>) -> Result<Option<Complaint>, EvalError> {
 
 fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     session.stage(Stage::Load, load)?;
+    let mut living = Living::default();
+    if session.source.language == Language::Python {
+        return python::run(session, &mut living);
+    }
     let builds = build(session)?;
     note_device(session, &builds)?;
     note_threads(session, builds.manifest.threads)?;
-    let mut living = Living::default();
     session.stage(Stage::Check, |session| {
         let reference = living.get(session)?;
-        check(session, &builds, reference)
+        check(session, Subject::Built(&builds), reference)
     })?;
     if session.is_judged() {
         return Ok(());
@@ -63,7 +69,7 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     }
     session.stage(Stage::Measure, |session| {
         let reference = living.get(session)?;
-        measure(session, &builds, reference)
+        measure(session, Subject::Built(&builds), reference)
     })?;
     if session.is_judged() {
         return Ok(());
@@ -174,6 +180,9 @@ fn load(session: &mut Session<'_>) -> Result<Done, Stop> {
     let problem = session.problem.name.clone();
     let workloads = (0..session.problem.workloads.len()).map(|index| loaded(session, index)).collect();
     session.push(Event::Loaded { problem, workloads })?;
+    if session.source.language == Language::Python {
+        return Ok(Done);
+    }
     let written = builds::written_signature(&session.source, &session.options.store)?;
     fit::check(&session.problem, &written).map_err(|complaint| {
         let hint = complaint.help_text().map(str::to_owned);

@@ -6,6 +6,7 @@ use super::{
     arguments::{limits, start_worker},
     failure::Stop,
     session::{Done, Session},
+    subject::{Inputs, Subject},
 };
 use crate::{
     builds::Builds,
@@ -39,13 +40,34 @@ pub fn system(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
         let arena = session.take_arena(reference, workload)?;
         let mut worker = start(session, builds, workload, &arena)?;
         worker.run(1)?;
-        layer = Some(count_events(session, &mut worker, workload, clean_ns)?);
+        layer = Some(count_events(session, worker.id(), &mut worker, workload, clean_ns)?);
         time_cold(session, &mut worker, workload, clean_ns)?;
         time_flushed(session, builds, &mut worker, workload, &arena, clean_ns)?;
         session.arenas[workload] = Some(arena);
     }
     if let Some(status) = layer {
         session.push(Event::Layer { name: LAYER.into(), status })?;
+    }
+    Ok(Done)
+}
+
+/// Counts events alone: the other conditions are of builds.
+pub fn events(
+    session: &mut Session<'_>,
+    subject: Subject<'_>,
+    reference: &mut Reference,
+) -> Result<Done, Stop> {
+    for workload in 0..session.problem.workloads.len() {
+        let Some(clean_ns) = session.clean_ns(workload) else { continue };
+        let inputs = Inputs { workload, seed: session.timing_seed(workload) };
+        let arena = session.fill_arena(reference, workload, inputs.seed)?;
+        reference.evaluate()?;
+        let limits = session.limits();
+        let mut running = subject.start(session, reference, inputs, &arena, limits)?;
+        running.run(1)?;
+        let status = count_events(session, running.id(), &mut running, workload, clean_ns)?;
+        session.push(Event::Layer { name: LAYER.into(), status })?;
+        session.arenas[workload] = Some(arena);
     }
     Ok(Done)
 }
@@ -60,13 +82,14 @@ fn start(session: &Session<'_>, builds: &Builds, workload: usize, arena: &Arena)
 /// Counts what the system lets us count, and answers what it did not.
 fn count_events(
     session: &mut Session<'_>,
-    worker: &mut Worker,
+    process: u32,
+    contender: &mut dyn Timed,
     workload: usize,
     clean_ns: f64,
 ) -> Result<LayerStatus, Stop> {
     let calls = (COUNTED_NS / clean_ns).ceil().clamp(1.0, MOST_COUNTED) as u32;
-    let mut counters = EventCounters::open(worker.id());
-    let counted = count(&mut counters, worker, calls)?;
+    let mut counters = EventCounters::open(process);
+    let counted = count(&mut counters, contender, calls)?;
     let status = match (counted, counters.has_hardware(), counters.missing()) {
         (Err(error), ..) => LayerStatus::Failed(format!("the counters could not be read: {error}")),
         (Ok(events), hardware, missing) => {
@@ -87,13 +110,13 @@ fn count_events(
 /// The outer error is the candidate's, the inner one that of the counters.
 fn count(
     counters: &mut EventCounters,
-    worker: &mut Worker,
+    contender: &mut dyn Timed,
     calls: u32,
 ) -> Result<io::Result<Vec<kinstr_trace::surroundings::EventCount>>, Fault> {
     if let Err(error) = counters.enable() {
         return Ok(Err(error));
     }
-    worker.run(calls)?;
+    contender.run(calls)?;
     Ok(counters.read())
 }
 

@@ -12,8 +12,10 @@ impl From<&FrontendError> for Complaint {
                 Self::new("candidate::read", text).help("check the path and its permissions")
             }
             FrontendError::Kind { .. } => Self::new("candidate::kind", text).help(
-                "candidates are MLIR files (`.mlir`): linalg, scf, affine, vector, memref, math; LLVM IR (`.ll`); C and C++ (`.c`, `.cpp`, `.cc`)",
+                "candidates are MLIR files (`.mlir`): linalg, scf, affine, vector, memref, math; LLVM IR (`.ll`); C and C++ (`.c`, `.cpp`, `.cc`); Python with a class `ModelNew` (`.py`)",
             ),
+            FrontendError::NotCompiled { .. } => Self::new("candidate::python", text)
+                .help("`kinstr eval` runs it, where the problem is a KernelBench file"),
             FrontendError::Directive { error, .. } => {
                 Self::new("candidate::directive", text).help(directive_help(error))
             }

@@ -36,12 +36,19 @@ pub enum DirectiveError {
 /// Threads a candidate may ask for.
 pub const MAX_THREADS: u32 = 256;
 
+/// Languages whose candidates kinstr builds.
+const COMPILED: [Language; 4] = [Language::Mlir, Language::LlvmIr, Language::C, Language::Cpp];
+
 /// Reads the directives of `text`. A pipeline, or flags, may go on over several lines.
 ///
 /// # Errors
 /// The line, from 1, and what is wrong with it.
 pub fn read(text: &str, language: Language) -> Result<Directives, (usize, DirectiveError)> {
-    let comment = if language == Language::LlvmIr { ";" } else { "//" };
+    let comment = match language {
+        Language::LlvmIr => ";",
+        Language::Python => "#",
+        Language::Mlir | Language::C | Language::Cpp => "//",
+    };
     let mut found = Directives::default();
     for (index, line) in text.lines().enumerate() {
         let body =
@@ -63,7 +70,10 @@ impl Directives {
             false => Err(DirectiveError::Elsewhere { key: key.to_owned(), language: language.name() }),
         };
         match key {
-            "entry" => self.entry = Some(value.trim_start_matches('@').to_owned()),
+            "entry" => {
+                only(&COMPILED)?;
+                self.entry = Some(value.trim_start_matches('@').to_owned());
+            }
             "pipeline" => {
                 only(&[Language::Mlir])?;
                 let value = value.trim_end_matches(',');
@@ -81,6 +91,7 @@ impl Directives {
                 }
             }
             "threads" => {
+                only(&COMPILED)?;
                 let threads = value.parse().ok().filter(|threads| (1..=MAX_THREADS).contains(threads));
                 let refused = || DirectiveError::Threads { value: value.to_owned() };
                 self.threads = Some(threads.ok_or_else(refused)?);

@@ -28,12 +28,20 @@ pub enum Language {
     C,
     /// `.cpp`, `.cc`.
     Cpp,
+    /// `.py`, which is run and not compiled.
+    Python,
 }
 
 impl Language {
     /// Every suffix that is taken, with its language.
-    pub const SUFFIXES: [(&str, Self); 5] =
-        [("mlir", Self::Mlir), ("ll", Self::LlvmIr), ("c", Self::C), ("cpp", Self::Cpp), ("cc", Self::Cpp)];
+    pub const SUFFIXES: [(&str, Self); 6] = [
+        ("mlir", Self::Mlir),
+        ("ll", Self::LlvmIr),
+        ("c", Self::C),
+        ("cpp", Self::Cpp),
+        ("cc", Self::Cpp),
+        ("py", Self::Python),
+    ];
 
     fn of(path: &Path) -> Option<Self> {
         let suffix = path.extension()?.to_str()?;
@@ -52,6 +60,7 @@ impl Language {
             Self::LlvmIr => "LLVM IR",
             Self::C => "C",
             Self::Cpp => "C++",
+            Self::Python => "Python",
         }
     }
 }
@@ -81,6 +90,9 @@ pub enum FrontendError {
     /// No front end for this kind of file.
     #[error("{} is no candidate this version can read", path.display())]
     Kind { path: PathBuf },
+    /// It is run as it is.
+    #[error("{} is Python, which kinstr runs and does not compile", path.display())]
+    NotCompiled { path: PathBuf },
     /// A `kinstr:` line that says nothing known.
     #[error("{}:{line}: {error}", path.display())]
     Directive { path: PathBuf, line: usize, error: DirectiveError },

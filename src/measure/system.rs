@@ -1,31 +1,31 @@
 //! What the system does around the calls of a process: page faults, context switches, threads, memory, CPU time, from
 //! `/proc` and the process's own CPU clock.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use kinstr_trace::{report::SystemSummary, surroundings::SystemCounts};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 
 use super::paired::Timed;
-use crate::worker::{Fault, Worker};
+use crate::worker::Fault;
 
 /// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every Linux that runs kinstr.
 const TICK_NS: f64 = 1e7;
 
-/// Threads of a worker that only wait while the candidate's run.
-const WAITING_THREADS: u64 = 1;
-
-/// A worker whose calls are watched, from after its first one: that pays for the first touch of every tensor.
+/// A contender in a process of its own whose calls are watched, from after its first one: that pays for the first touch
+/// of every tensor. Between its calls it can be borrowed.
 #[derive(Debug)]
-pub struct Watched<'w> {
-    worker: &'w mut Worker,
+pub struct Watched<'w, T> {
+    contender: &'w RefCell<T>,
+    id: u32,
+    waiting: u64,
     watch: Option<SystemWatch>,
 }
 
-impl<'w> Watched<'w> {
-    /// Watches the calls that are made through it.
-    pub fn new(worker: &'w mut Worker) -> Self {
-        Self { worker, watch: None }
+impl<'w, T: Timed> Watched<'w, T> {
+    /// Watches the calls that are made through it. Its process is `id`, of whose threads `waiting` only wait meanwhile.
+    pub fn new(contender: &'w RefCell<T>, id: u32, waiting: u64) -> Self {
+        Self { contender, id, waiting, watch: None }
     }
 
     /// What happened since the first call; nothing if there was none.
@@ -34,12 +34,12 @@ impl<'w> Watched<'w> {
     }
 }
 
-impl Timed for Watched<'_> {
+impl<T: Timed> Timed for Watched<'_, T> {
     fn run(&mut self, calls: u32) -> Result<Duration, Fault> {
-        let took = self.worker.run(calls)?;
+        let took = self.contender.borrow_mut().run(calls)?;
         match &mut self.watch {
             Some(watch) => watch.add(calls, took),
-            None if calls > 0 => self.watch = Some(SystemWatch::of(self.worker.id())),
+            None if calls > 0 => self.watch = Some(SystemWatch::of(self.id, self.waiting)),
             None => {}
         }
         Ok(took)
@@ -50,6 +50,7 @@ impl Timed for Watched<'_> {
 #[derive(Debug)]
 struct SystemWatch {
     id: u32,
+    waiting: u64,
     before: Counts,
     calls: u64,
     wall: Duration,
@@ -82,8 +83,8 @@ fn switches_since(before: &Counts, after: &Counts) -> Option<(u64, u64)> {
 
 impl SystemWatch {
     /// Watches process `id`, which must be alive when [`SystemWatch::counts`] is asked for.
-    fn of(id: u32) -> Self {
-        Self { id, before: counts(id), calls: 0, wall: Duration::ZERO }
+    fn of(id: u32, waiting: u64) -> Self {
+        Self { id, waiting, before: counts(id), calls: 0, wall: Duration::ZERO }
     }
 
     /// Calls that were made meanwhile, and how long they took.
@@ -104,7 +105,7 @@ impl SystemWatch {
             wall_ns: self.wall.as_nanos() as f64,
             cpu_ns: cpu.map(|cpu| cpu.as_nanos() as f64),
             kernel_ns: since(after.kernel_ticks, before.kernel_ticks).map(|ticks| ticks as f64 * TICK_NS),
-            threads: threads.and_then(|threads| u32::try_from(threads.saturating_sub(WAITING_THREADS)).ok()),
+            threads: threads.and_then(|threads| u32::try_from(threads.saturating_sub(self.waiting)).ok()),
             minor_faults: since(after.minor_faults, before.minor_faults),
             major_faults: since(after.major_faults, before.major_faults),
             voluntary_switches: switches.map(|(voluntary, _)| voluntary),
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_process_can_watch_itself() {
-        let mut watch = SystemWatch::of(std::process::id());
+        let mut watch = SystemWatch::of(std::process::id(), 1);
         std::thread::scope(|scope| {
             // On a busy machine it takes long until a thread has run for so long.
             let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;

@@ -1,14 +1,14 @@
 //! A KernelBench file as a problem: its own code says what the inputs and outputs are.
 use super::{Contents, Extent, Input, Output, Problem, ProblemError, ReferenceSource, Workload};
 use crate::correctness::ToleranceSpec;
-use crate::reference::{self, Description};
+use crate::reference::{self, Description, Waiting};
 use crate::tensor::TensorSpec;
 use std::path::Path;
 
 /// One workload, no axes; the inputs are those of `get_inputs`, then the model's parameters and buffers.
 pub(super) fn problem(path: &Path, text: &str) -> Result<Problem, ProblemError> {
-    let described = reference::describe(path).map_err(Box::new)?;
-    Ok(from_description(path, text, described))
+    let (described, waiting) = reference::describe(path).map_err(Box::new)?;
+    Ok(Problem { described_by: waiting, ..from_description(path, text, described) })
 }
 
 fn from_description(path: &Path, text: &str, described: Description) -> Problem {
@@ -24,6 +24,7 @@ fn from_description(path: &Path, text: &str, described: Description) -> Problem 
         tolerance: ToleranceSpec::Auto,
         workloads: vec![Workload { name: "default".to_owned(), axes: Vec::new() }],
         digest: blake3::hash(text.as_bytes()),
+        described_by: Waiting::default(),
     }
 }
 

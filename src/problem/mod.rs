@@ -10,6 +10,7 @@ mod parse;
 pub use error::{Flaw, PlacedFlaw, ProblemError};
 
 use crate::correctness::ToleranceSpec;
+use crate::reference::Waiting;
 use crate::tensor::{DType, FillError, Init, InitKind, Seed, TensorSpec, fill};
 use std::fmt;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub struct Problem {
     pub workloads: Vec<Workload>,
     /// Digest of the problem's file and the reference's; other files that a reference imports are not in it.
     pub digest: blake3::Hash,
+    /// The process that described a KernelBench file, to go on as its reference.
+    pub described_by: Waiting,
 }
 
 /// A named extent.

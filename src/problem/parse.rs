@@ -28,7 +28,9 @@ pub(super) fn problem(document: Document<'_>) -> Flawed<Problem> {
     let workloads = workloads(&root, &axes)?;
     let digest = blake3::hash(document.text.as_bytes());
     let path = document.path.to_owned();
-    let problem = Problem { name, path, axes, inputs, outputs, reference, tolerance, workloads, digest };
+    let described_by = Default::default();
+    let problem =
+        Problem { name, path, axes, inputs, outputs, reference, tolerance, workloads, digest, described_by };
     check_sizes(&root, &problem)?;
     Ok(problem)
 }

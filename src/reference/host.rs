@@ -3,12 +3,17 @@ use super::{Interpreter, ReferenceError, Refused, package};
 use crate::problem::ReferenceSource;
 use crate::tensor::{Seed, TensorSpec};
 use crate::worker::{Limits, Process, Reply};
+use kinstr_runtime::arena::ArenaError;
+use kinstr_runtime::confine::Measure;
+use kinstr_runtime::shared::Memory;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::os::fd::BorrowedFd;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Time for importing a reference, and PyTorch with it: gigabytes from a cold disk, which compilers may be using too.
@@ -22,6 +27,7 @@ const SHOWN_BYTES: usize = 2000;
 pub(super) struct Host {
     process: Process,
     path: PathBuf,
+    isolation: Vec<&'static str>,
     pub(super) loaded: Loaded,
 }
 
@@ -33,6 +39,8 @@ pub(super) struct Loaded {
     /// The GPU that it runs on.
     #[serde(default)]
     pub(super) device: Option<String>,
+    /// Whether it runs on the cores it was told.
+    own_cores: bool,
 }
 
 impl Loaded {
@@ -57,15 +65,37 @@ pub struct Description {
     pub outputs: Vec<TensorSpec>,
 }
 
-/// Runs a KernelBench file, in a process of its own, to learn what it takes and gives.
+/// Runs a KernelBench file, in a process of its own, to learn what it takes and gives. That process can go on as the
+/// reference: importing PyTorch takes seconds.
 ///
 /// # Errors
 /// When there is no Python with PyTorch, or the file is not a KernelBench file, or it fails.
-pub fn describe(path: &Path) -> Result<Description, ReferenceError> {
+pub fn describe(path: &Path) -> Result<(Description, Waiting), ReferenceError> {
     let source = ReferenceSource::KernelBench { path: path.to_owned() };
-    let mut host = Host::start(&source, &[], None)?;
+    let memory = Memory::reserve().map_err(|source| ArenaError::Memory { bytes: 0, source })?;
+    let mut host = Host::start(&source, &[memory.as_fd()], None)?;
     let seed = Seed::derive(&path.to_string_lossy(), "describe", 0, "");
-    host.ask(json!({ "op": "describe", "seed": seed.number() })).map(|(description, _)| description)
+    let (description, _) = host.ask(json!({ "op": "describe", "seed": seed.number() }))?;
+    Ok((description, Waiting(Arc::new(Mutex::new(Some((host, memory)))))))
+}
+
+/// A host that waits for somebody to go on with, and the memory of its only workload. It is handed out once.
+#[derive(Clone, Default)]
+pub struct Waiting(Arc<Mutex<Option<(Host, OwnedFd)>>>);
+
+impl Waiting {
+    /// The host, if it is there and alive: it dies with the thread that started it.
+    pub(super) fn take(&self) -> Option<(Host, OwnedFd)> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut host, memory) = place.take()?;
+        host.ask::<Value>(json!({ "op": "model" })).ok().map(|_| (host, memory))
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waiting")
+    }
 }
 
 impl Host {
@@ -87,11 +117,17 @@ impl Host {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let limits = Limits::reference();
         let limits = device.map_or(limits, |ordinal| limits.on_device(ordinal));
-        let process = Process::spawn(command()?, limits, fds).map_err(ReferenceError::Start)?;
-        let mut host = Host { process, path, loaded: Loaded::default() };
+        // Importing PyTorch takes seconds: only then does it go where the candidate runs.
+        let process = Process::spawn(command("kinstr.host")?, limits.on_any_core(), fds)
+            .map_err(ReferenceError::Start)?;
+        let isolation = process.isolation().to_vec();
+        let mut host = Host { process, path, isolation, loaded: Loaded::default() };
         let path = host.path.to_string_lossy();
-        let load = json!({ "op": "load", "path": path, "function": function, "device": device });
+        let cores = limits.own_cores();
+        let load =
+            json!({ "op": "load", "path": path, "function": function, "device": device, "cores": cores });
         host.loaded = host.ask_within(&load, LOAD_TIMEOUT)?.0;
+        host.isolation.extend((!host.loaded.own_cores).then(|| Measure::OwnCores.name()));
         Ok(host)
     }
 
@@ -124,7 +160,7 @@ impl Host {
     }
 
     pub(super) fn isolation(&self) -> &[&'static str] {
-        self.process.isolation()
+        &self.isolation
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -132,14 +168,18 @@ impl Host {
     }
 }
 
-fn command() -> Result<Command, ReferenceError> {
+/// What starts `module` of the Python package.
+///
+/// # Errors
+/// When there is no Python, or the package cannot be unpacked.
+pub fn command(module: &str) -> Result<Command, ReferenceError> {
     let interpreter = Interpreter::find()?;
     let mut search = vec![package::unpack()?];
     search.extend(std::env::var_os("PYTHONPATH").iter().flat_map(std::env::split_paths));
     let search = std::env::join_paths(search)
         .map_err(|_| ReferenceError::NoInterpreter { reason: "PYTHONPATH cannot be extended".to_owned() })?;
     let mut command = Command::new(interpreter.path());
-    command.args(["-m", "kinstr.host"]).env("PYTHONPATH", search);
+    command.args(["-m", module]).env("PYTHONPATH", search);
     Ok(command)
 }
 

@@ -9,12 +9,13 @@ mod package;
 mod python;
 
 pub use error::{ReferenceError, Refused};
-pub use host::{Description, describe};
+pub use host::{Description, Waiting, command, describe};
 pub use interpreter::Interpreter;
-pub use python::PythonReference;
+pub use python::{PythonReference, host_buffers};
 
 use crate::problem::{Output, Problem, ReferenceSource};
 use crate::tensor::{Seed, TensorSpec};
+use crate::worker::Making;
 use kinstr_runtime::arena::{Arena, BufferSpec, POISON, Role};
 use rayon::prelude::*;
 use std::time::Duration;
@@ -40,6 +41,23 @@ pub trait ReferenceProcess {
     /// # Errors
     /// When it fails to.
     fn make_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError>;
+
+    /// Makes other inputs for the model that is there.
+    ///
+    /// # Errors
+    /// When it fails to, or has no model.
+    fn make_other_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError> {
+        let _ = seed;
+        Err(ReferenceError::Protocol("there is no model to make other inputs for".into()))
+    }
+
+    /// How the model was made that is there.
+    ///
+    /// # Errors
+    /// When there is none, or its arguments cannot be handed on.
+    fn making(&mut self) -> Result<Making, ReferenceError> {
+        Err(ReferenceError::Protocol("there is no model".into()))
+    }
 
     /// Takes over the inputs that are in the arena now.
     ///
@@ -141,6 +159,23 @@ impl Reference {
             }
         }
         self.process.take_inputs()
+    }
+
+    /// Puts other inputs in place for the model of the last [`Reference::prepare`].
+    ///
+    /// # Errors
+    /// As for [`Reference::prepare`], and when the reference has no model.
+    pub fn prepare_other_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError> {
+        self.process.make_other_inputs(seed)?;
+        self.process.take_inputs()
+    }
+
+    /// How the model of the last [`Reference::prepare`] was made, and how its last outputs lie in memory.
+    ///
+    /// # Errors
+    /// When the reference has no model, or its arguments cannot be handed on.
+    pub fn making(&mut self) -> Result<Making, ReferenceError> {
+        self.process.making()
     }
 
     /// Computes the expected outputs for the inputs that are in place.

@@ -1,8 +1,9 @@
 //! A reference in the Python host.
 use super::host::Host;
 use super::{ReferenceError, ReferenceProcess, buffer_specs};
-use crate::problem::Problem;
+use crate::problem::{Problem, Workload};
 use crate::tensor::{Seed, TensorSpec};
+use crate::worker::Making;
 use crate::worker::process::FIRST_EXTRA_FD;
 use kinstr_runtime::arena::{Arena, Buffer};
 use serde_json::{Value, json};
@@ -22,17 +23,22 @@ pub struct PythonReference {
 impl PythonReference {
     /// Starts the host with an arena for every workload, and loads the reference; on GPU `device` if it can.
     pub(super) fn start(problem: &Problem, device: Option<u32>) -> Result<Self, ReferenceError> {
+        // One that waits runs on the CPU.
+        if let (Some((host, memory)), None) = (problem.described_by.take(), device) {
+            let arena = Arena::of(memory, &buffer_specs(problem, 0))?;
+            return Ok(Self::over(host, vec![arena], problem));
+        }
         let arena = |workload| Ok(Arena::new(&buffer_specs(problem, workload))?);
         let arenas = (0..problem.workloads.len()).map(arena).collect::<Result<Vec<_>, ReferenceError>>()?;
         let fds: Vec<_> = arenas.iter().map(Arena::fd).collect();
         let host = Host::start(&problem.reference, &fds, device)?;
-        let tensors = problem
-            .workloads
-            .iter()
-            .map(|workload| [problem.input_specs(workload), problem.output_specs(workload)].concat())
-            .collect();
+        Ok(Self::over(host, arenas, problem))
+    }
+
+    fn over(host: Host, arenas: Vec<Arena>, problem: &Problem) -> Self {
+        let tensors = problem.workloads.iter().map(|workload| tensors_of(problem, workload)).collect();
         let versions = host.loaded.for_report();
-        Ok(PythonReference { host, arenas, tensors, versions, selected: 0 })
+        PythonReference { host, arenas, tensors, versions, selected: 0 }
     }
 
     fn tell(&mut self, request: Value) -> Result<Duration, ReferenceError> {
@@ -43,8 +49,7 @@ impl PythonReference {
 impl ReferenceProcess for PythonReference {
     fn select(&mut self, workload: usize) -> Result<(), ReferenceError> {
         let arena = self.arenas.get(workload).ok_or(ReferenceError::NoSuchWorkload(workload))?;
-        let buffers: Vec<Value> =
-            arena.layout().buffers.iter().zip(&self.tensors[workload]).map(buffer).collect();
+        let buffers = described(arena, &self.tensors[workload]);
         self.selected = workload;
         let fd = FIRST_EXTRA_FD as usize + workload;
         self.tell(json!({ "op": "bind", "fd": fd, "buffers": buffers })).map(|_| ())
@@ -59,7 +64,15 @@ impl ReferenceProcess for PythonReference {
     }
 
     fn make_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError> {
-        self.tell(json!({ "op": "fill", "seed": seed.number() })).map(|_| ())
+        self.tell(json!({ "op": "fill", "seed": seed.number(), "model": true })).map(|_| ())
+    }
+
+    fn make_other_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError> {
+        self.tell(json!({ "op": "fill", "seed": seed.number(), "model": false })).map(|_| ())
+    }
+
+    fn making(&mut self) -> Result<Making, ReferenceError> {
+        self.host.ask(json!({ "op": "model" })).map(|(making, _)| making)
     }
 
     fn take_inputs(&mut self) -> Result<(), ReferenceError> {
@@ -95,6 +108,19 @@ impl ReferenceProcess for PythonReference {
 #[derive(serde::Deserialize)]
 struct Times {
     device_ns: Vec<f64>,
+}
+
+/// The tensors of `workload` in `arena`, as Python hosts take them.
+pub fn host_buffers(problem: &Problem, workload: &Workload, arena: &Arena) -> Vec<Value> {
+    described(arena, &tensors_of(problem, workload))
+}
+
+fn tensors_of(problem: &Problem, workload: &Workload) -> Vec<TensorSpec> {
+    [problem.input_specs(workload), problem.output_specs(workload)].concat()
+}
+
+fn described(arena: &Arena, tensors: &[TensorSpec]) -> Vec<Value> {
+    arena.layout().buffers.iter().zip(tensors).map(buffer).collect()
 }
 
 fn buffer((buffer, tensor): (&Buffer, &TensorSpec)) -> Value {

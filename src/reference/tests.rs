@@ -56,6 +56,7 @@ fn evaluate(written: usize) -> Result<(), ReferenceError> {
         tolerance: ToleranceSpec::Auto,
         workloads: vec![Workload { name: "default".into(), axes: vec![] }],
         digest: blake3::hash(b""),
+        described_by: Default::default(),
     };
     let arena = Arena::new(&buffer_specs(&problem, 0))?;
     Reference::native(&problem, Box::new(Partial { arena, written }))?.evaluate()

@@ -9,6 +9,7 @@ use kinstr_trace::report;
 use thiserror::Error;
 
 use super::death::WorkerError;
+use super::objection::Objection;
 
 /// A failure of a stage, by who caused it.
 #[derive(Debug, Error)]
@@ -131,6 +132,9 @@ pub enum CandidateFault {
         /// The loader's words.
         message: String,
     },
+    /// It is in Python, and its host says what is wrong with it.
+    #[error(transparent)]
+    Python(Box<Objection>),
     /// It wrote to, or closed, its worker's channels.
     #[error("interferes with its worker: {detail}")]
     Interferes {
@@ -206,7 +210,7 @@ impl Fault {
     }
 
     /// What to do about it.
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
             Self::Candidate(fault) => fault.hint(),
             Self::Infrastructure(InfrastructureFault::Device(fault)) => fault.hint(),
@@ -238,12 +242,13 @@ impl CandidateFault {
             Self::FileSizeLimit { .. } => "file-size-limit",
             Self::Device(fault) => fault.kind(),
             Self::DoesNotLoad { .. } => "does-not-load",
+            Self::Python(objection) => objection.kind,
             Self::Interferes { .. } => "interferes-with-worker",
         }
     }
 
     /// What to do about it.
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
             Self::OutOfBounds { .. } => "check the loop bounds, above all of the last tile or vector",
             Self::WritesInput { .. } => "inputs are read-only: copy what must be changed",
@@ -263,6 +268,7 @@ impl CandidateFault {
             Self::MemoryLimit { .. } => "is what it allocates freed on every call?",
             Self::FileSizeLimit { .. } => "a kernel need not write files",
             Self::Device(fault) => fault.hint(),
+            Self::Python(objection) => objection.hint(),
             Self::DoesNotLoad { .. } => "it may call only what it defines, the C library and libm",
             Self::Interferes { .. } => "a kernel may use its arguments only, and no file descriptors",
         }

@@ -81,6 +81,16 @@ impl Limits {
         }
     }
 
+    /// Cores that a process under these limits is to run on.
+    pub fn own_cores(&self) -> Vec<usize> {
+        quiet_cores(self.cores as usize)
+    }
+
+    /// The same for a process that binds itself to its cores later, once it has loaded what takes long.
+    pub fn on_any_core(self) -> Self {
+        Self { cores: 0, ..self }
+    }
+
     /// The confinement these limits ask for, writing in `scratch` only.
     pub(super) fn confinement(&self, scratch: PathBuf) -> Confinement {
         Confinement {
@@ -89,7 +99,7 @@ impl Limits {
             file_bytes: Some(self.file_bytes),
             open_files: Some(self.open_files),
             processes: self.processes,
-            cores: quiet_cores(self.cores as usize),
+            cores: self.own_cores(),
             writable: Some(vec![scratch]),
             devices: if self.device.is_some() { device_nodes() } else { Vec::new() },
         }

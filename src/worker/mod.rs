@@ -1,7 +1,7 @@
 //! Child processes: the candidate's worker and the reference's host.
 //!
-//! [`Process`] is the transport, which knows nothing of what is asked; [`Worker`] runs a compiled
-//! candidate behind it and says what the candidate did wrong.
+//! [`Process`] is the transport, which knows nothing of what is asked; [`Worker`] runs a compiled candidate behind it,
+//! [`PythonWorker`] one in Python, and they say what the candidate did wrong.
 
 mod capture;
 mod classify;
@@ -11,7 +11,9 @@ pub mod fault;
 mod group;
 mod limits;
 mod native;
+mod objection;
 pub mod process;
+mod python;
 mod reply;
 mod scratch;
 pub mod tool;
@@ -21,7 +23,9 @@ pub use death::{Death, WorkerError};
 pub use fault::Fault;
 pub use limits::Limits;
 pub use native::{Setup, THIS_PROGRAM, Worker};
+pub use objection::Objection;
 pub use process::Process;
+pub use python::{Making, PythonSetup, PythonWorker};
 pub use reply::{Refusal, Reply};
 pub use scratch::Scratch;
 

@@ -30,7 +30,7 @@ const ARENA_FD: i32 = CONTROL_FD + 1;
 const RECORDS_FD: i32 = ARENA_FD + 1;
 const _: () = assert!(CONTROL_FD == FIRST_EXTRA_FD);
 /// Name of the measure that keeps a worker from running other programs, which it takes itself.
-const OWN_PROGRAM_ONLY: &str = "own-program-only";
+pub(super) const OWN_PROGRAM_ONLY: &str = "own-program-only";
 /// What a started worker runs: the program we are.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 

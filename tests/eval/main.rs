@@ -7,6 +7,7 @@ mod c;
 mod correct;
 mod faults;
 mod help;
+mod python;
 mod resume;
 mod support;
 mod unreadable;

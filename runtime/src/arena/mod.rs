@@ -4,7 +4,7 @@ mod layout;
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use thiserror::Error;
 
@@ -61,9 +61,18 @@ impl Arena {
     /// # Errors
     /// When they do not fit in memory.
     pub fn new(specs: &[BufferSpec]) -> Result<Self, ArenaError> {
+        let reserved = Memory::reserve().map_err(|source| ArenaError::Memory { bytes: 0, source })?;
+        Self::of(reserved, specs)
+    }
+
+    /// As [`Arena::new`], in memory that was reserved for a child that is there already.
+    ///
+    /// # Errors
+    /// As [`Arena::new`].
+    pub fn of(reserved: OwnedFd, specs: &[BufferSpec]) -> Result<Self, ArenaError> {
         let layout = Layout::new(specs, page_bytes()).ok_or(ArenaError::TooLarge)?;
-        let memory =
-            Memory::new(layout.bytes).map_err(|source| ArenaError::Memory { bytes: layout.bytes, source })?;
+        let memory = Memory::of(reserved, layout.bytes)
+            .map_err(|source| ArenaError::Memory { bytes: layout.bytes, source })?;
         memory.populate();
         let mut arena = Self { memory, layout };
         for zone in arena.canary_zones().collect::<Vec<_>>() {

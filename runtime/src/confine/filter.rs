@@ -141,6 +141,17 @@ pub fn forbid_leaving() -> bool {
         .is_ok_and(|program| apply_filter_all_threads(&program).is_ok())
 }
 
+/// The filter of [`forbid_leaving`] for a process that is not written in Rust and installs it itself, as `seccomp(2)` takes
+/// it. `None` where there is none for this architecture.
+pub fn leaving_program(process: u32) -> Option<Vec<u8>> {
+    let program = leaving(process).and_then(|rules| compile(rules, libc::EPERM)).ok()?;
+    let bytes = |step: &seccompiler::sock_filter| {
+        let ([a, b], [c, d, e, f]) = (step.code.to_ne_bytes(), step.k.to_ne_bytes());
+        [a, b, step.jt, step.jf, c, d, e, f]
+    };
+    Some(program.iter().flat_map(bytes).collect())
+}
+
 /// Forbids sockets of every kind to the calling thread and those it starts: for a worker whose driver had to have some.
 /// `false` if it could not be installed.
 pub(super) fn forbid_sockets() -> bool {

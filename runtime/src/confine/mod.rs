@@ -15,7 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-pub use filter::forbid_leaving;
+pub use filter::{forbid_leaving, leaving_program};
 pub use limits::limit_address_space;
 
 /// First file descriptor handed to the child; 0 to 2 are its standard streams.

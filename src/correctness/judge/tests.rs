@@ -13,6 +13,7 @@ fn problem(elements: u64) -> Problem {
         tolerance: ToleranceSpec::Auto,
         workloads: vec![Workload { name: "default".into(), axes: vec![] }],
         digest: blake3::hash(b""),
+        described_by: Default::default(),
     }
 }
 

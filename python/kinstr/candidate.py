@@ -1,0 +1,213 @@
+"""The process that runs a candidate in Python: `python -m kinstr.candidate`.
+
+It speaks as `kinstr.host` does, and is confined as compiled candidates are. It is told the problem's path, so that it can
+say when the candidate reads that file, and never an expected output.
+
+| op | fields | does |
+|---|---|---|
+| `start` | `fd`, `buffers`, `inputs`, `cores`, `memory`, `filter` | imports PyTorch, maps the arena, gives up what a candidate must not have |
+| `load` | `path`, `problem` | imports the candidate |
+| `make` | `seed`, `init_inputs`, `strides` | makes `ModelNew` as the reference's model was made, and takes the inputs |
+| `take` | | copies the input buffers; the model stays |
+| `run` | `calls` | calls the model |
+| `renew` | `calls`, `call`, `rotate` | moves the elements of inputs before each call |
+| `fetch` | | writes the last outputs, and the inputs as they are now, to their buffers |
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from typing import Any, Callable, Dict, List, Optional
+
+from . import leaving, loading
+from .host import Host, main
+from .kernelbench import from_plain
+from .refusal import CANDIDATE, Refusal, from_exception
+from .tensors import Buffer, TorchTensors, as_list, store
+from .watch import Watch, repeated
+
+#: The class that a candidate defines.
+MODEL = "ModelNew"
+
+
+class Candidate(Host):
+    """One candidate, from `start` to the last `fetch`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.torch: Any = None
+        self.module: Any = None
+        self.model_new: Any = None
+        self.state: List[Buffer] = []
+        self.state_views: List[Any] = []
+        self.result: Any = None
+        self.watch: Optional[Watch] = None
+
+    def start(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Everything that needs more rights than the candidate has."""
+        self.tensors = TorchTensors()
+        self.torch = self.tensors.torch
+        self.function = self.forward
+        buffers = [Buffer.parse(fields) for fields in request["buffers"]]
+        self.memory = mmap.mmap(request["fd"], 0)
+        inputs = [buffer for buffer in buffers if buffer.role == "input"]
+        self.inputs, self.state = inputs[: request["inputs"]], inputs[request["inputs"] :]
+        self.outputs = [buffer for buffer in buffers if buffer.role == "output"]
+        self.input_views = [self.tensors.view(self.memory, buffer) for buffer in self.inputs]
+        self.state_views = [self.tensors.view(self.memory, buffer) for buffer in self.state]
+        self.output_views = [self.tensors.view(self.memory, buffer) for buffer in self.outputs]
+        bound = leaving.bind_to(request["cores"])
+        limited = leaving.limit_memory(request["memory"])
+        confined = leaving.forbid(request["filter"])
+        versions = [f"python {sys.version.split()[0]}", self.tensors.version()]
+        return {
+            "versions": versions,
+            "own_cores": bound,
+            "memory_limited": limited,
+            "confined_to_program": confined,
+        }
+
+    def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Imports the candidate."""
+        self.path = os.path.realpath(request["path"])
+        copied = repeated(self.path, request["problem"])
+        # From here on the candidate's own code runs.
+        self.watch = Watch(request["problem"])
+        self.module = loading.import_file(self.path, "kinstr_candidate", CANDIDATE)
+        if not isinstance(getattr(self.module, MODEL, None), type):
+            own = [name for name, value in vars(self.module).items() if isinstance(value, type)]
+            defined = [name for name in own if getattr(self.module, name).__module__ == self.module.__name__]
+            raise Refusal(
+                "no-model",
+                f"{CANDIDATE} has no class `{MODEL}`",
+                "it defines " + ", ".join(f"`{n}`" for n in sorted(defined))
+                if defined
+                else "it defines no class at all",
+            )
+        return {"repeats_line": copied}
+
+    def make(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """A model made under the seed of the reference's, with the reference's weights where it has them too."""
+        init_inputs = [from_plain(value) for value in request["init_inputs"]]
+        self.strides = request["strides"]
+        self.model_new = self.result = None
+        try:
+            self.torch.manual_seed(request["seed"])
+            with self.torch.no_grad():
+                model = getattr(self.module, MODEL)(*init_inputs)
+        except BaseException as error:
+            raise from_exception(error, self.path, f"making {MODEL}", CANDIDATE) from error
+        if not isinstance(model, self.torch.nn.Module):
+            raise Refusal("not-a-module", f"`{MODEL}` is not a torch.nn.Module", "derive it from torch.nn.Module")
+        self.model_new = model
+        own = self._share_state()
+        self.take(request)
+        return {"own_state": own}
+
+    def _share_state(self) -> List[str]:
+        """Gives the model the reference's state by name, and answers what it has no place for."""
+        own, missing = self.model_new.state_dict(), []
+        for buffer, view in zip(self.state, self.state_views):
+            value = own.get(buffer.name)
+            if value is None or value.shape != view.shape or value.dtype != view.dtype:
+                missing.append(buffer.name)
+                continue
+            with self.torch.no_grad():
+                value.copy_(view)
+        return missing
+
+    def take(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+        """Copies the inputs out of the arena."""
+        self.arguments = [self.tensors.copy_of(view) for view in self.input_views]
+        return {}
+
+    def forward(self, *inputs: Any) -> Any:
+        """Runs the model, by as many steps as the reference's takes."""
+        with self.torch.no_grad():
+            return self.model_new(*inputs)
+
+    def run(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Calls the model."""
+        try:
+            for _ in range(request["calls"]):
+                self.result = self._call()
+        except BaseException as error:
+            raise from_exception(error, self.path, "running forward", CANDIDATE) from error
+        return {}
+
+    def renew(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Calls the model on inputs that are others every time."""
+        moved = [self.arguments[index] for index in request["rotate"]]
+        for _ in range(request["calls"]):
+            with self.torch.no_grad():
+                for value in moved:
+                    value.copy_(value.reshape(-1).roll(1).reshape(value.shape))
+            if request["call"]:
+                self.run({"calls": 1})
+        return {}
+
+    def fetch(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+        """Writes what the last call left."""
+        values = as_list(self.result)
+        try:
+            for buffer, value, strides in zip(self.outputs, values, self.strides):
+                self._refuse_odd(buffer, value, strides)
+            store(self.tensors, self.outputs, self.output_views, values, CANDIDATE)
+            for buffer, view, argument in zip(self.inputs, self.input_views, self.arguments):
+                self._put_back(buffer, view, argument)
+        except Refusal as refusal:
+            refusal.details.update(self._first_line())
+            raise
+        return {}
+
+    def _refuse_odd(self, buffer: Buffer, value: Any, strides: Optional[List[int]]) -> None:
+        """Refuses a tensor that is computed when it is looked at, or that does not lie as the reference's does."""
+        if not self.tensors.is_tensor(value) or tuple(value.shape) != buffer.shape:
+            return
+        if type(value) not in (self.torch.Tensor, self.torch.nn.Parameter) or value.layout != self.torch.strided:
+            kind = type(value).__name__ if value.layout == self.torch.strided else str(value.layout)
+            text = f"{CANDIDATE} returned {kind} for `{buffer.name}`, which is no plain tensor"
+            raise Refusal("not-a-tensor", text, "return a dense torch.Tensor, computed by the time it is returned")
+        if value.device.type != "cpu":
+            text = f"{CANDIDATE} returned `{buffer.name}` on the device {value.device}, the problem's is on the cpu"
+            raise Refusal("wrong-device", text, "return it where the inputs are")
+        own = list(value.stride())
+        if not value.is_contiguous() and own != strides:
+            text = f"{CANDIDATE} returned `{buffer.name}` with strides {own}, the reference's are {strides}"
+            raise Refusal("wrong-stride", text, "return it with .contiguous()")
+
+    def _put_back(self, buffer: Buffer, view: Any, argument: Any) -> None:
+        if argument.shape != view.shape or argument.dtype != view.dtype:
+            text = f"{CANDIDATE} changes the shape of its input `{buffer.name}`"
+            raise Refusal("writes-input", text, "inputs are read-only: copy what must be changed")
+        self.tensors.store(view, argument)
+
+    def _entry(self) -> Any:
+        return type(self.model_new).forward
+
+    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """As the host does; but a candidate that read the problem's file has no other answer any more."""
+        reply = super().answer(request)
+        sys.stdout.flush()
+        if self.watch is not None and self.watch.seen is not None:
+            text = f"{CANDIDATE} opens the problem's file, {self.watch.seen}"
+            hint = "compute the outputs: the reference's code is not a candidate's to run"
+            place = self.watch.place(self.path)
+            return {"error": Refusal("reads-problem", text, hint, **place).reply()}
+        return reply
+
+    OPS: Dict[str, Callable[..., Dict[str, Any]]] = {
+        "start": start,
+        "load": load,
+        "make": make,
+        "take": take,
+        "run": run,
+        "renew": renew,
+        "fetch": fetch,
+    }
+
+
+if __name__ == "__main__":
+    main(Candidate(), keeps_output=True)

@@ -1,0 +1,255 @@
+//! What is evaluated, and the processes it runs in: a build in a worker, or a Python file in a host.
+
+use super::{
+    EvalError,
+    arguments::{start_worker, timed_limits},
+    failure::Stop,
+    session::Session,
+};
+use crate::{
+    builds::Builds,
+    frontend::Language,
+    measure::Timed,
+    problem::{Contents, Problem},
+    reference::{self, Reference, host_buffers},
+    tensor::Seed,
+    worker::{Fault, Limits, Printed, PythonSetup, PythonWorker, Worker},
+};
+use kinstr_runtime::arena::Arena;
+use std::time::Duration;
+
+/// What is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'b> {
+    /// The builds of a compiled candidate.
+    Built(&'b Builds),
+    /// The candidate is in Python.
+    Python,
+}
+
+/// Inputs that are in the arenas of the reference and of the candidate.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs {
+    /// Workload they are for.
+    pub workload: usize,
+    /// What they were made from.
+    pub seed: Seed,
+}
+
+/// A process with the candidate in it.
+#[derive(Debug)]
+pub enum Running {
+    /// Its clean build.
+    Native(Box<Worker>),
+    /// Its Python file.
+    Python(Box<PythonWorker>),
+}
+
+impl Subject<'_> {
+    /// A process with the candidate on the tensors of `arena`. Of a candidate in Python it may be one that a stage before
+    /// left: importing PyTorch takes seconds.
+    ///
+    /// # Errors
+    /// When it cannot be started, or the candidate cannot be loaded.
+    pub fn start(
+        self,
+        session: &mut Session<'_>,
+        reference: &mut Reference,
+        inputs: Inputs,
+        arena: &Arena,
+        limits: Limits,
+    ) -> Result<Running, Stop> {
+        match self {
+            Self::Built(builds) => {
+                let (clean, problem) = (&builds.manifest.clean, &session.problem);
+                let worker = start_worker(builds, clean, problem, inputs.workload, arena, limits)?;
+                Ok(Running::Native(Box::new(worker)))
+            }
+            Self::Python => {
+                let mut worker = match session.python.take() {
+                    Some(worker) => worker,
+                    None => Box::new(start_python(session, inputs, arena)?),
+                };
+                make(session, &mut worker, reference, inputs)?;
+                Ok(Running::Python(worker))
+            }
+        }
+    }
+
+    /// Makes `running` take over new inputs; `false` if only a new process can.
+    ///
+    /// # Errors
+    /// When the candidate fails.
+    pub fn renew(
+        self,
+        running: &mut Running,
+        session: &mut Session<'_>,
+        reference: &mut Reference,
+        inputs: Inputs,
+    ) -> Result<bool, Stop> {
+        match (self, running) {
+            (_, Running::Python(worker)) => make(session, worker, reference, inputs).map(|()| true),
+            // Scalars are passed by value when the library is loaded.
+            (Self::Built(builds), _) => Ok(!builds.manifest.convention.passes_inputs_by_value()),
+            (Self::Python, Running::Native(_)) => Ok(false),
+        }
+    }
+
+    /// Threads it may run on.
+    pub fn threads(self) -> u32 {
+        match self {
+            Self::Built(builds) => builds.manifest.threads,
+            Self::Python => 1,
+        }
+    }
+}
+
+/// Whether a candidate in Python can be evaluated here.
+///
+/// # Errors
+/// [`EvalError::Python`].
+pub fn check_language(language: Language, problem: &Problem, is_device: bool) -> Result<(), EvalError> {
+    let refused = |reason: &str, help| Err(EvalError::Python { reason: reason.to_owned(), help });
+    match language {
+        Language::Python if !problem.reference_makes_inputs() => refused(
+            "a candidate in Python needs a KernelBench file as its problem, and this is a TOML file",
+            "functions over the tensors of a TOML file are not taken from Python in this version",
+        ),
+        Language::Python if is_device => refused(
+            "candidates in Python run on the target `cpu` alone in this version",
+            "leave --target out",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn start_python(session: &mut Session<'_>, inputs: Inputs, arena: &Arena) -> Result<PythonWorker, Stop> {
+    let options = session.options;
+    // One process for both stages: it lives as long as a timed one may.
+    let limits = timed_limits(options.timeout, options.memory, options.budget);
+    let problem = &session.problem;
+    let is_argument = |input: &&crate::problem::Input| !matches!(input.contents, Contents::State);
+    let setup = PythonSetup {
+        limits,
+        command: reference::command("kinstr.candidate")?,
+        arena,
+        buffers: host_buffers(problem, &problem.workloads[inputs.workload], arena),
+        arguments: problem.inputs.iter().filter(is_argument).count(),
+    };
+    let mut worker = PythonWorker::start(setup)?;
+    session.note_once(format!("the candidate runs on {}, 1 thread", worker.versions().join(", ")))?;
+    worker.load(&session.source.path, &session.problem.path)?;
+    if let Some(line) = worker.repeats_line() {
+        let place = format!("{}:{line}", session.source.path.display());
+        session.note_once(format!("the function at {place} is the reference's `forward` word for word"))?;
+    }
+    Ok(worker)
+}
+
+fn make(
+    session: &mut Session<'_>,
+    worker: &mut PythonWorker,
+    reference: &mut Reference,
+    inputs: Inputs,
+) -> Result<(), Stop> {
+    let missing = worker.make(inputs.seed.number(), &reference.making()?)?;
+    if !missing.is_empty() {
+        session.note_once(format!(
+            "`ModelNew` has no {} as the reference's model has: weights of its own are what it makes of the same seed",
+            missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        ))?;
+    }
+    Ok(())
+}
+
+impl Running {
+    /// Calls the candidate once on the tensors of `arena`, whose outputs hold `poison` before.
+    ///
+    /// # Errors
+    /// As [`Worker::run_on`].
+    pub fn run_on(&mut self, arena: &mut Arena, poison: u8) -> Result<(), Fault> {
+        match self {
+            Self::Native(worker) => worker.run_on(arena, poison).map(drop),
+            Self::Python(worker) => {
+                arena.poison_outputs_with(poison);
+                worker.run(1)?;
+                worker.fetch()
+            }
+        }
+    }
+
+    /// Takes over the inputs that are in the arena now.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn take(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Native(_) => Ok(()),
+            Self::Python(worker) => worker.take(),
+        }
+    }
+
+    /// Brings the outputs of the last call to the arena, and the inputs as it left them, where they are not there.
+    ///
+    /// # Errors
+    /// When the outputs are not what the problem says.
+    pub fn fetch(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Native(_) => Ok(()),
+            Self::Python(worker) => worker.fetch(),
+        }
+    }
+
+    /// As [`Worker::run_renewed`].
+    ///
+    /// # Errors
+    /// As [`Worker::run_renewed`].
+    pub fn run_renewed(&mut self, calls: u32, call: bool, rotate: &[usize]) -> Result<Duration, Fault> {
+        match self {
+            Self::Native(worker) => worker.run_renewed(calls, call, rotate),
+            Self::Python(worker) => worker.run_renewed(calls, call, rotate),
+        }
+    }
+
+    /// Standard output and standard error, by their names.
+    pub fn printed(&self) -> [(&'static str, &Printed); 2] {
+        let (output, error) = match self {
+            Self::Native(worker) => (worker.stdout(), worker.stderr()),
+            Self::Python(worker) => (worker.stdout(), worker.stderr()),
+        };
+        [("standard output", output), ("standard error", error)]
+    }
+
+    /// Names of the confining measures that this machine did not let us apply.
+    pub fn isolation(&self) -> &[&'static str] {
+        match self {
+            Self::Native(worker) => worker.isolation(),
+            Self::Python(worker) => worker.isolation(),
+        }
+    }
+
+    /// Id of its process.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Native(worker) => worker.id(),
+            Self::Python(worker) => worker.id(),
+        }
+    }
+
+    /// Threads of its process that only wait while the candidate's run.
+    pub fn waiting_threads(&self) -> u64 {
+        match self {
+            Self::Native(_) => 1,
+            Self::Python(_) => 0,
+        }
+    }
+}
+
+impl Timed for Running {
+    fn run(&mut self, calls: u32) -> Result<Duration, Fault> {
+        match self {
+            Self::Native(worker) => worker.run(calls),
+            Self::Python(worker) => worker.run(calls),
+        }
+    }
+}
