@@ -358,9 +358,10 @@ impl Fold<'_> {
         }
         let synthesis = synthesize(&self.tables);
         report.primary = synthesis.diagnoses.first().map(PrimaryBottleneck::of);
-        report.diagnoses = synthesis.diagnoses;
         let probed = self.device.is_there() || self.tables.workloads.iter().any(has_records);
-        report.notes.extend(if probed { synthesis.notes } else { gathered(synthesis.notes) });
+        let notes = if probed { synthesis.notes() } else { synthesis.notes_without_probes() };
+        report.notes.extend(notes);
+        report.diagnoses = synthesis.diagnoses;
         report.device = DeviceReport::of(&self.tables.workloads);
         for table in &self.tables.workloads {
             if let Some(entry) = report.workloads.get_mut(table.index) {
@@ -411,23 +412,6 @@ impl Fold<'_> {
 /// Whether a build with probes left records of the workload.
 fn has_records(table: &WorkloadTable) -> bool {
     table.work.is_some() || table.regions.is_some() || table.accesses.is_some()
-}
-
-/// The notes where no probes ran: those on rules that were skipped in one, for they are nearly all rules, and none on how
-/// far from its roof a workload is.
-fn gathered(mut notes: Vec<String>) -> Vec<String> {
-    notes.retain(|note| !note.starts_with("no rule explains "));
-    let name_of = |note: &str| Some(note.strip_prefix("rule ")?.split_once(" skipped: ")?.0.to_owned());
-    let (skipped, mut kept): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| name_of(note).is_some());
-    let names: Vec<String> = skipped.iter().filter_map(|note| name_of(note)).collect();
-    if !names.is_empty() {
-        kept.push(format!(
-            "no probes ran, so that {} rules had too little to go by: {}",
-            names.len(),
-            names.join(", ")
-        ));
-    }
-    kept
 }
 
 /// Sites named in the note on what the overhead budget left out.
@@ -582,15 +566,6 @@ mod tests {
         assert_eq!(status(&events), LayerStatus::Failed("it fell".into()));
         events.extend([began(Stage::Counters, 2), layer(LayerStatus::Ran), ended(Stage::Counters, 2, None)]);
         assert_eq!(status(&events), LayerStatus::Ran);
-    }
-
-    #[test]
-    fn without_probes_skipped_rules_are_one_note() {
-        let notes =
-            ["rule `a` skipped: no x", "other", "no rule explains workload 0", "rule `b` skipped: no y"];
-        let told = gathered(notes.map(str::to_owned).into());
-        assert_eq!(told, ["other", "no probes ran, so that 2 rules had too little to go by: `a`, `b`"]);
-        assert_eq!(gathered(vec!["other".into()]), ["other"]);
     }
 
     fn measured(workload: usize) -> Event {

@@ -426,8 +426,45 @@ pub fn rules() -> &'static [Rule] {
 pub struct Synthesis {
     /// Diagnoses, best first.
     pub diagnoses: Vec<Diagnosis>,
-    /// Rules that were skipped, and workloads that no rule explains.
-    pub notes: Vec<String>,
+    /// What cannot be true of the peaks or of a workload.
+    pub doubts: Vec<String>,
+    /// Workloads that no rule explains, and how far from their roof they are.
+    pub unexplained: Vec<String>,
+    /// Rules that lacked something.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A rule that was skipped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Skipped {
+    /// Its name.
+    pub rule: &'static str,
+    /// What it needs and the tables do not have.
+    pub missing: String,
+}
+
+impl Synthesis {
+    /// Everything but the diagnoses, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let skipped = |Skipped { rule, missing }: &Skipped| format!("rule `{rule}` skipped: no {missing}");
+        let skipped: Vec<String> = self.skipped.iter().map(skipped).collect();
+        [self.doubts.as_slice(), &self.unexplained, &skipped].concat()
+    }
+
+    /// The notes where no probes ran: the skipped rules in one, for they are nearly all rules, and none on how far from its
+    /// roof a workload is.
+    pub fn notes_without_probes(&self) -> Vec<String> {
+        let mut notes = self.doubts.clone();
+        let names: Vec<String> = self.skipped.iter().map(|skipped| format!("`{}`", skipped.rule)).collect();
+        if !names.is_empty() {
+            notes.push(format!(
+                "no probes ran, so that {} rules had too little to go by: {}",
+                names.len(),
+                names.join(", ")
+            ));
+        }
+        notes
+    }
 }
 
 /// A diagnosis below this speedup leaves nothing to gain worth naming.
@@ -438,14 +475,13 @@ const SURE: f64 = 0.5;
 /// Runs every rule and ranks what they find by potential times confidence.
 pub fn synthesize(tables: &Tables) -> Synthesis {
     let mut synthesis = Synthesis::default();
-    let mut skipped = Vec::new();
     for rule in rules().iter().filter(|rule| rule.targets.contains(&tables.target)) {
         let missing = rule.missing(tables);
         if missing.is_empty() {
             synthesis.diagnoses.extend((rule.diagnose)(tables));
         } else {
             let missing = missing.join(" and ");
-            skipped.push(format!("rule `{}` skipped: no {missing}", rule.name));
+            synthesis.skipped.push(Skipped { rule: rule.name, missing });
         }
     }
     drop_roof_with_gains(&mut synthesis.diagnoses);
@@ -455,7 +491,6 @@ pub fn synthesize(tables: &Tables) -> Synthesis {
         score.then(a.workload.cmp(&b.workload)).then_with(|| a.code.cmp(&b.code))
     });
     note_unexplained(tables, &mut synthesis);
-    synthesis.notes.extend(skipped);
     synthesis
 }
 
@@ -538,7 +573,7 @@ fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {
     };
     if usable == Some(false) {
         let note = "peaks are not usable: a rate is zero, negative or not a number".to_owned();
-        synthesis.notes.push(note);
+        synthesis.doubts.push(note);
     }
     for workload in &tables.workloads {
         let explained = synthesis.diagnoses.iter().any(|d| d.workload == workload.index);
@@ -547,13 +582,13 @@ fn note_unexplained(tables: &Tables, synthesis: &mut Synthesis) {
         };
         let (index, percent) = (workload.index, point.fraction * 100.0);
         if point.fraction > at_roofline::IMPOSSIBLE {
-            synthesis.notes.push(format!(
+            synthesis.doubts.push(format!(
                 "workload {index} runs at {percent:.0} % of its roof, faster than its inputs can be read and its \
                  outputs written: the kernel does not touch them all, or its time is not to be believed"
             ));
         } else if !explained {
             let note = format!("no rule explains workload {index}, at {percent:.0} % of its roof");
-            synthesis.notes.push(note);
+            synthesis.unexplained.push(note);
         }
     }
 }

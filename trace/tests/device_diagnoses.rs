@@ -353,7 +353,7 @@ fn buffers_that_are_copied_are_copy_bound() {
 fn rules_for_another_target_are_silent_and_those_for_this_one_say_what_they_lack() {
     let mut bare = stream(200.0).device(|device| *device = DeviceTable::default());
     bare.device_peaks = None;
-    let notes = synthesize(&bare).notes;
+    let notes = synthesize(&bare).notes();
     let for_gpu = |rule: &&kinstr_trace::synthesis::Rule| rule.targets.contains(&Target::Gpu);
     assert_eq!(notes.len(), rules().iter().filter(for_gpu).count(), "{notes:?}");
     assert!(notes.iter().any(|note| note == "rule `barrier-stall` skipped: no times of warps"));
@@ -364,5 +364,5 @@ fn rules_for_another_target_are_silent_and_those_for_this_one_say_what_they_lack
 fn a_time_under_the_floor_is_a_finding_of_its_own() {
     let synthesis = synthesize(&stream(30.0));
     assert!(synthesis.diagnoses.is_empty());
-    assert!(synthesis.notes[0].contains("224 % of its roof"), "{:?}", synthesis.notes);
+    assert!(synthesis.notes()[0].contains("224 % of its roof"), "{:?}", synthesis.notes());
 }

@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use kinstr_trace::sites::{AccessKind, Buffer, LineFacts, ProbeSite, SiteKind, SiteTable};
 use kinstr_trace::sweeps::sweeps;
-use kinstr_trace::synthesis::{RegionTime, Role, Tables, Target, rules, synthesize};
+use kinstr_trace::synthesis::{RegionTime, Role, Skipped, Synthesis, Tables, Target, rules, synthesize};
 use kinstr_trace::tables::{CountRow, Trace};
 use kinstr_trace::threads::{ParallelRegion, ThreadShare};
 use kinstr_trace::work::Work;
@@ -257,7 +257,7 @@ fn a_vectorised_gelu_is_told_truly() {
     assert_eq!(names(&gelu(13.0)), ["at-roofline"]);
     assert_eq!(names(&gelu(20.0)), ["memory-bandwidth-bound"]);
     assert!(names(&gelu(80.0)).is_empty());
-    assert!(synthesize(&gelu(80.0)).notes[0].contains("no rule explains workload 0, at 14 %"));
+    assert!(synthesize(&gelu(80.0)).notes()[0].contains("no rule explains workload 0, at 14 %"));
 }
 
 #[test]
@@ -286,14 +286,29 @@ fn what_cannot_be_judged_is_said() {
     let synthesis = synthesize(&tables);
     assert!(synthesis.diagnoses.is_empty());
     let for_cpu = rules().iter().filter(|rule| rule.targets.contains(&Target::Cpu)).count();
-    assert_eq!(synthesis.notes.len(), for_cpu);
-    assert!(synthesis.notes[0].contains("`at-roofline` skipped: no measured peaks"));
+    assert_eq!(synthesis.notes().len(), for_cpu);
+    assert!(synthesis.notes()[0].contains("`at-roofline` skipped: no measured peaks"));
 
     let mut tables = three_pass_softmax(14.0, |line| line);
     tables.workloads[0].work = None;
     let synthesis = synthesize(&tables);
     assert_eq!(synthesis.diagnoses[0].name, "at-roofline");
-    assert!(synthesis.notes.iter().any(|note| note.contains("`unvectorised` skipped: no block counts")));
+    assert!(synthesis.notes().iter().any(|note| note.contains("`unvectorised` skipped: no block counts")));
+}
+
+#[test]
+fn where_no_probes_ran_skipped_rules_are_one_note() {
+    let skipped = ["a", "b"].map(|rule| Skipped { rule, missing: "x".into() }).into();
+    let told = Synthesis {
+        doubts: vec!["odd".into()],
+        unexplained: vec!["far".into()],
+        skipped,
+        ..Synthesis::default()
+    };
+    let one = "no probes ran, so that 2 rules had too little to go by: `a`, `b`";
+    assert_eq!(told.notes_without_probes(), ["odd", one]);
+    assert_eq!(told.notes(), ["odd", "far", "rule `a` skipped: no x", "rule `b` skipped: no x"]);
+    assert!(Synthesis::default().notes_without_probes().is_empty());
 }
 
 #[test]
