@@ -283,7 +283,7 @@ impl<'c> Builder<'c> {
         self.build(Op::CountTrips, &[self.integer(SITE, site), self.step(step)], &[first, last], &[])
     }
 
-    /// `kprobe.add_trips {site, step}`: the site's counter goes up by `(last - first) / step`.
+    /// `kprobe.add_trips {site, step}`: the site's counter goes up by `(last - first) / step`, rounded up.
     pub fn add_trips(
         self,
         site: u32,

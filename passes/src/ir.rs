@@ -8,7 +8,8 @@ use melior::ir::{
     operation::{OperationLike, OperationResult},
 };
 
-/// Source position of a location: the innermost inlined callee, the first located part of a fused one.
+/// Source position of a location: the innermost inlined callee in the file of the function that it was inlined into, the
+/// first located part of a fused one. A line of a library's tells its user less than the one that calls it.
 pub fn place_of(location: Location<'_>) -> Option<Place> {
     if location.is_file_line_col_range() {
         let line = location.file_line_col_range_start_line();
@@ -24,7 +25,10 @@ pub fn place_of(location: Location<'_>) -> Option<Place> {
         });
     }
     if location.is_call_site() {
-        return place_of(location.call_site_callee());
+        let inner = place_of(location.call_site_callee());
+        let Some(caller) = place_of(location.call_site_caller()) else { return inner };
+        let is_near = inner.as_ref().is_none_or(|inner| inner.file != caller.file);
+        return if is_near { Some(caller) } else { inner };
     }
     if location.is_name() {
         return place_of(location.name_child_location());
@@ -91,6 +95,11 @@ pub fn device_name(operation: OperationRef<'_, '_>) -> String {
         "llvm.call" => callee(operation).unwrap_or_default(),
         other => other.to_owned(),
     }
+}
+
+/// True if both are the same block.
+pub fn is_same_block(one: BlockRef<'_, '_>, other: BlockRef<'_, '_>) -> bool {
+    one.to_raw().ptr == other.to_raw().ptr
 }
 
 /// First region of a function that has one with blocks.

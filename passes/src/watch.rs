@@ -7,7 +7,7 @@ use crate::{
     probe::{Insertion, NewSite, ProbeError},
 };
 use kinstr_dialects::ops::{BuildError, Builder};
-use kinstr_trace::sites::{AccessFact, AccessKind, LineFacts, SiteKind};
+use kinstr_trace::sites::{AccessFact, AccessKind, LineFacts, Place, SiteKind};
 use melior::ir::{BlockLike, Operation, operation::OperationLike};
 
 /// Puts what `build` makes before every load and store of the module, each with a site of `words` words. The same access gets
@@ -96,7 +96,8 @@ fn verb(kind: AccessKind, what: Option<DeviceAccess>) -> &'static str {
     }
 }
 
-/// Times every op of device code whose name ([`device_name`]) has one of `patterns` in it.
+/// Times every op of device code whose name ([`device_name`]) has one of `patterns` in it. Those in a row that come from
+/// one place of the source share a site.
 ///
 /// # Errors
 /// [`ProbeError::NothingToWatch`] with `nothing` if there is none, and in code of a CPU.
@@ -113,16 +114,27 @@ pub fn time_device_ops(
         let Some(region) = body(function) else { continue };
         let depths = loop_depths(region);
         for (index, block) in blocks(region).enumerate() {
+            // What one op of the source became, of which its author knows one.
+            let mut before: Option<(Place, &str, Option<u32>)> = None;
             for operation in operations(block).collect::<Vec<_>>() {
                 let name = device_name(operation);
                 let Some(pattern) = patterns.iter().find(|pattern| name.contains(**pattern)) else {
                     continue;
                 };
                 found = true;
-                let (label, place) =
-                    (format!("{}:bb{index} {pattern}", symbol(function)), place_of(operation.location()));
-                let site = NewSite::timed(probe, kind, label, symbol(function), place);
-                let site = insertion.add_chosen_site(NewSite { loop_depth: depths[index], ..site });
+                let place = place_of(operation.location());
+                let is_same = |(known, what, _): &(Place, &str, Option<u32>)| {
+                    place.as_ref() == Some(known) && what == pattern
+                };
+                let site = match before.as_ref().filter(|before| is_same(before)) {
+                    Some((.., site)) => *site,
+                    None => {
+                        let label = format!("{}:bb{index} {pattern}", symbol(function));
+                        let site = NewSite::timed(probe, kind, label, symbol(function), place.clone());
+                        insertion.add_chosen_site(NewSite { loop_depth: depths[index], ..site })
+                    }
+                };
+                before = place.map(|place| (place, *pattern, site));
                 let Some(site) = site else { continue };
                 let builder = insertion.builder(operation);
                 block.insert_operation_before(operation, builder.region_begin(site)?);

@@ -1,6 +1,7 @@
 //! `kinstr opt`: probes and pipelines on one module.
 
 mod device;
+mod triton;
 
 use super::{Failure, exit, print};
 use crate::{
@@ -32,7 +33,7 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct Options {
-    /// MLIR, LLVM IR, C or C++ file, `-` for MLIR on standard input
+    /// MLIR, LLVM IR, C or C++ file, Python with Triton kernels, `-` for MLIR on standard input
     file: PathBuf,
     /// Probes to insert, comma-separated (`kinstr list probes`)
     #[arg(long, value_delimiter = ',')]
@@ -174,6 +175,9 @@ impl<'a> Job<'a> {
         self.check_options()?;
         match self.source.language {
             Language::Mlir => self.emit(self.parse()?),
+            Language::Python if let Some(device::Vendor::Nvidia { chip }) = self.vendor()? => {
+                self.emit_triton(&chip)
+            }
             Language::Python => {
                 let path = self.source.path.clone();
                 Err(Failure::usage(&FrontendError::NotCompiled { path }))

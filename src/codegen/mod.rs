@@ -89,6 +89,17 @@ pub fn adopt(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError>
     simplify_loops(module, machine)
 }
 
+/// Takes over device code that another compiler has optimised: nothing changes but that loops have borders. It keeps its
+/// own data layout.
+///
+/// # Errors
+/// [`CodegenError::Invalid`] or `Passes`.
+pub fn adopt_device(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
+    module.set_triple(&machine.raw().get_triple());
+    module.verify().map_err(|reason| CodegenError::Invalid { reason: reason.to_string() })?;
+    simplify_loops(module, machine)
+}
+
 /// Gives every loop an entering block and exit blocks of its own, where late probes find room. Code generation does the
 /// same to every build, and no instruction in a loop changes.
 fn simplify_loops(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
@@ -116,8 +127,14 @@ pub fn inline_probes(
 ///
 /// # Errors
 /// [`CodegenError`].
-pub fn inline_device_probes(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
-    machine.prepare(module);
+pub fn inline_device_probes(
+    module: &Module<'_>,
+    original: &Module<'_>,
+    machine: &Machine,
+) -> Result<(), CodegenError> {
+    // MLIR does not know every part of a data layout, and Triton's code has another one than LLVM's own for the chip.
+    module.set_triple(&original.get_triple());
+    module.set_data_layout(&original.get_data_layout());
     run_passes(module, machine, "always-inline,function(mem2reg,instsimplify),globaldce")
 }
 

@@ -53,8 +53,14 @@ fn directive_help(error: &DirectiveError) -> String {
         DirectiveError::Flag { .. } => {
             format!("allowed flags: {}, {}VALUE", c::FLAGS.join(", "), c::FLAGS_WITH_VALUE.join("VALUE, "))
         }
+        DirectiveError::Kernel(_) => {
+            "types are Triton's (`*fp32:16` for a pointer that 16 divides, `i32`), constants numbers, \
+                                      strings, True, False or None"
+                .into()
+        }
         _ => "known directives: `// kinstr: entry=NAME`, `// kinstr: pipeline=PASSES` (MLIR), \
-              `// kinstr: flags=FLAGS` (C, C++), `// kinstr: threads=N`"
+              `// kinstr: flags=FLAGS` (C, C++), `// kinstr: threads=N`, \
+              `# kinstr: kernel=NAME(ARGUMENTS)` (Python)"
             .into(),
     }
 }

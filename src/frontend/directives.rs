@@ -1,9 +1,13 @@
-//! What a candidate's comments ask for: lines `// kinstr: key=value`, in LLVM IR `; kinstr: key=value`.
+//! What a candidate's comments ask for: lines `// kinstr: key=value`, in LLVM IR `; kinstr: key=value`, in Python
+//! `# kinstr: key=value`.
 
-use super::{Language, c};
+use super::{
+    Language, c,
+    triton::{KernelError, KernelSpec},
+};
 
 /// What the `kinstr:` lines ask for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Directives {
     /// Entry function. By default MLIR's only public function, and in C the function of the problem's name.
     pub entry: Option<String>,
@@ -13,6 +17,8 @@ pub struct Directives {
     pub flags: Vec<String>,
     /// Threads the candidate may run on; 1 by default.
     pub threads: Option<u32>,
+    /// Triton kernels, for where nothing launches them (Python).
+    pub kernels: Vec<KernelSpec>,
 }
 
 /// Why a directive is refused.
@@ -31,6 +37,9 @@ pub enum DirectiveError {
     /// No number of threads.
     #[error("`{value}` is no number of threads from 1 to {MAX_THREADS}")]
     Threads { value: String },
+    /// No Triton kernel.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
 }
 
 /// Threads a candidate may ask for.
@@ -54,14 +63,14 @@ pub fn read(text: &str, language: Language) -> Result<Directives, (usize, Direct
         let body =
             line.trim().strip_prefix(comment).and_then(|line| line.trim_start().strip_prefix("kinstr:"));
         if let Some(body) = body {
-            found.add(body.trim(), language).map_err(|error| (index + 1, error))?;
+            found.add(body.trim(), language, index + 1).map_err(|error| (index + 1, error))?;
         }
     }
     Ok(found)
 }
 
 impl Directives {
-    fn add(&mut self, body: &str, language: Language) -> Result<(), DirectiveError> {
+    fn add(&mut self, body: &str, language: Language, line: usize) -> Result<(), DirectiveError> {
         let unknown = || DirectiveError::Unknown { text: body.to_owned() };
         let (key, value) = body.split_once('=').ok_or_else(unknown)?;
         let (key, value) = (key.trim(), value.trim());
@@ -95,6 +104,10 @@ impl Directives {
                 let threads = value.parse().ok().filter(|threads| (1..=MAX_THREADS).contains(threads));
                 let refused = || DirectiveError::Threads { value: value.to_owned() };
                 self.threads = Some(threads.ok_or_else(refused)?);
+            }
+            "kernel" => {
+                only(&[Language::Python])?;
+                self.kernels.push(KernelSpec::parse(value, line)?);
             }
             _ => return Err(unknown()),
         }

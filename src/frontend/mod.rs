@@ -10,6 +10,7 @@ pub mod directives;
 pub mod llvm_ir;
 pub mod mlir;
 pub mod signature;
+pub mod triton;
 
 use crate::complaint::Complaint;
 use directives::{DirectiveError, Directives};

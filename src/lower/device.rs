@@ -7,6 +7,7 @@ use kinstr_passes::{
     conversion::nvptx::{self, is_kernel},
     facts::{Passed, forget_passed, say_passed},
     ir,
+    markers::drop_markers,
     probe::{self, Probe, ProbeError, Request},
     transforms::{
         carry_regions::{calls_to_regions, regions_to_calls},
@@ -142,6 +143,24 @@ pub fn optimize(devices: &[Device<'_>], machine: &Machine, tools: &Tools) -> Res
     Ok(())
 }
 
+/// Takes over device code that another compiler has optimised, under the name of its kernels.
+///
+/// # Errors
+/// [`LowerError::Import`], or what code generation says.
+pub fn adopt<'l, E: From<LowerError> + From<CodegenError>>(
+    mlir: &Mlir,
+    code: inkwell::module::Module<'l>,
+    machine: &Machine,
+) -> Result<Device<'l>, E> {
+    codegen::adopt_device(&code, machine)?;
+    let module = import(mlir, &code)?;
+    let kernels = ir::functions(&module, "llvm").into_iter().filter(|function| is_kernel(*function));
+    let kernels: Vec<_> =
+        kernels.map(|kernel| (ir::symbol(kernel), ir::place_of(kernel.location()))).collect();
+    let name = kernels.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("+");
+    Ok(Device { name, kernels, passed: BTreeMap::new(), code })
+}
+
 /// Which probes go into optimised device code.
 pub struct Probes<'p> {
     /// Them, in order.
@@ -184,7 +203,10 @@ pub fn insert<'c>(
         Some(nothing) if sites.sites.is_empty() && choice.is_none() => return Err(nothing.into()),
         _ => {}
     }
-    modules.iter().for_each(forget_passed);
+    for module in &modules {
+        forget_passed(module);
+        drop_markers(&mlir.context, module);
+    }
     nest(mlir, &modules, &mut sites)?;
     Ok((modules, sites))
 }
@@ -228,7 +250,7 @@ pub fn instrumented<'l, E: From<LowerError> + From<CodegenError>>(
 ) -> Result<Vec<Device<'l>>, E> {
     let code = |(device, module): (&Device<'_>, &Module<'_>)| {
         let code = to_llvm_ir(mlir, module, llvm)?;
-        codegen::inline_device_probes(&code, machine)?;
+        codegen::inline_device_probes(&code, &device.code, machine)?;
         Ok(Device {
             name: device.name.clone(),
             kernels: device.kernels.clone(),

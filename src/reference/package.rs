@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of the package, by name.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("__init__.py", include_str!("../../python/kinstr/__init__.py")),
     ("candidate.py", include_str!("../../python/kinstr/candidate.py")),
     ("host.py", include_str!("../../python/kinstr/host.py")),
@@ -15,6 +15,7 @@ const FILES: [(&str, &str); 9] = [
     ("loading.py", include_str!("../../python/kinstr/loading.py")),
     ("refusal.py", include_str!("../../python/kinstr/refusal.py")),
     ("tensors.py", include_str!("../../python/kinstr/tensors.py")),
+    ("triton_compiler.py", include_str!("../../python/kinstr/triton_compiler.py")),
     ("watch.py", include_str!("../../python/kinstr/watch.py")),
 ];
 

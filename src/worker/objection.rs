@@ -11,16 +11,18 @@ use super::reply::Refusal;
 /// Characters of a message that are kept: what a candidate raises may hold a whole tensor.
 const LONGEST: usize = 600;
 /// Kinds that the host knows. The candidate's code runs in the same process, so that others may come.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 17] = [
     "raised",
     "called-exit",
     "memory-limit",
     "missing-module",
+    "no-kernel",
     "no-model",
     "not-a-module",
     "not-a-tensor",
     "reads-problem",
     "unsupported",
+    "wrong-arguments",
     "wrong-count",
     "wrong-device",
     "wrong-dtype",
@@ -45,7 +47,7 @@ pub struct Objection {
 
 impl Objection {
     /// What `refusal` says of the candidate in `path`, which the user calls `name`.
-    pub(super) fn new(refusal: &Refusal, path: &Path, name: &Path) -> Self {
+    pub fn new(refusal: &Refusal, path: &Path, name: &Path) -> Self {
         let known = KINDS.into_iter().find(|kind| *kind == refusal.kind);
         let file = refusal.details.get("file").and_then(Value::as_str);
         let line =

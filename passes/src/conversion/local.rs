@@ -19,7 +19,10 @@ use melior::ir::{
     operation::{OperationBuilder, OperationLike, OperationResult},
     r#type::IntegerType,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::c_void,
+};
 
 /// Both clocks at a kernel's entry, their low 32 bits.
 #[derive(Clone, Copy)]
@@ -43,14 +46,23 @@ enum Kept {
 
 struct Local<'c, 'a> {
     shape: Kept,
+    /// Its intervals by the block that they end in.
+    blocks: BTreeMap<BlockKey, i32>,
     counts_trips: bool,
     /// Those of the intervals, then that of the trips.
     variables: Vec<Value<'c, 'a>>,
 }
 
+/// A block, for telling it from others.
+type BlockKey = *const c_void;
+
 /// The variables of one function.
 pub(super) struct Locals<'c, 'a> {
     sites: BTreeMap<u32, Local<'c, 'a>>,
+    /// How often a block was passed: all sites with intervals in that block alone count by it, for registers are dear.
+    passes: BTreeMap<BlockKey, Value<'c, 'a>>,
+    /// Blocks of which that is counted already.
+    counted: BTreeSet<BlockKey>,
     /// Whether some sites record as the function runs.
     pub record_at_once: bool,
     /// The clock reads around the whole kernel.
@@ -60,7 +72,13 @@ pub(super) struct Locals<'c, 'a> {
 impl<'c, 'a> Locals<'c, 'a> {
     /// What the probe ops `own` of `function` ask for. In trace mode that is nothing.
     pub fn of(function: OperationRef<'c, 'a>, own: &[(Op, OperationRef<'c, 'a>)], table: &SiteTable) -> Self {
-        let mut locals = Self { sites: BTreeMap::new(), record_at_once: false, kernel_reads: Vec::new() };
+        let mut locals = Self {
+            sites: BTreeMap::new(),
+            passes: BTreeMap::new(),
+            counted: BTreeSet::new(),
+            record_at_once: false,
+            kernel_reads: Vec::new(),
+        };
         let looping = in_loops(function);
         for (op, operation) in own {
             let site = site_of(operation).unwrap_or(0);
@@ -72,8 +90,12 @@ impl<'c, 'a> Locals<'c, 'a> {
                     locals.kernel_reads.extend(reads.into_iter().flatten());
                 }
                 Op::RecordInterval if table.mode == Mode::Aggregate => {
-                    let again = looping.contains(operation);
-                    locals.add(site).shape.widen(again);
+                    let local = locals.add(site);
+                    let ends = local.blocks.entry(block_of(*operation)).or_default();
+                    *ends += 1;
+                    // Two in one block are passed on one path.
+                    let again = looping.contains(operation) || *ends > 1;
+                    local.shape.widen(again);
                 }
                 Op::AddTrips if table.mode == Mode::Aggregate => locals.add(site).counts_trips = true,
                 Op::AddCount if kind == Some(SiteKind::Loop) && table.mode == Mode::Aggregate => {
@@ -87,7 +109,12 @@ impl<'c, 'a> Locals<'c, 'a> {
     }
 
     fn add(&mut self, site: u32) -> &mut Local<'c, 'a> {
-        let none = || Local { shape: Kept::None, counts_trips: false, variables: Vec::new() };
+        let none = || Local {
+            shape: Kept::None,
+            blocks: BTreeMap::new(),
+            counts_trips: false,
+            variables: Vec::new(),
+        };
         self.sites.entry(site).or_insert_with(none)
     }
 
@@ -106,11 +133,17 @@ impl<'c, 'a> Locals<'c, 'a> {
     /// Makes the variables, at the head of the function.
     pub fn open(&mut self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
         for local in self.sites.values_mut() {
-            let starts: &[i32] = match local.shape {
-                Kept::None | Kept::Kernel => &[],
-                Kept::Length => &[0],
+            if let Some((block, _)) = local.only_block()
+                && !self.passes.contains_key(&block)
+            {
+                self.passes.insert(block, calls.variable(0)?);
+            }
+            let starts: &[i32] = match (local.shape, local.only_block()) {
+                (Kept::None | Kept::Kernel, _) => &[],
+                (Kept::Length, _) => &[0],
                 // The shortest starts with all bits set.
-                Kept::Intervals => &[0, 0, -1, 0],
+                (Kept::Intervals, Some(_)) => &[0, -1, 0],
+                (Kept::Intervals, None) => &[0, 0, -1, 0],
             };
             let trips: &[i32] = if local.counts_trips { &[0] } else { &[] };
             for start in starts.iter().chain(trips) {
@@ -121,17 +154,22 @@ impl<'c, 'a> Locals<'c, 'a> {
     }
 
     pub fn keep_interval(
-        &self,
+        &mut self,
         calls: &Calls<'c, 'a>,
         site: u32,
         begin: Value<'c, 'a>,
         end: Value<'c, 'a>,
     ) -> Result<(), ConversionError> {
         let Some(local) = self.sites.get(&site) else { return Ok(()) };
-        let (function, count) = match local.shape {
-            Kept::Intervals => ("keep_interval", 4),
+        let (function, count) = match (local.shape, local.only_block()) {
+            (Kept::Intervals, Some(_)) => ("keep_span", 3),
+            (Kept::Intervals, None) => ("keep_interval", 4),
             _ => ("keep_length", 1),
         };
+        let pass = local.only_block().filter(|(block, _)| self.counted.insert(*block));
+        if let Some(passes) = pass.and_then(|(block, _)| self.passes.get(&block)) {
+            calls.call("keep_trips", &[*passes, calls.constant_i32(1)?], None)?;
+        }
         let operands = [&local.variables[..count], &[begin, end]].concat();
         calls.call(function, &operands, None).map(|_| ())
     }
@@ -164,14 +202,17 @@ impl<'c, 'a> Locals<'c, 'a> {
                 .collect::<Result<Vec<_>, _>>()?;
             let (intervals, trips) = values.split_at(values.len() - usize::from(local.counts_trips));
             let (function, lengths) = match local.shape {
-                Kept::None => (None, intervals),
-                Kept::Kernel => (ticks.map(|_| "flush_kernel"), ticks.as_slice()),
-                Kept::Length => (Some("flush_length"), intervals),
-                Kept::Intervals => (Some("flush_intervals"), intervals),
+                Kept::None => (None, intervals.to_vec()),
+                Kept::Kernel => (ticks.map(|_| "flush_kernel"), ticks.into_iter().collect()),
+                Kept::Length => (Some("flush_length"), intervals.to_vec()),
+                Kept::Intervals => {
+                    let count = self.count(calls, local)?;
+                    (Some("flush_intervals"), count.into_iter().chain(intervals.iter().copied()).collect())
+                }
             };
             if let Some(function) = function {
                 let at = calls.constant(offset::aggregate(*site))?;
-                calls.call(function, &[&[unit, at], lengths].concat(), None)?;
+                calls.call(function, &[&[unit, at], &lengths[..]].concat(), None)?;
             }
             if let [trips] = trips {
                 let at = calls.constant(offsets.counter(*site))?;
@@ -180,6 +221,34 @@ impl<'c, 'a> Locals<'c, 'a> {
         }
         Ok(())
     }
+}
+
+impl<'c, 'a> Locals<'c, 'a> {
+    /// How many intervals there were, of a site that does not count them itself.
+    fn count(
+        &self,
+        calls: &Calls<'c, 'a>,
+        local: &Local<'c, 'a>,
+    ) -> Result<Option<Value<'c, 'a>>, ConversionError> {
+        let Some((block, a_pass)) = local.only_block() else { return Ok(None) };
+        let Some(passes) = self.passes.get(&block) else { return Ok(None) };
+        let (passes, a_pass) = (calls.load(*passes)?, calls.constant_i32(a_pass)?);
+        calls.value("llvm.mul", &[passes, a_pass], IntegerType::new(calls.context, 32).into()).map(Some)
+    }
+}
+
+impl Local<'_, '_> {
+    /// The block that all its intervals end in, if there is one, and how many do in one pass.
+    fn only_block(&self) -> Option<(BlockKey, i32)> {
+        let mut blocks = self.blocks.iter();
+        let (block, a_pass) = blocks.next().filter(|_| self.shape == Kept::Intervals)?;
+        blocks.next().is_none().then_some((*block, *a_pass))
+    }
+}
+
+/// Where `operation` stands; null, and so none of a function's, where it stands in no block.
+fn block_of(operation: OperationRef<'_, '_>) -> BlockKey {
+    operation.block().map_or(std::ptr::null(), |block| block.to_raw().ptr.cast_const())
 }
 
 impl Kept {

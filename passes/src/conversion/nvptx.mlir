@@ -82,6 +82,21 @@ llvm.func internal @__kinstr_keep_interval(%count_p: !llvm.ptr, %sum_p: !llvm.pt
   llvm.return
 }
 
+// The same where their number is that of a block's passes.
+llvm.func internal @__kinstr_keep_span(%sum_p: !llvm.ptr, %min_p: !llvm.ptr, %max_p: !llvm.ptr, %begin: i32, %end: i32) attributes {always_inline} {
+  %length = llvm.sub %end, %begin : i32
+  %sum = llvm.load %sum_p : !llvm.ptr -> i32
+  %min = llvm.load %min_p : !llvm.ptr -> i32
+  %max = llvm.load %max_p : !llvm.ptr -> i32
+  %sum_1 = llvm.add %sum, %length : i32
+  %min_1 = llvm.intr.umin(%min, %length) : (i32, i32) -> i32
+  %max_1 = llvm.intr.umax(%max, %length) : (i32, i32) -> i32
+  llvm.store %sum_1, %sum_p : i32, !llvm.ptr
+  llvm.store %min_1, %min_p : i32, !llvm.ptr
+  llvm.store %max_1, %max_p : i32, !llvm.ptr
+  llvm.return
+}
+
 // The interval of a site that a function passes once at most: its length alone, 0 while there was none.
 llvm.func internal @__kinstr_keep_length(%length_p: !llvm.ptr, %begin: i32, %end: i32) attributes {always_inline} {
   %length = llvm.sub %end, %begin : i32

@@ -272,8 +272,12 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
     ) -> Result<(), ConversionError> {
         let (first, last) = (operands[1], calls.opaque(operands[2])?);
         let (from, to) = if step > 0 { (first, last) } else { (last, first) };
-        let (distance, step) = (calls.distance(from, to)?, calls.constant(step.unsigned_abs())?);
-        let trips = calls.value("llvm.udiv", &[distance, step], distance.r#type())?;
+        let distance = calls.distance(from, to)?;
+        let (step, rest) =
+            (calls.constant(step.unsigned_abs())?, calls.constant(step.unsigned_abs().saturating_sub(1))?);
+        // A bound may lie within the last step.
+        let whole = calls.value("llvm.add", &[distance, rest], distance.r#type())?;
+        let trips = calls.value("llvm.udiv", &[whole, step], distance.r#type())?;
         let trips = calls.value("llvm.trunc", &[trips], IntegerType::new(self.context, 32).into())?;
         match self.unit {
             Some(unit) if self.sites.mode == Mode::Trace => {

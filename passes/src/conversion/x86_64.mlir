@@ -103,9 +103,12 @@ llvm.func internal @__kinstr_opaque_i32(%value: i32) -> i32 attributes {always_i
   llvm.return %same : i32
 }
 
-// The step is a constant at every call, so that no division is left of most.
+// The step is a constant at every call, so that no division is left of most. A bound may lie within the last step.
 llvm.func internal @__kinstr_add_trips(%unit: !llvm.ptr, %offset: i64, %distance: i64, %step: i64) attributes {always_inline} {
-  %trips = llvm.udiv %distance, %step : i64
+  %one = llvm.mlir.constant(1 : i64) : i64
+  %rest = llvm.sub %step, %one : i64
+  %whole = llvm.add %distance, %rest : i64
+  %trips = llvm.udiv %whole, %step : i64
   %count_p = llvm.getelementptr %unit[%offset] : (!llvm.ptr, i64) -> !llvm.ptr, i8
   %count = llvm.load %count_p : !llvm.ptr -> i64
   %count_1 = llvm.add %count, %trips : i64

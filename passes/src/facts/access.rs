@@ -1,6 +1,6 @@
 //! Loads and stores of the LLVM dialect, masked and indexed ones included.
 
-use super::{other::copied_bytes, types::Shape};
+use super::{assembly::Assembly, nvidia::copied_bytes, types::Shape};
 use crate::ir::{device_name, name};
 use kinstr_trace::sites::AccessKind;
 use melior::ir::{OperationRef, Value, ValueLike, operation::OperationLike};
@@ -39,6 +39,9 @@ pub fn device_access_of<'c: 'a, 'a>(
         let access = Access { kind: AccessKind::Store, pointer, mask: None, shape, indexed: false };
         return Some((access, DeviceAccess::Atomic));
     }
+    if let Some(assembly) = Assembly::of(operation) {
+        return assembly.device_access(operation);
+    }
     let lanes = copied_bytes(device.strip_prefix("llvm.nvvm.")?)?;
     let (shape, pointer) = (Shape { lanes, element: "i8".to_owned() }, operation.operand(1).ok()?);
     let access = Access { kind: AccessKind::Load, pointer, mask: None, shape, indexed: false };
@@ -66,6 +69,9 @@ pub(super) struct Moved<'c, 'a> {
 /// The access that `operation` is, if it is one. Atomic read-modify-writes and block copies are none.
 pub fn access_of<'c: 'a, 'a>(operation: OperationRef<'c, 'a>) -> Option<Access<'c, 'a>> {
     use AccessKind::{Load, Store};
+    if let Some(assembly) = Assembly::of(operation) {
+        return assembly.access(operation);
+    }
     // (kind, a vector of pointers, masked); a store's operands begin with its value.
     let (kind, indexed, masked) = match name(operation).as_str() {
         "llvm.load" => (Load, false, false),

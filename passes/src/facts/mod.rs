@@ -2,7 +2,9 @@
 
 mod access;
 mod address;
+mod assembly;
 mod copies;
+mod nvidia;
 mod other;
 mod passed;
 mod pointer;

@@ -1,7 +1,12 @@
 //! Ops that do more than one thing at once: atomic updates, and intrinsics of the target by their names.
 
-use super::{access::Moved, tensor::tensor_product, types::Shape};
-use crate::ir::{name, string_attribute};
+use super::{
+    access::Moved,
+    nvidia::{assembly_work, nvidia_work},
+    tensor::tensor_product,
+    types::Shape,
+};
+use crate::ir::{device_name, name, string_attribute};
 use kinstr_trace::sites::{AccessKind, FlopFact};
 use melior::ir::{OperationRef, Value, ValueLike, attribute::IntegerAttribute, operation::OperationLike};
 
@@ -17,7 +22,8 @@ pub(super) struct OtherWork<'c, 'a> {
 pub fn moves_memory(operation: OperationRef<'_, '_>) -> bool {
     match name(operation).as_str() {
         "llvm.atomicrmw" | "llvm.cmpxchg" => true,
-        "llvm.inline_asm" => !is_empty_assembly(operation),
+        "llvm.inline_asm" if works_on_registers(operation) => false,
+        "llvm.inline_asm" => other_work(operation, "inline_asm").is_none_or(|work| !work.moves.is_empty()),
         "llvm.call_intrinsic" if works_on_registers(operation) => false,
         "llvm.call_intrinsic" => {
             other_work(operation, "call_intrinsic").is_none_or(|work| !work.moves.is_empty())
@@ -31,7 +37,7 @@ pub(super) fn other_work<'c, 'a>(operation: OperationRef<'c, 'a>, short: &str) -
     match short {
         "atomicrmw" => Some(OtherWork { flops: atomic_flop(operation), moves: update(operation)? }),
         "cmpxchg" => Some(OtherWork { flops: None, moves: update(operation)? }),
-        "inline_asm" => is_empty_assembly(operation).then(OtherWork::default),
+        "inline_asm" => assembly_work(operation),
         "call_intrinsic" => {
             let intrinsic = intrinsic_of(operation)?;
             nvidia_work(operation, &intrinsic).or_else(|| intrinsic_work(operation, &intrinsic))
@@ -43,11 +49,6 @@ pub(super) fn other_work<'c, 'a>(operation: OperationRef<'c, 'a>, short: &str) -
 /// Name of the target's intrinsic that `operation` calls.
 pub(super) fn intrinsic_of(operation: OperationRef<'_, '_>) -> Option<String> {
     string_attribute(operation, "intrin")
-}
-
-/// A barrier to the compiler, of which no instruction is left.
-fn is_empty_assembly(operation: OperationRef<'_, '_>) -> bool {
-    string_attribute(operation, "asm_string").is_some_and(|text| text.is_empty())
 }
 
 /// An atomic update reads and writes what is behind its first operand, as much as the second one holds.
@@ -73,40 +74,14 @@ fn moved<'c, 'a>(
     Moved { kind, pointer, bytes: shape.bytes(), lanes: shape.lanes, indexed }
 }
 
-fn flops(shape: Shape, per_lane: u32, slow: bool, fused: bool) -> FlopFact {
+pub(super) fn flops(shape: Shape, per_lane: u32, slow: bool, fused: bool) -> FlopFact {
     let (lanes, dtype) = (shape.lanes, shape.element);
     FlopFact { dtype, lanes, flops: lanes * per_lane, slow, fused, tensor: false }
 }
 
 /// A product on tensor cores whose operands are registers. That of a warp group reads shared memory.
 fn works_on_registers(operation: OperationRef<'_, '_>) -> bool {
-    let is_group = intrinsic_of(operation).is_some_and(|intrinsic| intrinsic.contains("wgmma"));
-    tensor_product(operation).is_some() && !is_group
-}
-
-/// Intrinsics of NVIDIA's device code by which warps wait for each other or for their copies: neither moves memory. What an
-/// asynchronous copy moves does it when it is begun.
-const WAITS: [&str; 5] =
-    ["barrier", "bar.warp.sync", "cp.async.commit.group", "cp.async.wait.group", "cp.async.wait.all"];
-
-/// An intrinsic of NVIDIA's device code.
-fn nvidia_work<'c, 'a>(operation: OperationRef<'c, 'a>, intrinsic: &str) -> Option<OtherWork<'c, 'a>> {
-    let own = intrinsic.strip_prefix("llvm.nvvm.")?;
-    if WAITS.iter().any(|wait| own.starts_with(wait)) {
-        return Some(OtherWork::default());
-    }
-    let bytes = copied_bytes(own)?;
-    let (to, from) = (operation.operand(0).ok()?, operation.operand(1).ok()?);
-    let half = |kind, pointer| Moved { kind, pointer, bytes, lanes: 1, indexed: false };
-    let moves = vec![half(AccessKind::Load, from), half(AccessKind::Store, to)];
-    Some(OtherWork { flops: None, moves })
-}
-
-/// Bytes that each thread copies from global to shared memory by `cp.async.ca.shared.global.16` or its like.
-pub(super) fn copied_bytes(own: &str) -> Option<u32> {
-    let copy = own.strip_prefix("cp.async.")?;
-    let bytes = copy.strip_prefix("ca.shared.global.").or_else(|| copy.strip_prefix("cg.shared.global."))?;
-    bytes.split('.').next()?.parse().ok()
+    tensor_product(operation).is_some() && !device_name(operation).contains("wgmma")
 }
 
 /// An intrinsic of x86, by the part of its name that says what it does: `llvm.x86.avx.hadd.ps.256`.

@@ -9,8 +9,9 @@
 //! On optimised LLVM IR, whose loops have an entering block and exit blocks of their own: the clock is read at the end of
 //! the one and at the head of the others. Trips follow from an induction variable with a constant step where the loop
 //! has one and is left at its end, so that its body pays nothing; else its header is counted. Where the loop is left as
-//! soon as the variable is at a bound, they are known before the loop, and the variable is not even looked at: one more
-//! use of it can change how code generation walks through memory and allots registers, which has cost 70 %. Cycles with
+//! soon as the variable is at a bound, or beyond one that it began below, they follow from that, and the variable is not
+//! even looked at: one more use of it can change how code generation walks through memory and allots registers, which has
+//! cost 70 %, and keeps `ptxas` from unrolling. Cycles with
 //! several entries are left out, and the site table says so.
 //!
 //! ## Cost
@@ -23,7 +24,7 @@
 //! and an end record; trips that follow from an induction variable in the counter, others as records.
 
 use crate::{
-    ir::{body, first_place, operations, symbol},
+    ir::{body, first_place, is_device, operations, symbol},
     loops::{Induction, Loop, Loops},
     probe::{Insertion, Level, NewSite, Perturbation, Probe, ProbeError},
 };
@@ -107,9 +108,12 @@ fn surround<'c>(
     let site = insertion.add_chosen_site(NewSite { loop_depth: natural.depth, counts_trips, ..site });
     let Some(site) = site else { return Ok(()) };
     let induction = natural.induction.as_ref();
+    // On a GPU trips stay in a register until the end: they are counted behind the loop, where its own are free again.
+    let before = |induction: &&Induction<'c, '_>| induction.known_at_entry && !is_device(insertion.module());
+    let (before, behind) = (induction.filter(before), induction.filter(|induction| !before(induction)));
     if let Some(enter) = operations(natural.preheader).last() {
         let builder = insertion.builder(enter);
-        if let Some(known) = induction.filter(|induction| induction.known_at_entry) {
+        if let Some(known) = before {
             natural.preheader.insert_operation_before(enter, count_trips(builder, site, known)?);
         }
         natural.preheader.insert_operation_before(enter, builder.region_begin(site)?);
@@ -117,7 +121,7 @@ fn surround<'c>(
     for exit in &natural.exits {
         let Some((position, first)) = first_place(*exit) else { continue };
         let builder = insertion.builder(first);
-        if let Some(induction) = induction.filter(|induction| !induction.known_at_entry) {
+        if let Some(induction) = behind {
             exit.insert_operation(position, count_trips(builder, site, induction)?);
         }
         exit.insert_operation(position, builder.region_end(site)?);

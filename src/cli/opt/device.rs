@@ -28,7 +28,7 @@ pub(super) enum Vendor {
 }
 
 /// Lowering and code generation fail in one place here.
-enum Error {
+pub(super) enum Error {
     Lower(LowerError),
     Codegen(CodegenError),
 }
@@ -98,13 +98,25 @@ impl<'a> Job<'a> {
             }
         }
         .map_err(emission)?;
+        self.emit_probed(&devices, &late, sites, &machine, |devices| self.print_devices(devices, &machine))
+    }
+
+    /// Late probes go into the optimised code of `devices`, which `print` writes if it is code that is asked for.
+    pub(super) fn emit_probed<'l>(
+        &self,
+        devices: &[Device<'l>],
+        late: &[&dyn Probe],
+        sites: SiteTable,
+        machine: &Machine,
+        print: impl FnOnce(&[Device<'_>]) -> Result<String, Failure>,
+    ) -> Result<Emitted, Failure> {
         if self.probes.is_empty()
             && !matches!(self.options.emit, Emit::LlvmDialect | Emit::Mlir | Emit::Sites)
         {
-            return Ok((self.print_devices(&devices, &machine)?, None));
+            return Ok((print(devices)?, None));
         }
         let (modules, sites) =
-            device::insert(self.mlir, &devices, Probes { probes: &late, before: sites, choice: None })
+            device::insert(self.mlir, devices, Probes { probes: late, before: sites, choice: None })
                 .map_err(lowering)?;
         if self.options.strip {
             device::strip(self.mlir, &modules);
@@ -120,9 +132,10 @@ impl<'a> Job<'a> {
                 if self.options.emit == Emit::LlvmDialect {
                     self.print_modules(&modules)
                 } else {
+                    let llvm = codegen::context();
                     let devices =
-                        device::instrumented::<Error>(self.mlir, &devices, &modules, &machine, &llvm)?;
-                    self.print_devices(&devices, &machine)?
+                        device::instrumented::<Error>(self.mlir, devices, &modules, machine, &llvm)?;
+                    print(&devices)?
                 }
             }
         };
