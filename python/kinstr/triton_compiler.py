@@ -152,19 +152,22 @@ class TritonCompiler:
         while inner is not None:
             if isinstance(inner, CompilationError) and getattr(inner, "node", None) is not None:
                 first = self._first_line(inner.src, function)
-                refusal.details.update(file=self.path, line=first + inner.node.lineno - 1)
+                # An error within a function of Triton's own is shown where the file calls it.
+                if first is not None:
+                    refusal.details.update(file=self.path, line=first + inner.node.lineno - 1)
             inner = inner.__cause__
         return refusal
 
-    def _first_line(self, source: Any, kernel: Any) -> int:
-        """Where the function with that source begins: an error may be in one that the kernel calls."""
+    def _first_line(self, source: Any, kernel: Any) -> Optional[int]:
+        """Where the file's function with that source begins."""
         values = list(vars(self.module).values()) if self.module else []
-        own = [value for value in [kernel, *values] if getattr(value, "src", None) == source]
-        function = own[0] if own else kernel
-        # Its source begins behind the decorators.
-        lines = [line.lstrip() for line in function.raw_src]
-        decorators = next((index for index, line in enumerate(lines) if line.startswith("def ")), 0)
-        return function.starting_line_number + decorators
+        for function in [kernel, *values]:
+            if getattr(function, "src", None) == source and function.fn.__code__.co_filename == self.path:
+                # Its source begins behind the decorators.
+                lines = [line.lstrip() for line in function.raw_src]
+                decorators = next((index for index, line in enumerate(lines) if line.startswith("def ")), 0)
+                return int(function.starting_line_number) + decorators
+        return None
 
     OPS: Dict[str, Callable[..., Dict[str, Any]]] = {"load": load, "compile": compile, "finish": finish}
 

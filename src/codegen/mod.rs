@@ -89,14 +89,15 @@ pub fn adopt(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError>
     simplify_loops(module, machine)
 }
 
-/// Takes over device code that another compiler has optimised: nothing changes but that loops have borders. It keeps its
-/// own data layout.
+/// Takes over device code that another compiler has optimised: nothing changes but that loops have borders, and that what
+/// libdevice asks of the back end (`__nvvm_reflect`) is answered, as the back end would. It keeps its own data layout.
 ///
 /// # Errors
 /// [`CodegenError::Invalid`] or `Passes`.
 pub fn adopt_device(module: &Module<'_>, machine: &Machine) -> Result<(), CodegenError> {
     module.set_triple(&machine.raw().get_triple());
     module.verify().map_err(|reason| CodegenError::Invalid { reason: reason.to_string() })?;
+    run_passes(module, machine, "nvvm-reflect")?;
     simplify_loops(module, machine)
 }
 

@@ -32,6 +32,7 @@ pub(super) fn record_lanes<'c, 'a>(
         let one = if is_vector { emitter.lane(pointer, lane, "!llvm.ptr")? } else { pointer };
         let active = match mask {
             None => emitter.constant("true")?,
+            Some(mask) if mask.r#type().to_string() == "i1" => mask,
             Some(mask) if is_vector => emitter.lane(mask, lane, "i1")?,
             Some(mask) => emitter.value("llvm.intr.vector.reduce.or", &[], &[mask], "i1")?,
         };
