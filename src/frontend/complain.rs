@@ -15,7 +15,7 @@ impl From<&FrontendError> for Complaint {
                 "candidates are MLIR files (`.mlir`): linalg, scf, affine, vector, memref, math; LLVM IR (`.ll`); C and C++ (`.c`, `.cpp`, `.cc`); Python with a class `ModelNew` (`.py`)",
             ),
             FrontendError::NotCompiled { .. } => Self::new("candidate::python", text)
-                .help("`kinstr eval` runs it, where the problem is a KernelBench file"),
+                .help("`kinstr eval` runs it, where the problem is a KernelBench file; `kinstr opt --target cuda:sm_90` compiles its Triton kernels"),
             FrontendError::Directive { error, .. } => {
                 Self::new("candidate::directive", text).help(directive_help(error))
             }
