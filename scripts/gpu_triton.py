@@ -32,6 +32,8 @@ chosen = parser.parse_args()
 
 EXAMPLES = pathlib.Path("examples/triton")
 TIMING = "region-time,block-timeline,loop-time,barrier-wait,async-wait"
+#: What is timed of a kernel with scopes, to be compared with Triton's profiler, which times these alone.
+SCOPES = "region-time"
 #: Launches in one graph: what surrounds a replay does not show.
 LAUNCHES = 20
 #: As `trace/src/layout.rs` has them: bytes of the state, of a unit's header, and where the launch's header is.
@@ -83,8 +85,9 @@ class Recorded:
 
     def __init__(self, candidate: pathlib.Path, compiled, grid, folder: pathlib.Path) -> None:
         self.sites = folder / "sites.json"
+        probes = SCOPES if candidate.stem == "scoped" else TIMING
         begin = time.perf_counter()
-        ptx = run_kinstr("opt", candidate, "--target", target(), "--probes", TIMING, "--emit", "ptx", "--sites", self.sites)
+        ptx = run_kinstr("opt", candidate, "--target", target(), "--probes", probes, "--emit", "ptx", "--sites", self.sites)
         self.compile_seconds = time.perf_counter() - begin
         text, cubin = folder / "kernel.ptx", folder / "kernel.cubin"
         text.write_text(ptx)
@@ -242,7 +245,8 @@ def show(name: str, found: dict) -> None:
     row(f"{name}: registers", f"{before} -> {after}", "<= 8 more", after - before <= 8)
     print(f"       {name}: {found['clean_us']:.1f} us clean, {found['units']} warps recorded, spills {found['spills']}, host {found['host_us']:.0f} us a launch")
     for site in found["totals"].get("sites", []):
-        print("         ", json.dumps(site)[:220])
+        place, spent = site.get("place") or {}, site.get("time") or {}
+        print(f"         {site['name']:44} {place.get('file')}:{place.get('line')} {site['count']:8} times, {spent.get('mean_ns', 0):9.0f} ns each")
 
 
 def kernel_us(model, inputs, name: str, calls: int) -> tuple[float, float]:
