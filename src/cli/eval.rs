@@ -8,7 +8,7 @@ use crate::{
     problem::ProblemError,
     reference::ReferenceError,
     report::terminal::{Style, render},
-    store::{Store, cache_dir, write_atomically},
+    store::{Store, cache_dir, keep_latest, write_atomically},
 };
 use clap::{Args, ValueEnum};
 use kinstr_trace::{
@@ -18,7 +18,7 @@ use kinstr_trace::{
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 /// Columns of a report where nothing says otherwise; wider lines are hard to read.
@@ -73,9 +73,19 @@ pub struct Options {
     /// MiB the candidate may allocate; on a GPU, of device memory
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     memory: u64,
+    /// What to time the candidate against: a reference in PyTorch as it is, or also what `torch.compile` makes of it, whose
+    /// compilation takes seconds and is in no time
+    #[arg(long, value_enum, default_value_t = Baseline::Eager)]
+    baseline: Baseline,
     /// Which records of a thread the timeline keeps, if there are more than it has room for
     #[arg(long, value_enum, default_value_t = TimelineKeep::First)]
     timeline_keep: TimelineKeep,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Baseline {
+    Eager,
+    Compile,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -150,6 +160,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         memory: options.memory << 20,
         timeline_keep: options.timeline_keep.into(),
         overhead: options.overhead_budget.0,
+        compiled: options.baseline == Baseline::Compile,
         store: Store::open(),
     };
     let mut progress = Progress::new();
@@ -214,21 +225,9 @@ fn exit_code(outcome: &Outcome) -> u8 {
 /// Evaluations without a directory of their own that are kept.
 const KEPT_RUNS: usize = 200;
 
-/// Removes all but the latest directories in `runs`. What cannot be read or removed is left: this is housekeeping.
-fn collect_runs(runs: &Path) {
-    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
-    let mut dated: Vec<(SystemTime, PathBuf)> =
-        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
-    dated.sort();
-    let superfluous = dated.len().saturating_sub(KEPT_RUNS);
-    for (_, run) in dated.into_iter().take(superfluous) {
-        let _ = std::fs::remove_dir_all(run);
-    }
-}
-
 fn fresh_dir() -> Result<PathBuf, Failure> {
     let runs = cache_dir().join("runs");
-    collect_runs(&runs);
+    keep_latest(&runs, KEPT_RUNS);
     let made = std::fs::create_dir_all(&runs)
         .and_then(|()| tempfile::Builder::new().prefix("eval-").tempdir_in(&runs))
         .map(tempfile::TempDir::keep);

@@ -12,13 +12,21 @@ impl Problem {
     /// # Errors
     /// When the file or its reference cannot be read, or something in it is wrong; the error shows the place.
     pub fn load(path: &Path) -> Result<Problem, ProblemError> {
+        Self::load_for(path, None)
+    }
+
+    /// The same for GPU `device`, where a KernelBench file is run then if PyTorch has it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_for(path: &Path, device: Option<u32>) -> Result<Problem, ProblemError> {
         let unreadable = |source| ProblemError::Unreadable { path: path.to_owned(), source };
         let unsupported = |reason| ProblemError::UnsupportedFormat { path: path.to_owned(), reason };
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("toml") => Self::parse(path, &fs::read_to_string(path).map_err(unreadable)?),
             Some("py") => {
                 let text = fs::read_to_string(path).map_err(unreadable)?;
-                kernelbench::problem(path, &text)
+                kernelbench::problem(path, &text, device)
             }
             Some("json" | "jsonl") => {
                 Err(unsupported("FlashInfer-Bench definitions are not supported yet; write them as TOML"))

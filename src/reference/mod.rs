@@ -20,6 +20,15 @@ use kinstr_runtime::arena::{Arena, BufferSpec, POISON, Role};
 use rayon::prelude::*;
 use std::time::Duration;
 
+/// Which code of a reference is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// As it is.
+    Plain,
+    /// What `torch.compile` made of it; see [`Reference::compile`].
+    Compiled,
+}
+
 /// What runs a reference: a Python host, or a native worker with a compiled reference.
 ///
 /// It holds one arena a workload, whose buffers are the inputs and then the outputs, in the problem's order.
@@ -65,19 +74,41 @@ pub trait ReferenceProcess {
     /// When the process does not follow.
     fn take_inputs(&mut self) -> Result<(), ReferenceError>;
 
+    /// Makes `torch.compile`'s variant of the reference, for the model and the inputs that are there.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the reference is not PyTorch's.
+    fn compile(&mut self) -> Result<(), ReferenceError> {
+        Err(ReferenceError::NotCompiled { reason: "the reference is not PyTorch".into() })
+    }
+
+    /// Calls that variant. The time is the parent's.
+    ///
+    /// # Errors
+    /// When there is none, or it fails.
+    fn call_compiled(&mut self, calls: u32) -> Result<Duration, ReferenceError> {
+        let _ = calls;
+        self.compile().map(|()| Duration::ZERO)
+    }
+
     /// Calls the reference; with `store`, the outputs of the last call go to the arena. The time is the parent's.
     ///
     /// # Errors
     /// When the reference fails.
     fn call(&mut self, calls: u32, store: bool) -> Result<Duration, ReferenceError>;
 
-    /// Times `calls` calls on the device that the reference runs on, each on renewed inputs and with the cache
-    /// overwritten, in ns; `None` if it runs on no device.
+    /// Times `calls` calls on the device that the reference runs on, each at other addresses, with `rotate` on moved
+    /// inputs, and with the cache overwritten, in ns; `None` if it runs on no device.
     ///
     /// # Errors
     /// When the reference fails.
-    fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
-        let _ = calls;
+    fn time(
+        &mut self,
+        calls: u32,
+        rotate: bool,
+        variant: Variant,
+    ) -> Result<Option<Vec<f64>>, ReferenceError> {
+        let _ = (calls, rotate, variant);
         Ok(None)
     }
 
@@ -235,8 +266,19 @@ impl Reference {
     ///
     /// # Errors
     /// When the reference fails.
-    pub fn run(&mut self, calls: u32) -> Result<Duration, ReferenceError> {
-        self.process.call(calls, false)
+    pub fn run(&mut self, calls: u32, variant: Variant) -> Result<Duration, ReferenceError> {
+        match variant {
+            Variant::Plain => self.process.call(calls, false),
+            Variant::Compiled => self.process.call_compiled(calls),
+        }
+    }
+
+    /// Makes `torch.compile`'s variant of the reference, for the model and the inputs that are in place.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the reference is not PyTorch's.
+    pub fn compile(&mut self) -> Result<(), ReferenceError> {
+        self.process.compile()
     }
 
     /// Times `calls` calls on the device that the reference runs on; `None` if it runs on no device. See
@@ -244,8 +286,13 @@ impl Reference {
     ///
     /// # Errors
     /// When the reference fails.
-    pub fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
-        self.process.time(calls)
+    pub fn time(
+        &mut self,
+        calls: u32,
+        rotate: bool,
+        variant: Variant,
+    ) -> Result<Option<Vec<f64>>, ReferenceError> {
+        self.process.time(calls, rotate, variant)
     }
 
     /// What runs the reference, for the report: versions and number of threads.

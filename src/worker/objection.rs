@@ -11,14 +11,20 @@ use super::reply::Refusal;
 /// Characters of a message that are kept: what a candidate raises may hold a whole tensor.
 const LONGEST: usize = 600;
 /// Kinds that the host knows. The candidate's code runs in the same process, so that others may come.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 22] = [
     "raised",
     "called-exit",
+    "illegal-address",
+    "kernel-trapped",
+    "launch-failed",
     "memory-limit",
+    "misaligned-address",
     "missing-module",
+    "no-kernel-launched",
     "no-model",
     "not-a-module",
     "not-a-tensor",
+    "out-of-device-memory",
     "reads-problem",
     "unsupported",
     "wrong-count",
@@ -27,6 +33,7 @@ const KINDS: [&str; 15] = [
     "wrong-shape",
     "wrong-stride",
     "writes-input",
+    "wrong-compute-capability",
 ];
 
 /// The host's account of a candidate. Its words may be the candidate's.
