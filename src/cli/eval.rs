@@ -5,9 +5,12 @@ use crate::{
     complaint::Complaint,
     eval::{self, EvalError, Outcome},
     near,
-    problem::ProblemError,
+    problem::{ProblemError, flashinfer},
     reference::ReferenceError,
-    report::terminal::{Style, render},
+    report::{
+        flashinfer::traces,
+        terminal::{Style, render},
+    },
     store::{Store, cache_dir, keep_latest, write_atomically},
 };
 use clap::{Args, ValueEnum};
@@ -15,6 +18,7 @@ use kinstr_trace::{
     layout::Keep,
     report::{DEFAULT_LIMIT, Fault, Report, Verdict},
 };
+use serde_json::Value;
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -39,7 +43,7 @@ Exit codes, with a report for the first two:
 pub struct Options {
     /// Candidate: a file in MLIR, C, C++ or LLVM IR; or, for a KernelBench problem, in Python with a class `ModelNew`
     candidate: PathBuf,
-    /// Problem: a TOML file, or a KernelBench .py file as it is
+    /// Problem: a TOML file, a KernelBench .py file as it is, or a FlashInfer-Bench definition in .json
     #[arg(long)]
     problem: PathBuf,
     /// Where to run: `cpu`, or `cuda:N` for an NVIDIA GPU
@@ -107,6 +111,8 @@ impl From<TimelineKeep> for Keep {
 enum Format {
     Human,
     Json,
+    /// For a FlashInfer-Bench definition: a Trace a workload, as JSON lines
+    FlashinferTrace,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -140,6 +146,10 @@ fn overhead(text: &str) -> Result<Overhead, String> {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<u8, Failure> {
+    let workloads = match options.format {
+        Format::FlashinferTrace => written_workloads(&options.problem)?,
+        Format::Human | Format::Json => Vec::new(),
+    };
     let dir = match &options.out {
         Some(dir) if dir.exists() && !dir.is_dir() => {
             let text = format!("--out {} is no directory", dir.display());
@@ -168,12 +178,28 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     progress.finish();
     let outcome = outcome.map_err(failure)?;
     let code = exit_code(&outcome);
-    publish(options, &dir, outcome)?;
+    publish(options, &dir, outcome, &workloads)?;
     Ok(code)
 }
 
+/// The workloads of a definition, for Traces to repeat.
+fn written_workloads(problem: &Path) -> Result<Vec<Value>, Failure> {
+    if problem.extension().is_none_or(|ending| ending != "json") {
+        let text = format!(
+            "--format flashinfer-trace is for FlashInfer-Bench definitions, and {} is none",
+            problem.display()
+        );
+        return Err(Failure::usage(
+            Complaint::new("usage::format", text).help("--format json has the report of any problem"),
+        ));
+    }
+    flashinfer::workloads(problem).map_err(|error| failure(EvalError::Problem(Box::new(error))))
+}
+
 /// Writes the report beside its events, and prints it.
-fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failure> {
+fn publish(options: &Options, dir: &Path, outcome: Outcome, workloads: &[Value]) -> Result<(), Failure> {
+    let cause = outcome.failure.as_ref().map(Complaint::cause);
+    let traces = traces(&outcome.report, workloads, cause);
     let report = match options.detail {
         Detail::Short => outcome.report.bounded(DEFAULT_LIMIT),
         Detail::Full => outcome.report,
@@ -189,6 +215,7 @@ fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failur
     }
     match options.format {
         Format::Json => print(&json),
+        Format::FlashinferTrace => print(&traces),
         Format::Human => {
             print(&render_for_terminal(&report));
             print(&format!("files: {}\n", dir.display()));

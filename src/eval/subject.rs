@@ -124,8 +124,8 @@ pub fn check_language(language: Language, problem: &Problem) -> Result<(), EvalE
     let refused = |reason: &str, help| Err(EvalError::Python { reason: reason.to_owned(), help });
     match language {
         Language::Python if !problem.reference_makes_inputs() => refused(
-            "a candidate in Python needs a KernelBench file as its problem, and this is a TOML file",
-            "functions over the tensors of a TOML file are not taken from Python in this version",
+            "a candidate in Python needs a KernelBench file as its problem, and this is none",
+            "functions over the tensors of a TOML file or of a FlashInfer-Bench definition are not taken from Python in this version",
         ),
         _ => Ok(()),
     }

@@ -1,11 +1,11 @@
 //! From a path to a problem.
 use super::document::Document;
-use super::{Problem, ProblemError, kernelbench, parse};
+use super::{Problem, ProblemError, flashinfer, kernelbench, parse};
 use std::fs;
 use std::path::Path;
 
 impl Problem {
-    /// Loads a problem: a TOML file, or a KernelBench `.py` file.
+    /// Loads a problem: a TOML file, a KernelBench `.py` file, or a FlashInfer-Bench Definition in `.json`.
     ///
     /// A KernelBench file is run, in a process of its own, to learn its shapes.
     ///
@@ -28,10 +28,8 @@ impl Problem {
                 let text = fs::read_to_string(path).map_err(unreadable)?;
                 kernelbench::problem(path, &text, device)
             }
-            Some("json" | "jsonl") => {
-                Err(unsupported("FlashInfer-Bench definitions are not supported yet; write them as TOML"))
-            }
-            _ => Err(unsupported("its ending is neither .toml nor .py")),
+            Some("json") => flashinfer::problem(path, &fs::read_to_string(path).map_err(unreadable)?),
+            _ => Err(unsupported("its ending is none of .toml, .py and .json")),
         }
     }
 
