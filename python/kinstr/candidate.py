@@ -7,8 +7,8 @@ takes seconds in which the problem is not known yet.
 | op | fields | does |
 |---|---|---|
 | `start` | `fd`, `buffers`, `inputs`, `cores`, `memory`, `filter`, `writable` | maps the arena, gives up what a candidate must not have |
-| `load` | `path`, `problem` | imports the candidate |
-| `make` | `seed`, `init_inputs`, `strides` | makes `ModelNew` as the reference's model was made, and takes the inputs |
+| `load` | `path`, `problem`, `function` | imports the candidate, which defines `ModelNew`, or the function if one is named |
+| `make` | `seed`, `init_inputs`, `strides` | makes `ModelNew`, if there is one, as the reference's model was made, and takes the inputs |
 | `take` | | copies the input buffers; the model stays |
 | `run` | `calls` | calls the model |
 | `renew` | `calls`, `call`, `rotate` | moves the elements of inputs before each call |
@@ -55,6 +55,7 @@ class Candidate(Host):
         self.torch: Any = None
         self.module: Any = None
         self.model_new: Any = None
+        self.plain: Optional[Callable[..., Any]] = None
         self.state: List[Buffer] = []
         self.state_views: List[Any] = []
         self.result: Any = None
@@ -109,7 +110,9 @@ class Candidate(Host):
         # From here on the candidate's own code runs.
         self.watch = Watch(request["problem"])
         self.module = loading.import_file(self.path, "kinstr_candidate", CANDIDATE)
-        if not isinstance(getattr(self.module, MODEL, None), type):
+        if request["function"] is not None:
+            self.plain = loading.function_of(self.module, request["function"], self.path, CANDIDATE)
+        elif not isinstance(getattr(self.module, MODEL, None), type):
             own = [name for name, value in vars(self.module).items() if isinstance(value, type)]
             defined = [name for name in own if getattr(self.module, name).__module__ == self.module.__name__]
             raise Refusal(
@@ -129,8 +132,11 @@ class Candidate(Host):
     def make(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """A model made under the seed of the reference's, with the reference's weights where it has them too."""
         init_inputs = [from_plain(value) for value in request["init_inputs"]]
-        self.strides = request["strides"]
+        self.strides = request["strides"] or [None] * len(self.outputs)
         self.model_new = self.result = None
+        if self.plain is not None:
+            self.take(request)
+            return {"own_state": []}
         try:
             self.torch.manual_seed(request["seed"])
             with self.torch.no_grad():
@@ -163,7 +169,9 @@ class Candidate(Host):
         return {}
 
     def forward(self, *inputs: Any) -> Any:
-        """Runs the model, by as many steps as the reference's takes."""
+        """Runs the model or the function, by as many steps as the reference's takes."""
+        if self.plain is not None:
+            return self.plain(*inputs)
         with self.torch.no_grad():
             return self.model_new(*inputs)
 
@@ -247,7 +255,7 @@ class Candidate(Host):
         self.tensors.store(view, argument)
 
     def _entry(self) -> Any:
-        return type(self.model_new).forward
+        return type(self.model_new).forward if self.plain is None else self.plain
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """As the host does; but a candidate that read the problem's file has no other answer any more."""

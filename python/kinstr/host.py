@@ -10,7 +10,7 @@ runs on one thread, as candidates for the CPU do.
 | `describe` | `seed` | KernelBench: names, element types and shapes |
 | `bind` | `fd`, `buffers` | maps the arena; a buffer is `{name, role, offset, dtype, shape}` |
 | `fill` | `seed`, `model` | KernelBench: makes inputs, and with `model` the model, and writes both to the input buffers |
-| `model` | | KernelBench: what a candidate's model is made with, and how the last outputs lie in memory |
+| `model` | | what a candidate's model is made with (KernelBench), and how the last outputs lie in memory |
 | `take` | | copies the input buffers, so that no run sees them change |
 | `compile` | | makes a second variant of the reference with `torch.compile`, and calls it once |
 | `time` | `calls`, `rotate`, `compiled` | times calls on the GPU, each at other addresses, with `rotate` on moved inputs, and with the cache overwritten |
@@ -107,9 +107,9 @@ class Host:
         return {}
 
     def model(self, _request: Dict[str, Any]) -> Dict[str, Any]:
-        """KernelBench: the arguments of `Model`, and the strides of the last outputs."""
-        kernelbench = self._kernelbench()
-        init_inputs = [to_plain(value, self.path) for value in kernelbench.init_inputs]
+        """The arguments of KernelBench's `Model`, and the strides of the last outputs."""
+        values = [] if self.kernelbench is None else self.kernelbench.init_inputs
+        init_inputs = [to_plain(value, self.path) for value in values]
         return {"init_inputs": init_inputs, "strides": self.strides}
 
     def take(self, _request: Dict[str, Any]) -> Dict[str, Any]:

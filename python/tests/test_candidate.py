@@ -104,7 +104,7 @@ class CandidateTest(unittest.TestCase):
 
     def made(self, text, seed=3):
         host = self.started()
-        self.loaded = self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem)
+        self.loaded = self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem, function=None)
         made = {"seed": seed, "init_inputs": [to_plain(2, "")], "strides": [[2, 1]]}
         self.own_state = self.done(host, "make", **made)["own_state"]
         return host
@@ -128,7 +128,7 @@ class CandidateTest(unittest.TestCase):
 
     def not_loaded(self, text, kind, words):
         host = self.started()
-        error = self.ask(host, "load", path=self.write("candidate.py", text), problem=self.problem)["error"]
+        error = self.ask(host, "load", path=self.write("candidate.py", text), problem=self.problem, function=None)["error"]
         self.assertEqual(error["kind"], kind, error)
         self.assertIn(words, error["message"])
         return error
@@ -140,6 +140,17 @@ class CandidateTest(unittest.TestCase):
         x, (weight, bias) = host.input_views[0], host.state_views
         self.assertTrue(torch.allclose(host.output_views[0], (x @ weight.T + bias) * 2))
         self.assertEqual((self.own_state, self.loaded["repeats_line"]), ([], None))
+
+    def test_a_function_is_called_where_one_is_named(self):
+        host = self.started()
+        path = self.write("candidate.py", "def run(x):\n    return x * 2\n")
+        self.done(host, "load", path=path, problem=self.problem, function="run")
+        self.done(host, "make", seed=3, init_inputs=[], strides=[])
+        self.done(host, "run", calls=1)
+        self.done(host, "fetch")
+        self.assertTrue(torch.equal(host.output_views[0], host.input_views[0] * 2))
+        error = self.ask(self.started(), "load", path=path, problem=self.problem, function="walk")["error"]
+        self.assertEqual((error["kind"], error["hint"]), ("no-function", "it defines `run`"))
 
     def test_weights_without_a_place_are_named(self):
         self.made(
@@ -185,7 +196,7 @@ class CandidateTest(unittest.TestCase):
         text = (
             CANDIDATE.replace("self.linear = nn.Linear(width, width)", "self.linear = nn.Linear()") + "        pass\n"
         )
-        self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem)
+        self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem, function=None)
         made = {"seed": 3, "init_inputs": [to_plain(2, "")], "strides": [[2, 1]]}
         error = self.ask(host, "make", **made)["error"]
         self.assertIn("TypeError while making ModelNew", error["message"])
@@ -199,7 +210,7 @@ class CandidateTest(unittest.TestCase):
         self.assertEqual(error["line"], 1)
         host = self.started()
         path = self.write("candidate.py", "class ModelNew:\n    def __init__(self, width):\n        pass\n")
-        self.done(host, "load", path=path, problem=self.problem)
+        self.done(host, "load", path=path, problem=self.problem, function=None)
         made = {"seed": 3, "init_inputs": [to_plain(2, "")], "strides": [[2, 1]]}
         self.assertEqual(self.ask(host, "make", **made)["error"]["kind"], "not-a-module")
 

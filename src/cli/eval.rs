@@ -41,7 +41,7 @@ Exit codes, with a report for the first two:
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Options {
-    /// Candidate: a file in MLIR, C, C++ or LLVM IR; or, for a KernelBench problem, in Python with a class `ModelNew`
+    /// Candidate: a file in MLIR, C, C++ or LLVM IR; or in Python, with a class `ModelNew` for a KernelBench problem and a function `run` for others
     candidate: PathBuf,
     /// Problem: a TOML file, a KernelBench .py file as it is, or a FlashInfer-Bench definition in .json
     #[arg(long)]
@@ -304,10 +304,6 @@ pub fn failure(error: EvalError) -> Failure {
             let complaint = Complaint::new("problem::too_large", error.to_string());
             let help = "give the workload smaller axes, or evaluate on a machine with more memory";
             Failure::new(exit::INFRASTRUCTURE, complaint.help(help))
-        }
-        EvalError::Python { help, .. } => {
-            let complaint = Complaint::new("candidate::python", error.to_string());
-            Failure::usage(complaint.help(help))
         }
         EvalError::Busy { .. } => {
             let complaint = Complaint::new("eval::busy", error.to_string());

@@ -6,7 +6,7 @@ use super::{
     destination::{Destination, Site},
     failure::{StageFailure, Stop},
     room,
-    subject::{check_language, spawn_python},
+    subject::spawn_python,
 };
 use crate::{
     builds::Probes,
@@ -85,7 +85,6 @@ impl<'a> Session<'a> {
         let probes = site.probes();
         let Opened { mut source, problem, early } = opened?;
         source.entry_is_named_after(&problem.name);
-        check_language(source.language, &problem)?;
         room::check(&problem)?;
         let digests = digests(&problem, &source);
         let candidate = digest([source.text.as_bytes()]);

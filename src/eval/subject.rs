@@ -1,16 +1,16 @@
 //! What is evaluated, and the processes it runs in: a build in a worker, or a Python file in a host.
 
 use super::{
-    EvalError, Options,
+    Options,
     arguments::{start_worker, timed_limits},
     failure::Stop,
     session::Session,
 };
 use crate::{
     builds::Builds,
-    frontend::{Language, Source},
+    frontend::Source,
     measure::Timed,
-    problem::{Contents, Problem},
+    problem::Contents,
     reference::{self, Reference, host_buffers},
     store::{compiled_dir, digest},
     tensor::Seed,
@@ -116,20 +116,8 @@ impl Subject<'_> {
     }
 }
 
-/// Whether a candidate in Python can be evaluated here.
-///
-/// # Errors
-/// [`EvalError::Python`].
-pub fn check_language(language: Language, problem: &Problem) -> Result<(), EvalError> {
-    let refused = |reason: &str, help| Err(EvalError::Python { reason: reason.to_owned(), help });
-    match language {
-        Language::Python if !problem.reference_makes_inputs() => refused(
-            "a candidate in Python needs a KernelBench file as its problem, and this is none",
-            "functions over the tensors of a TOML file or of a FlashInfer-Bench definition are not taken from Python in this version",
-        ),
-        _ => Ok(()),
-    }
-}
+/// The function that a candidate in Python defines where the problem is no model.
+const FUNCTION: &str = "run";
 
 /// Begins a process for a candidate in Python, whose tensors will lie in `memory`. Importing PyTorch takes seconds, in which
 /// the problem can be looked at.
@@ -168,7 +156,9 @@ fn start_python(
         arguments: problem.inputs.iter().filter(is_argument).count(),
     })?;
     session.note_once(format!("the candidate runs on {}, 1 thread", worker.versions().join(", ")))?;
-    worker.load(&session.source.path, &session.problem.path)?;
+    let problem = &session.problem;
+    let function = (!problem.reference_makes_inputs()).then_some(FUNCTION);
+    worker.load(&session.source.path, problem.reference.path(), function)?;
     let loaded = worker.loaded().clone();
     if let Some(line) = loaded.repeats_line {
         let place = format!("{}:{line}", session.source.path.display());

@@ -60,12 +60,12 @@ pub trait ReferenceProcess {
         Err(ReferenceError::Protocol("there is no model to make other inputs for".into()))
     }
 
-    /// How the model was made that is there.
+    /// How the model was made that is there, if one is.
     ///
     /// # Errors
-    /// When there is none, or its arguments cannot be handed on.
+    /// When its arguments cannot be handed on.
     fn making(&mut self) -> Result<Making, ReferenceError> {
-        Err(ReferenceError::Protocol("there is no model".into()))
+        Ok(Making::default())
     }
 
     /// Takes over the inputs that are in the arena now.
@@ -192,11 +192,14 @@ impl Reference {
         self.process.take_inputs()
     }
 
-    /// Puts other inputs in place for the model of the last [`Reference::prepare`].
+    /// Puts other inputs in place, for the model of the last [`Reference::prepare`] if the reference is one.
     ///
     /// # Errors
-    /// As for [`Reference::prepare`], and when the reference has no model.
+    /// As for [`Reference::prepare`].
     pub fn prepare_other_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError> {
+        if !self.problem.reference_makes_inputs() {
+            return self.prepare(seed);
+        }
         self.process.make_other_inputs(seed)?;
         self.process.take_inputs()
     }
@@ -204,7 +207,7 @@ impl Reference {
     /// How the model of the last [`Reference::prepare`] was made, and how its last outputs lie in memory.
     ///
     /// # Errors
-    /// When the reference has no model, or its arguments cannot be handed on.
+    /// When the arguments of its model cannot be handed on.
     pub fn making(&mut self) -> Result<Making, ReferenceError> {
         self.process.making()
     }

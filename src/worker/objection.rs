@@ -11,7 +11,7 @@ use super::reply::Refusal;
 /// Characters of a message that are kept: what a candidate raises may hold a whole tensor.
 const LONGEST: usize = 600;
 /// Kinds that the host knows. The candidate's code runs in the same process, so that others may come.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 23] = [
     "raised",
     "called-exit",
     "illegal-address",
@@ -20,6 +20,7 @@ const KINDS: [&str; 22] = [
     "memory-limit",
     "misaligned-address",
     "missing-module",
+    "no-function",
     "no-kernel-launched",
     "no-model",
     "not-a-module",

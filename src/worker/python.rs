@@ -61,8 +61,8 @@ pub struct Tensors {
     pub arguments: usize,
 }
 
-/// How the reference's model was made, so that the candidate's can be made likewise.
-#[derive(Debug, Clone, Deserialize)]
+/// How the reference's model was made, if it is one, so that the candidate's can be made likewise.
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Making {
     /// Arguments of the model's constructor, as the hosts write them.
     init_inputs: Value,
@@ -223,15 +223,16 @@ impl PythonWorker {
         [scratch].into_iter().chain(self.places.iter().cloned()).chain(nodes).collect()
     }
 
-    /// Imports the candidate. `problem` is the file that it must not look at.
+    /// Imports the candidate, of which `function` is called, or else its `ModelNew`. `problem` is the file that it must not
+    /// look at.
     ///
     /// # Errors
-    /// When it cannot be imported, or has no `ModelNew`.
-    pub fn load(&mut self, candidate: &Path, problem: &Path) -> Result<(), Fault> {
+    /// When it cannot be imported, or has no such thing.
+    pub fn load(&mut self, candidate: &Path, problem: &Path, function: Option<&str>) -> Result<(), Fault> {
         self.tainted = true;
         let whole = std::fs::canonicalize(candidate).map_err(InfrastructureFault::System)?;
         let problem = std::fs::canonicalize(problem).map_err(InfrastructureFault::System)?;
-        let request = json!({ "op": "load", "path": whole, "problem": problem });
+        let request = json!({ "op": "load", "path": whole, "problem": problem, "function": function });
         self.candidate = (whole, candidate.to_owned());
         self.loaded = self.ask_within(&request, self.compiling())?.0;
         Ok(())

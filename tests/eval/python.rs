@@ -224,11 +224,28 @@ fn results_that_are_kept_are_found_out() {
     assert!(detail.as_str().unwrap().contains("the model keeps results from call to call"), "{detail}");
 }
 
+/// A candidate in Python for a problem in TOML, whose reference is NumPy's, on two workloads.
+fn function(body: &str) -> Case {
+    let text = format!("def run(x):\n{body}\n");
+    Case::of("candidate.py", &text)
+        .problem("[[workloads]]", "[[workloads]]\naxes = { N = 64 }\n[[workloads]]")
+}
+
+#[test]
+fn a_function_answers_problems_that_are_no_models() {
+    let run = function("    return x * 2").accepted();
+    for field in ["/workloads/0/times/candidate/median_ns", "/workloads/1/times/reference/median_ns"] {
+        assert!(run.field(field).as_f64().is_some_and(|ns| ns > 0.0), "{field}");
+    }
+    let wrong = function("    return x * 3").eval();
+    assert_eq!((wrong.code, wrong.field("/verdict")), (Some(1), "incorrect".into()), "{}", wrong.stderr);
+    function("    return x[:3] * 2").refused(&["returned shape [3] for `y`", "candidate.py:1:"]);
+    Case::of("candidate.py", "x = 1\n").refused(&["has no function `run`"]);
+}
+
 #[test]
 fn where_python_is_not_taken_says_so() {
     let text = format!("{HEAD}{RIGHT}\n");
-    let words = ["a candidate in Python needs a KernelBench file as its problem"];
-    Case::of("candidate.py", &text).ends(2, &words);
     let directive = format!("# kinstr: threads=2\n{text}");
     Case::of("candidate.py", &directive).ends(2, &["threads", "Python"]);
     let folder = tempfile::tempdir().unwrap();
