@@ -79,7 +79,8 @@ class Runner:
         out = self.folders[candidate] = self.scratch / f"{self.evaluations:03}-{candidate.parent.name}-{candidate.stem}"
         quick = [] if defaults else ["--budget", self.chosen.budget, "--seeds", "1", "--detail", "full"]
         target = [] if "--target" in options else ["--target", self.chosen.target]
-        command = ["eval", candidate, "--problem", self.problem(candidate), "--format", "json", "--out", out, *target, *quick, *options]
+        problem = [] if "--problem" in options else ["--problem", self.problem(candidate)]
+        command = ["eval", candidate, *problem, "--format", "json", "--out", out, *target, *quick, *options]
         code, printed, errors = self.kinstr(*command, env=env, timeout=timeout)
         try:
             return code, json.loads(printed), errors

@@ -32,6 +32,11 @@ impl Complaint {
         self
     }
 
+    /// The last part of its code, which names the cause.
+    pub fn cause(&self) -> &str {
+        self.code.rsplit("::").next().unwrap_or_default()
+    }
+
     /// What was said to do about it.
     pub fn help_text(&self) -> Option<&str> {
         self.help.as_deref()

@@ -33,6 +33,34 @@ pub fn cache_dir() -> PathBuf {
         .join("kinstr")
 }
 
+/// Candidates in Python whose compiled kernels are kept.
+const KEPT_COMPILED: usize = 200;
+
+/// Where the kernels are kept that a candidate in Python compiles itself. Each text has a place of its own: what one leaves
+/// there, none but itself believes.
+pub fn compiled_dir(digest: &str) -> PathBuf {
+    let all = cache_dir().join("compiled");
+    keep_latest(&all, KEPT_COMPILED);
+    all.join(digest)
+}
+
+/// The same for what `torch.compile` makes of references, all of which are the user's own.
+pub fn compiled_references() -> PathBuf {
+    cache_dir().join("compiled-references")
+}
+
+/// Removes all but the latest `kept` directories in `parent`. What cannot be read or removed is left: this is housekeeping.
+pub fn keep_latest(parent: &Path, kept: usize) {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let mut dated: Vec<(SystemTime, PathBuf)> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    dated.sort();
+    let superfluous = dated.len().saturating_sub(kept);
+    for (_, directory) in dated.into_iter().take(superfluous) {
+        let _ = std::fs::remove_dir_all(directory);
+    }
+}
+
 /// The digest of an artifact's inputs: each part's length and bytes, so that no two lists collide.
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hasher = blake3::Hasher::new();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
 use kinstr::problem::{Problem, ProblemError};
-use kinstr::reference::{Reference, ReferenceError, Refused};
+use kinstr::reference::{Reference, ReferenceError, Refused, Variant};
 use miette::Diagnostic;
 use std::fs;
 use std::path::PathBuf;
@@ -80,8 +80,8 @@ fn numpy_outputs_follow_seed_and_workload() {
         assert_ne!(seen[0], seen[1]);
     }
     assert_eq!(reference.evaluate_again().unwrap(), reference.expected());
-    reference.run(0).unwrap();
-    reference.run(10).unwrap();
+    reference.run(0, Variant::Plain).unwrap();
+    reference.run(10, Variant::Plain).unwrap();
     assert!(reference.versions().iter().any(|version| version == "1 thread"), "{:?}", reference.versions());
     assert!(reference.select(2).is_err());
 }

@@ -1,21 +1,26 @@
-"""The process that runs a candidate in Python: `python -m kinstr.candidate`.
+"""The process that runs a candidate in Python: `python -m kinstr.candidate [GPU]`.
 
 It speaks as `kinstr.host` does, and is confined as compiled candidates are. It is told the problem's path, so that it can
-say when the candidate reads that file, and never an expected output.
+say when the candidate reads that file, and never an expected output. PyTorch is imported before the first request, for it
+takes seconds in which the problem is not known yet.
 
 | op | fields | does |
 |---|---|---|
-| `start` | `fd`, `buffers`, `inputs`, `cores`, `memory`, `filter` | imports PyTorch, maps the arena, gives up what a candidate must not have |
-| `load` | `path`, `problem` | imports the candidate |
-| `make` | `seed`, `init_inputs`, `strides` | makes `ModelNew` as the reference's model was made, and takes the inputs |
+| `start` | `fd`, `buffers`, `inputs`, `cores`, `memory`, `filter`, `writable` | maps the arena, gives up what a candidate must not have |
+| `load` | `path`, `problem`, `function` | imports the candidate, which defines `ModelNew`, or the function if one is named |
+| `make` | `seed`, `init_inputs`, `strides` | makes `ModelNew`, if there is one, as the reference's model was made, and takes the inputs |
 | `take` | | copies the input buffers; the model stays |
 | `run` | `calls` | calls the model |
 | `renew` | `calls`, `call`, `rotate` | moves the elements of inputs before each call |
+| `time` | `calls`, `call`, `rotate` | times calls on the GPU as the host does; without `call`, what surrounds them |
 | `fetch` | | writes the last outputs, and the inputs as they are now, to their buffers |
+| `oddities` | | what the candidate does that has no effect, and that a reader should know |
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import mmap
 import os
 import sys
@@ -23,10 +28,11 @@ from typing import Any, Callable, Dict, List, Optional
 
 from . import leaving, loading
 from .host import Host, main
-from .kernelbench import from_plain
+from .kernels import Kernels
+from .plain import from_plain
 from .refusal import CANDIDATE, Refusal, from_exception
 from .tensors import Buffer, TorchTensors, as_list, store
-from .watch import Watch, repeated
+from .watch import Patches, Watch, repeated
 
 #: The class that a candidate defines.
 MODEL = "ModelNew"
@@ -35,19 +41,34 @@ MODEL = "ModelNew"
 class Candidate(Host):
     """One candidate, from `start` to the last `fetch`."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Optional[int] = None) -> None:
         super().__init__()
+        self.device = device
+        self.unable: Optional[Refusal] = None
+        try:
+            self.tensors = TorchTensors(device)
+        except Exception as error:
+            self.unable = from_exception(error, "", "importing PyTorch", CANDIDATE)
+        if device is not None and importlib.util.find_spec("triton") is not None:
+            # Time in which the reference is asked what the problem is.
+            importlib.import_module("triton.language")
         self.torch: Any = None
         self.module: Any = None
         self.model_new: Any = None
+        self.plain: Optional[Callable[..., Any]] = None
         self.state: List[Buffer] = []
         self.state_views: List[Any] = []
         self.result: Any = None
         self.watch: Optional[Watch] = None
+        self.kernels: Optional[Kernels] = None
+        self.patches: Optional[Patches] = None
 
     def start(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Everything that needs more rights than the candidate has."""
-        self.tensors = TorchTensors()
+        if self.unable is not None:
+            raise self.unable
+        if self.device is not None and self.tensors.device is None:
+            raise Refusal("no-device", f"PyTorch {self.tensors.version()} sees no GPU {self.device} here")
         self.torch = self.tensors.torch
         self.function = self.forward
         buffers = [Buffer.parse(fields) for fields in request["buffers"]]
@@ -59,11 +80,21 @@ class Candidate(Host):
         self.state_views = [self.tensors.view(self.memory, buffer) for buffer in self.state]
         self.output_views = [self.tensors.view(self.memory, buffer) for buffer in self.outputs]
         bound = leaving.bind_to(request["cores"])
-        limited = leaving.limit_memory(request["memory"])
+        if self.device is None:
+            limited = leaving.limit_memory(request["memory"])
+        else:
+            self.tensors.limit_memory(request["memory"], sum(view.nbytes for view in self.input_views + self.output_views))
+            limited = True
+        writable = request["writable"]
+        writes = writable is None or leaving.write_only_in(writable["places"], writable["rights"])
         confined = leaving.forbid(request["filter"])
+        self.patches = Patches(self.torch)
         versions = [f"python {sys.version.split()[0]}", self.tensors.version()]
+        name = self.tensors.device_name()
         return {
             "versions": versions,
+            "device": name,
+            "writes_confined": writes,
             "own_cores": bound,
             "memory_limited": limited,
             "confined_to_program": confined,
@@ -73,10 +104,15 @@ class Candidate(Host):
         """Imports the candidate."""
         self.path = os.path.realpath(request["path"])
         copied = repeated(self.path, request["problem"])
+        if self.device is None:
+            # Triton reads it where kernels are defined.
+            os.environ["TRITON_INTERPRET"] = "1"
         # From here on the candidate's own code runs.
         self.watch = Watch(request["problem"])
         self.module = loading.import_file(self.path, "kinstr_candidate", CANDIDATE)
-        if not isinstance(getattr(self.module, MODEL, None), type):
+        if request["function"] is not None:
+            self.plain = loading.function_of(self.module, request["function"], self.path, CANDIDATE)
+        elif not isinstance(getattr(self.module, MODEL, None), type):
             own = [name for name, value in vars(self.module).items() if isinstance(value, type)]
             defined = [name for name in own if getattr(self.module, name).__module__ == self.module.__name__]
             raise Refusal(
@@ -86,13 +122,21 @@ class Candidate(Host):
                 if defined
                 else "it defines no class at all",
             )
-        return {"repeats_line": copied}
+        self.kernels = Kernels(self.module)
+        return {
+            "repeats_line": copied,
+            "kernels": self.kernels.names(),
+            "interpreted": self.kernels.interpreted,
+        }
 
     def make(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """A model made under the seed of the reference's, with the reference's weights where it has them too."""
         init_inputs = [from_plain(value) for value in request["init_inputs"]]
-        self.strides = request["strides"]
+        self.strides = request["strides"] or [None] * len(self.outputs)
         self.model_new = self.result = None
+        if self.plain is not None:
+            self.take(request)
+            return {"own_state": []}
         try:
             self.torch.manual_seed(request["seed"])
             with self.torch.no_grad():
@@ -101,6 +145,7 @@ class Candidate(Host):
             raise from_exception(error, self.path, f"making {MODEL}", CANDIDATE) from error
         if not isinstance(model, self.torch.nn.Module):
             raise Refusal("not-a-module", f"`{MODEL}` is not a torch.nn.Module", "derive it from torch.nn.Module")
+        self.tensors.move_model(model)
         self.model_new = model
         own = self._share_state()
         self.take(request)
@@ -124,7 +169,9 @@ class Candidate(Host):
         return {}
 
     def forward(self, *inputs: Any) -> Any:
-        """Runs the model, by as many steps as the reference's takes."""
+        """Runs the model or the function, by as many steps as the reference's takes."""
+        if self.plain is not None:
+            return self.plain(*inputs)
         with self.torch.no_grad():
             return self.model_new(*inputs)
 
@@ -133,6 +180,7 @@ class Candidate(Host):
         try:
             for _ in range(request["calls"]):
                 self.result = self._call()
+            self.tensors.finish()
         except BaseException as error:
             raise from_exception(error, self.path, "running forward", CANDIDATE) from error
         return {}
@@ -148,8 +196,29 @@ class Candidate(Host):
                 self.run({"calls": 1})
         return {}
 
+    def time(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Times calls on the GPU, or what surrounds them."""
+        call = self._keep_result if request["call"] else lambda _: None
+        try:
+            times = self.tensors.time(call, self.arguments, request["calls"], request["rotate"])
+        except Refusal:
+            raise
+        except BaseException as error:
+            raise from_exception(error, self.path, "being timed", CANDIDATE) from error
+        return {"device_ns": times, "launches": 0, "fresh_addresses": True}
+
+    def _keep_result(self, arguments: List[Any]) -> None:
+        self.result = self._call_with(arguments)
+
+    def oddities(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+        """What is the reference's alone to say, and what of PyTorch's was replaced."""
+        own = [name for name in loading.KERNELBENCH_NAMES if name in vars(self.module)]
+        return {"defines": own, "patched": self.patches.found() if self.patches is not None else []}
+
     def fetch(self, _request: Dict[str, Any]) -> Dict[str, Any]:
         """Writes what the last call left."""
+        if self.kernels is not None:
+            self.kernels.refuse_idle(self.path)
         values = as_list(self.result)
         try:
             for buffer, value, strides in zip(self.outputs, values, self.strides):
@@ -170,8 +239,9 @@ class Candidate(Host):
             kind = type(value).__name__ if value.layout == self.torch.strided else str(value.layout)
             text = f"{CANDIDATE} returned {kind} for `{buffer.name}`, which is no plain tensor"
             raise Refusal("not-a-tensor", text, "return a dense torch.Tensor, computed by the time it is returned")
-        if value.device.type != "cpu":
-            text = f"{CANDIDATE} returned `{buffer.name}` on the device {value.device}, the problem's is on the cpu"
+        if not self.tensors.is_here(value):
+            here = self.tensors.device or "cpu"
+            text = f"{CANDIDATE} returned `{buffer.name}` on the device {value.device}, the problem's is on {here}"
             raise Refusal("wrong-device", text, "return it where the inputs are")
         own = list(value.stride())
         if not value.is_contiguous() and own != strides:
@@ -185,7 +255,7 @@ class Candidate(Host):
         self.tensors.store(view, argument)
 
     def _entry(self) -> Any:
-        return type(self.model_new).forward
+        return type(self.model_new).forward if self.plain is None else self.plain
 
     def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """As the host does; but a candidate that read the problem's file has no other answer any more."""
@@ -205,9 +275,11 @@ class Candidate(Host):
         "take": take,
         "run": run,
         "renew": renew,
+        "time": time,
+        "oddities": oddities,
         "fetch": fetch,
     }
 
 
 if __name__ == "__main__":
-    main(Candidate(), keeps_output=True)
+    main(Candidate(int(sys.argv[1]) if len(sys.argv) > 1 else None), keeps_output=True)

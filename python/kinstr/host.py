@@ -10,10 +10,11 @@ runs on one thread, as candidates for the CPU do.
 | `describe` | `seed` | KernelBench: names, element types and shapes |
 | `bind` | `fd`, `buffers` | maps the arena; a buffer is `{name, role, offset, dtype, shape}` |
 | `fill` | `seed`, `model` | KernelBench: makes inputs, and with `model` the model, and writes both to the input buffers |
-| `model` | | KernelBench: what a candidate's model is made with, and how the last outputs lie in memory |
+| `model` | | what a candidate's model is made with (KernelBench), and how the last outputs lie in memory |
 | `take` | | copies the input buffers, so that no run sees them change |
-| `time` | `calls` | times calls on the GPU, each on renewed inputs and with the cache overwritten |
-| `run` | `calls`, `store` | calls the reference; with `store`, writes the last outputs to the output buffers |
+| `compile` | | makes a second variant of the reference with `torch.compile`, and calls it once |
+| `time` | `calls`, `rotate`, `compiled` | times calls on the GPU, each at other addresses, with `rotate` on moved inputs, and with the cache overwritten |
+| `run` | `calls`, `store`, `compiled` | calls the reference, or its compiled variant; with `store`, writes the last outputs to the output buffers |
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", 
     os.environ[_variable] = "1"
 
 from . import leaving, loading  # noqa: E402
-from .kernelbench import KernelBench, to_plain  # noqa: E402
+from .kernelbench import KernelBench  # noqa: E402
+from .plain import to_plain  # noqa: E402
 from .refusal import REFERENCE, Refusal, from_exception  # noqa: E402
 from .tensors import Buffer, NumpyTensors, TorchTensors, as_list, store  # noqa: E402
 
@@ -53,6 +55,7 @@ class Host:
         self.output_views: List[Any] = []
         self.arguments: List[Any] = []
         self.strides: List[Any] = []
+        self.compiled: Optional[Callable[..., Any]] = None
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Imports the reference."""
@@ -104,9 +107,9 @@ class Host:
         return {}
 
     def model(self, _request: Dict[str, Any]) -> Dict[str, Any]:
-        """KernelBench: the arguments of `Model`, and the strides of the last outputs."""
-        kernelbench = self._kernelbench()
-        init_inputs = [to_plain(value, self.path) for value in kernelbench.init_inputs]
+        """The arguments of KernelBench's `Model`, and the strides of the last outputs."""
+        values = [] if self.kernelbench is None else self.kernelbench.init_inputs
+        init_inputs = [to_plain(value, self.path) for value in values]
         return {"init_inputs": init_inputs, "strides": self.strides}
 
     def take(self, _request: Dict[str, Any]) -> Dict[str, Any]:
@@ -127,8 +130,9 @@ class Host:
         """Calls the reference."""
         result = None
         try:
+            call = self._call_compiled if request.get("compiled") else self._call_with
             for _ in range(request["calls"]):
-                result = self._call()
+                result = call(self.arguments)
             self.tensors.finish()
         except Refusal:
             raise
@@ -147,11 +151,32 @@ class Host:
     def time(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Times calls on the GPU."""
         try:
-            return {"device_ns": self.tensors.time(self._call_with, self.arguments, request["calls"])}
+            call = self._call_compiled if request.get("compiled") else self._call_with
+            times = self.tensors.time(call, self.arguments, request["calls"], request["rotate"])
+            return {"device_ns": times}
         except Refusal:
             raise
         except BaseException as error:
             raise from_exception(error, self.path, "being timed") from error
+
+    def compile(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+        """Makes the compiled variant. A model that is there is the one that is compiled."""
+        if self.kind == loading.NUMPY:
+            raise Refusal("unsupported", "the reference is NumPy's, and torch.compile is for PyTorch")
+        torch = self.tensors.torch
+        try:
+            self.compiled = torch.compile(self.function if self.kernelbench is None else self.kernelbench.model)
+            self._call_compiled(self.arguments)
+            self.tensors.finish()
+        except BaseException as error:
+            raise from_exception(error, self.path, "being compiled by torch.compile") from error
+        return {}
+
+    def _call_compiled(self, arguments: List[Any]) -> Any:
+        if self.compiled is None:
+            raise Refusal("protocol", "no `compile` before")
+        with self.tensors.torch.no_grad():
+            return self.compiled(*arguments)
 
     def _first_line(self) -> Dict[str, Any]:
         """Where the function stands that gave the outputs, if it stands in the user's file."""
@@ -207,6 +232,7 @@ class Host:
         "fill": fill,
         "model": model,
         "take": take,
+        "compile": compile,
         "time": time,
         "run": run,
     }

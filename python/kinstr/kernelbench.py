@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from types import ModuleType
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Tuple
 
 from .refusal import Refusal, from_exception
 from .tensors import NAMES, TorchTensors, as_list
@@ -74,6 +74,7 @@ class KernelBench:
     def describe(self, seed: int) -> Dict[str, Any]:
         """Names, element types and shapes of the inputs, of the state and of the outputs."""
         inputs, state = self.make(seed)
+        self.tensors.move_model(self.model)
         try:
             outputs = as_list(self.forward(*[self.tensors.copy_of(value) for value in inputs]))
         except BaseException as error:
@@ -100,45 +101,6 @@ class KernelBench:
         if dtype not in NAMES:
             raise Refusal("unsupported", f"`{name}` has dtype {dtype}, which kinstr does not know", file=self.path)
         return {"name": name, "dtype": NAMES[dtype], "shape": list(value.shape)}
-
-
-#: A value of `get_init_inputs` on its way to the candidate's process: `{type: value}`, or the value where JSON has it.
-Plain = Union[None, bool, str, Dict[str, Any]]
-
-
-def to_plain(value: Any, path: str) -> Plain:
-    """As JSON, which has neither tuples nor numbers of every size."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return {"int": hex(value)}
-    if isinstance(value, float):
-        return {"float": value.hex()}
-    if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [to_plain(item, path) for item in value]}
-    if isinstance(value, dict):
-        return {"dict": [[to_plain(key, path), to_plain(item, path)] for key, item in value.items()]}
-    raise Refusal(
-        "unsupported",
-        f"get_init_inputs() gives {type(value).__name__}, which cannot be handed to a candidate in Python",
-        "numbers, strings, None, and lists, tuples and dictionaries of them can be",
-        file=path,
-    )
-
-
-def from_plain(plain: Plain) -> Any:
-    """What `to_plain` was given."""
-    if not isinstance(plain, dict):
-        return plain
-    ((kind, value),) = plain.items()
-    if kind == "float":
-        return float.fromhex(value)
-    if kind == "int":
-        return int(value, 16)
-    if kind == "dict":
-        return {from_plain(key): from_plain(item) for key, item in value}
-    items = [from_plain(item) for item in value]
-    return tuple(items) if kind == "tuple" else items
 
 
 def _numbered(stem: str, count: int) -> List[str]:

@@ -71,7 +71,7 @@ def import_file(path: str, name: str, who: str) -> ModuleType:
     return module
 
 
-def function_of(module: ModuleType, name: str, path: str) -> Callable[..., Any]:
+def function_of(module: ModuleType, name: str, path: str, who: str = REFERENCE) -> Callable[..., Any]:
     """The function of that name, which the file has to define."""
     function = getattr(module, name, None)
     if callable(function):
@@ -79,7 +79,7 @@ def function_of(module: ModuleType, name: str, path: str) -> Callable[..., Any]:
     own = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     raise Refusal(
         "no-function",
-        f"the reference has no function `{name}`",
+        f"{who} has no function `{name}`",
         "it defines " + ", ".join(f"`{n}`" for n in sorted(own)) if own else "it defines no function at all",
         file=path,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Any, Dict, Optional
 
+from .faults import device_fault
+
 
 class Refusal(Exception):
     """A reply of its own kind; `details` travel with it, such as `file` and `line`."""
@@ -44,6 +46,10 @@ def from_exception(error: BaseException, path: str, doing: str, who: str = REFER
         return Refusal("called-exit", f"{who} calls exit({error.code!r}) while {doing}", _RETURN, **_place(error, path))
     name = type(error).__name__
     text = str(error).strip()
+    fault = device_fault(error)
+    if fault is not None:
+        kind, words, advice = fault
+        return Refusal(kind, f"{who} raised {name} while {doing}: {words}", advice, exception=name, **_place(error, path))
     return Refusal(
         "memory-limit" if who == CANDIDATE and _is_out_of_memory(error) else "raised",
         f"{who} raised {name} while {doing}" + (f": {text}" if text else ""),
@@ -60,10 +66,10 @@ _MODULES = {
 _RETURN = "return from forward instead"
 _ROOM = "it ran out of the memory that --memory allows"
 _ALONE = (
-    "a candidate starts no process, opens no socket and writes in its working directory alone; so `torch.compile`, which "
-    "runs a compiler, is not for it in this version"
+    "a candidate opens no socket, signals no process and writes in its working directory alone; on the CPU it starts no "
+    "process either, so that `torch.compile`, which runs a compiler, is for GPUs"
 )
-_NO_GPU = "Triton kernels need a GPU, and candidates in Python run on the CPU alone in this version"
+_NO_GPU = "the target `cpu` has no GPU: --target cuda:0 has one"
 
 
 def _advice(error: BaseException, text: str) -> Optional[str]:

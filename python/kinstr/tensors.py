@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import mmap
 from dataclasses import dataclass
+from time import perf_counter_ns as clock
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from .refusal import CANDIDATE, Refusal
@@ -37,6 +38,12 @@ INTEGERS: Dict[str, Tuple[int, int]] = {
     "u8": (0, 255),
     "bool": (0, 1),
 }
+
+
+#: Sets of tensors on a GPU that are kinstr's own: arguments, two to take turns, outputs, and what rolling takes meanwhile.
+SETS = 6
+#: Waiting for a GPU that has nothing to do takes less.
+SYNCHRONIZING_NS = 30_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class NumpyTensors:
     def move_model(self, model: Any) -> None:
         """A model is PyTorch's."""
 
-    def time(self, call: Callable[[List[Any]], Any], arguments: List[Any], calls: int) -> List[float]:
+    def time(self, call: Callable[[List[Any]], Any], arguments: List[Any], calls: int, rotate: bool) -> List[float]:
         """There is no device to time on."""
         raise Refusal("protocol", "`time` without a GPU")
 
@@ -150,7 +157,20 @@ class TorchTensors:
             # The type's own precision, as on the CPU.
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
+            # Makes the context, and finds out whether the device works.
+            torch.zeros(1, device=self.device)
         self._scratch: Any = None
+
+    def limit_memory(self, memory: int, tensors: int) -> None:
+        """Lets the process allocate `memory` bytes on the GPU beyond several sets of tensors of so many bytes."""
+        properties = self.torch.cuda.get_device_properties(self.device)
+        beyond = SETS * tensors + 2 * properties.L2_cache_size
+        fraction = min(1.0, (memory + beyond) / properties.total_memory)
+        self.torch.cuda.set_per_process_memory_fraction(fraction, self.device)
+
+    def is_here(self, value: Any) -> bool:
+        """Whether it is where the inputs are."""
+        return bool(value.device == (self.device or self.torch.device("cpu")))
 
     def version(self) -> str:
         """The library's."""
@@ -170,9 +190,10 @@ class TorchTensors:
         if self.device is not None:
             model.to(self.device)
 
-    def time(self, call: Callable[[List[Any]], Any], arguments: List[Any], calls: int) -> List[float]:
-        """Nanoseconds of each call on the GPU. Inputs of floats move by an element and change places from call to call,
-        and twice the cache is overwritten before each."""
+    def time(self, call: Callable[[List[Any]], Any], arguments: List[Any], calls: int, rotate: bool) -> List[float]:
+        """Nanoseconds of each call on the GPU, until all of its work is done. Inputs change places from call to call, with
+        `rotate` those of floats also move by elements, and twice the cache is overwritten before each call. The last one
+        finds the inputs as they are."""
         if self.device is None:
             raise Refusal("protocol", "`time` without a GPU")
         torch = self.torch
@@ -182,17 +203,21 @@ class TorchTensors:
         sets = [[value.clone() for value in arguments] for _ in range(2)]
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         times = []
-        for index in range(calls):
-            current = sets[index % 2]
+        for left in reversed(range(calls)):
+            current = sets[left % 2]
             for value, source in zip(current, arguments):
-                if source.is_floating_point() and source.numel() > 1:
-                    value.copy_(torch.roll(source.reshape(-1), index + 1).reshape(source.shape))
-            self._scratch.fill_(index)
+                if rotate and source.is_floating_point() and source.numel() > 1:
+                    value.copy_(torch.roll(source.reshape(-1), left).reshape(source.shape))
+            self._scratch.fill_(left)
             begin.record()
             call(current)
             end.record()
             end.synchronize()
-            times.append(begin.elapsed_time(end) * 1e6)
+            waited = clock()
+            torch.cuda.synchronize(self.device)
+            late = clock() - waited
+            # Work on other streams, which the event does not wait for.
+            times.append(begin.elapsed_time(end) * 1e6 + (late if late > SYNCHRONIZING_NS else 0))
         return times
 
     def view(self, memory: mmap.mmap, buffer: Buffer) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 
 class Watch:
@@ -35,6 +35,25 @@ class Watch:
         """The line of `path` that opened it, if one did."""
         lines = [line for file, line in self._frames if file == path]
         return {"file": path, "line": lines[0]} if lines else {}
+
+
+class Patches:
+    """What of PyTorch's own is another object than it was. Nothing rests on it here, since outputs are judged elsewhere."""
+
+    def __init__(self, torch: Any) -> None:
+        functional, tensor = torch.nn.functional, torch.Tensor
+        owners = {"torch": torch, "torch.cuda": torch.cuda, "torch.nn.functional": functional, "torch.Tensor": tensor}
+        self._owners = owners
+        self._before = {name: dict(vars(owner)) for name, owner in owners.items()}
+
+    def found(self) -> List[str]:
+        """Their names."""
+        return [
+            f"{owner}.{name}"
+            for owner, before in self._before.items()
+            for name, value in before.items()
+            if callable(value) and vars(self._owners[owner]).get(name) is not value
+        ]
 
 
 def _identity(path: Any) -> Optional[Tuple[int, int]]:

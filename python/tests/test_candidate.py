@@ -14,11 +14,21 @@ if importlib.util.find_spec("torch"):
 
     from kinstr import loading
     from kinstr.candidate import Candidate
-    from kinstr.kernelbench import KernelBench, from_plain, to_plain
+    from kinstr.kernelbench import KernelBench
+    from kinstr.plain import MOST_BYTES, from_plain, to_plain
     from kinstr.refusal import Refusal
     from kinstr.tensors import TorchTensors
     from kinstr.watch import repeated
 
+needs_triton = unittest.skipUnless(importlib.util.find_spec("triton"), "Triton is not installed")
+KERNEL = """import triton
+import triton.language as tl
+
+@triton.jit
+def kernel(y, x, n):
+    at = tl.arange(0, 8)
+    tl.store(y + at, tl.load(x + at, mask=at < n) * 2, mask=at < n)
+"""
 BYTES = 4096
 #: Files that lie here until the end keep their numbers.
 KEPT = tempfile.TemporaryDirectory()
@@ -78,8 +88,8 @@ class CandidateTest(unittest.TestCase):
             for index, (name, role, shape) in enumerate(names)
         ]
         host = Candidate()
-        request = {"fd": self.memory, "buffers": buffers, "inputs": 1, "memory": None, "cores": [], "filter": None}
-        self.done(host, "start", **request)
+        request = {"fd": self.memory, "buffers": buffers, "inputs": 1, "memory": None, "cores": []}
+        self.done(host, "start", filter=None, writable=None, **request)
         for view in host.input_views + host.state_views:
             view.copy_(torch.randn(view.shape))
         return host
@@ -94,7 +104,7 @@ class CandidateTest(unittest.TestCase):
 
     def made(self, text, seed=3):
         host = self.started()
-        self.loaded = self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem)
+        self.loaded = self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem, function=None)
         made = {"seed": seed, "init_inputs": [to_plain(2, "")], "strides": [[2, 1]]}
         self.own_state = self.done(host, "make", **made)["own_state"]
         return host
@@ -118,7 +128,7 @@ class CandidateTest(unittest.TestCase):
 
     def not_loaded(self, text, kind, words):
         host = self.started()
-        error = self.ask(host, "load", path=self.write("candidate.py", text), problem=self.problem)["error"]
+        error = self.ask(host, "load", path=self.write("candidate.py", text), problem=self.problem, function=None)["error"]
         self.assertEqual(error["kind"], kind, error)
         self.assertIn(words, error["message"])
         return error
@@ -130,6 +140,17 @@ class CandidateTest(unittest.TestCase):
         x, (weight, bias) = host.input_views[0], host.state_views
         self.assertTrue(torch.allclose(host.output_views[0], (x @ weight.T + bias) * 2))
         self.assertEqual((self.own_state, self.loaded["repeats_line"]), ([], None))
+
+    def test_a_function_is_called_where_one_is_named(self):
+        host = self.started()
+        path = self.write("candidate.py", "def run(x):\n    return x * 2\n")
+        self.done(host, "load", path=path, problem=self.problem, function="run")
+        self.done(host, "make", seed=3, init_inputs=[], strides=[])
+        self.done(host, "run", calls=1)
+        self.done(host, "fetch")
+        self.assertTrue(torch.equal(host.output_views[0], host.input_views[0] * 2))
+        error = self.ask(self.started(), "load", path=path, problem=self.problem, function="walk")["error"]
+        self.assertEqual((error["kind"], error["hint"]), ("no-function", "it defines `run`"))
 
     def test_weights_without_a_place_are_named(self):
         self.made(
@@ -167,7 +188,7 @@ class CandidateTest(unittest.TestCase):
         self.assertIn("no idea", error["message"])
         self.refused("raise MemoryError()", "memory-limit", "MemoryError")
         error = self.refused("raise RuntimeError('0 active drivers')", "raised", "RuntimeError")
-        self.assertIn("Triton kernels need a GPU", error["hint"])
+        self.assertIn("--target cuda:0 has one", error["hint"])
         error = self.refused("raise PermissionError(1, 'Operation not permitted')", "raised", "PermissionError")
         self.assertIn("`torch.compile`", error["hint"])
         self.refused("raise SystemExit(3)", "called-exit", "calls exit(3)")
@@ -175,7 +196,7 @@ class CandidateTest(unittest.TestCase):
         text = (
             CANDIDATE.replace("self.linear = nn.Linear(width, width)", "self.linear = nn.Linear()") + "        pass\n"
         )
-        self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem)
+        self.done(host, "load", path=self.write("candidate.py", text), problem=self.problem, function=None)
         made = {"seed": 3, "init_inputs": [to_plain(2, "")], "strides": [[2, 1]]}
         error = self.ask(host, "make", **made)["error"]
         self.assertIn("TypeError while making ModelNew", error["message"])
@@ -189,7 +210,7 @@ class CandidateTest(unittest.TestCase):
         self.assertEqual(error["line"], 1)
         host = self.started()
         path = self.write("candidate.py", "class ModelNew:\n    def __init__(self, width):\n        pass\n")
-        self.done(host, "load", path=path, problem=self.problem)
+        self.done(host, "load", path=path, problem=self.problem, function=None)
         made = {"seed": 3, "init_inputs": [to_plain(2, "")], "strides": [[2, 1]]}
         self.assertEqual(self.ask(host, "make", **made)["error"]["kind"], "not-a-module")
 
@@ -225,11 +246,53 @@ class CandidateTest(unittest.TestCase):
         self.assertEqual(self.loaded["repeats_line"], 10)
         self.assertIsNone(repeated(self.problem, "no such file"))
 
+    def test_errors_of_a_gpu_are_told_apart(self):
+        errors = [
+            ("CUDA error: an illegal memory access was encountered\nSearch for it", "illegal-address"),
+            ("Triton Error [CUDA]: misaligned address", "misaligned-address"),
+            ("out of resource: shared memory, Required: 300000", "launch-failed"),
+            ("CUDA out of memory. Tried to allocate 1 GiB", "out-of-device-memory"),
+            ("CUDA error: device-side assert triggered", "kernel-trapped"),
+            ("CUDA error: uncorrectable ECC error encountered", "device-lost"),
+        ]
+        for text, kind in errors:
+            error = self.refused(f"raise RuntimeError({text!r})", kind, "raised RuntimeError while running forward: ")
+            self.assertNotIn("Search", error["message"])
+        self.refused("raise RuntimeError('out of memory, it says')", "raised", "RuntimeError")
+
+    @needs_triton
+    def test_kernels_run_in_the_interpreter_and_one_has_to(self):
+        launch = "y = torch.empty_like(x)\nkernel[(1,)](y, x, 6)\nreturn y"
+        host = self.made(KERNEL + CANDIDATE + textwrap.indent(launch, " " * 8))
+        self.assertEqual((self.loaded["kernels"], self.loaded["interpreted"]), (["kernel"], True))
+        self.done(host, "run", calls=2)
+        self.done(host, "fetch")
+        self.assertTrue(torch.equal(host.output_views[0], host.input_views[0] * 2))
+        host = self.made(KERNEL + CANDIDATE + "        return x * 2\n")
+        self.done(host, "run", calls=1)
+        error = self.ask(host, "fetch")["error"]
+        self.assertEqual((error["kind"], error["line"]), ("no-kernel-launched", 4))
+
+    def test_what_it_replaces_is_named(self):
+        relu, text = torch.relu, "\ntorch.relu = torch.sigmoid\ndef get_inputs():\n    return []\n"
+        host = self.made(CANDIDATE + "        return x\n" + text)
+        torch.relu = relu
+        self.assertEqual(self.done(host, "oddities"), {"defines": ["get_inputs"], "patched": []})
+        torch.relu = torch.sigmoid
+        self.addCleanup(setattr, torch, "relu", relu)
+        self.assertEqual(self.done(host, "oddities")["patched"], ["torch.relu"])
+
     def test_arguments_of_the_model_travel_whole(self):
         values = [1, 2.5, float("inf"), True, None, "text", (3, [4, 5.5]), {"key": (1,)}, 1 << 80, []]
         self.assertEqual(from_plain(to_plain(values, "")), values)
         with self.assertRaises(Refusal):
             to_plain(object(), "problem.py")
+        tensors = [torch.randn(2, 3), torch.tensor(True), torch.arange(4, dtype=torch.int16), torch.zeros(0, 2)]
+        tensors.append(torch.randn(4).to(torch.bfloat16))
+        for before, after in zip(tensors, from_plain(to_plain(tensors, ""))):
+            self.assertTrue(torch.equal(before, after) and before.dtype == after.dtype)
+        with self.assertRaises(Refusal):
+            to_plain(torch.zeros(MOST_BYTES), "problem.py")
 
     def test_inputs_can_be_made_anew_for_the_model_that_is_there(self):
         text = (

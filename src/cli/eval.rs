@@ -5,20 +5,24 @@ use crate::{
     complaint::Complaint,
     eval::{self, EvalError, Outcome},
     near,
-    problem::ProblemError,
+    problem::{ProblemError, flashinfer},
     reference::ReferenceError,
-    report::terminal::{Style, render},
-    store::{Store, cache_dir, write_atomically},
+    report::{
+        flashinfer::traces,
+        terminal::{Style, render},
+    },
+    store::{Store, cache_dir, keep_latest, write_atomically},
 };
 use clap::{Args, ValueEnum};
 use kinstr_trace::{
     layout::Keep,
     report::{DEFAULT_LIMIT, Fault, Report, Verdict},
 };
+use serde_json::Value;
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 /// Columns of a report where nothing says otherwise; wider lines are hard to read.
@@ -37,9 +41,9 @@ Exit codes, with a report for the first two:
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Options {
-    /// Candidate: a file in MLIR, C, C++ or LLVM IR; or, for a KernelBench problem, in Python with a class `ModelNew`
+    /// Candidate: a file in MLIR, C, C++ or LLVM IR; or in Python, with a class `ModelNew` for a KernelBench problem and a function `run` for others
     candidate: PathBuf,
-    /// Problem: a TOML file, or a KernelBench .py file as it is
+    /// Problem: a TOML file, a KernelBench .py file as it is, or a FlashInfer-Bench definition in .json
     #[arg(long)]
     problem: PathBuf,
     /// Where to run: `cpu`, or `cuda:N` for an NVIDIA GPU
@@ -73,9 +77,19 @@ pub struct Options {
     /// MiB the candidate may allocate; on a GPU, of device memory
     #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     memory: u64,
+    /// What to time the candidate against: a reference in PyTorch as it is, or also what `torch.compile` makes of it, whose
+    /// compilation takes seconds and is in no time
+    #[arg(long, value_enum, default_value_t = Baseline::Eager)]
+    baseline: Baseline,
     /// Which records of a thread the timeline keeps, if there are more than it has room for
     #[arg(long, value_enum, default_value_t = TimelineKeep::First)]
     timeline_keep: TimelineKeep,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Baseline {
+    Eager,
+    Compile,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -97,6 +111,8 @@ impl From<TimelineKeep> for Keep {
 enum Format {
     Human,
     Json,
+    /// For a FlashInfer-Bench definition: a Trace a workload, as JSON lines
+    FlashinferTrace,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -130,6 +146,10 @@ fn overhead(text: &str) -> Result<Overhead, String> {
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<u8, Failure> {
+    let workloads = match options.format {
+        Format::FlashinferTrace => written_workloads(&options.problem)?,
+        Format::Human | Format::Json => Vec::new(),
+    };
     let dir = match &options.out {
         Some(dir) if dir.exists() && !dir.is_dir() => {
             let text = format!("--out {} is no directory", dir.display());
@@ -150,6 +170,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
         memory: options.memory << 20,
         timeline_keep: options.timeline_keep.into(),
         overhead: options.overhead_budget.0,
+        compiled: options.baseline == Baseline::Compile,
         store: Store::open(),
     };
     let mut progress = Progress::new();
@@ -157,12 +178,28 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
     progress.finish();
     let outcome = outcome.map_err(failure)?;
     let code = exit_code(&outcome);
-    publish(options, &dir, outcome)?;
+    publish(options, &dir, outcome, &workloads)?;
     Ok(code)
 }
 
+/// The workloads of a definition, for Traces to repeat.
+fn written_workloads(problem: &Path) -> Result<Vec<Value>, Failure> {
+    if problem.extension().is_none_or(|ending| ending != "json") {
+        let text = format!(
+            "--format flashinfer-trace is for FlashInfer-Bench definitions, and {} is none",
+            problem.display()
+        );
+        return Err(Failure::usage(
+            Complaint::new("usage::format", text).help("--format json has the report of any problem"),
+        ));
+    }
+    flashinfer::workloads(problem).map_err(|error| failure(EvalError::Problem(Box::new(error))))
+}
+
 /// Writes the report beside its events, and prints it.
-fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failure> {
+fn publish(options: &Options, dir: &Path, outcome: Outcome, workloads: &[Value]) -> Result<(), Failure> {
+    let cause = outcome.failure.as_ref().map(Complaint::cause);
+    let traces = traces(&outcome.report, workloads, cause);
     let report = match options.detail {
         Detail::Short => outcome.report.bounded(DEFAULT_LIMIT),
         Detail::Full => outcome.report,
@@ -178,6 +215,7 @@ fn publish(options: &Options, dir: &Path, outcome: Outcome) -> Result<(), Failur
     }
     match options.format {
         Format::Json => print(&json),
+        Format::FlashinferTrace => print(&traces),
         Format::Human => {
             print(&render_for_terminal(&report));
             print(&format!("files: {}\n", dir.display()));
@@ -214,21 +252,9 @@ fn exit_code(outcome: &Outcome) -> u8 {
 /// Evaluations without a directory of their own that are kept.
 const KEPT_RUNS: usize = 200;
 
-/// Removes all but the latest directories in `runs`. What cannot be read or removed is left: this is housekeeping.
-fn collect_runs(runs: &Path) {
-    let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
-    let mut dated: Vec<(SystemTime, PathBuf)> =
-        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
-    dated.sort();
-    let superfluous = dated.len().saturating_sub(KEPT_RUNS);
-    for (_, run) in dated.into_iter().take(superfluous) {
-        let _ = std::fs::remove_dir_all(run);
-    }
-}
-
 fn fresh_dir() -> Result<PathBuf, Failure> {
     let runs = cache_dir().join("runs");
-    collect_runs(&runs);
+    keep_latest(&runs, KEPT_RUNS);
     let made = std::fs::create_dir_all(&runs)
         .and_then(|()| tempfile::Builder::new().prefix("eval-").tempdir_in(&runs))
         .map(tempfile::TempDir::keep);
@@ -278,10 +304,6 @@ pub fn failure(error: EvalError) -> Failure {
             let complaint = Complaint::new("problem::too_large", error.to_string());
             let help = "give the workload smaller axes, or evaluate on a machine with more memory";
             Failure::new(exit::INFRASTRUCTURE, complaint.help(help))
-        }
-        EvalError::Python { help, .. } => {
-            let complaint = Complaint::new("candidate::python", error.to_string());
-            Failure::usage(complaint.help(help))
         }
         EvalError::Busy { .. } => {
             let complaint = Complaint::new("eval::busy", error.to_string());

@@ -10,10 +10,10 @@ use crate::{
     complaint::Complaint,
     correctness::{Judge, OTHER_POISON, POISON, WorkloadVerdict},
     jobs::event::Event,
-    reference::{Reference, buffer_specs},
+    reference::Reference,
     tensor::Seed,
     worker::{
-        Fault as WorkerFault,
+        Fault as WorkerFault, PythonWorker,
         fault::{CandidateFault, distance},
     },
 };
@@ -73,6 +73,29 @@ pub fn check_inputs(arena: &Arena, inputs: &[&[u8]]) -> Result<(), Stop> {
     Ok(())
 }
 
+/// What a candidate in Python does to its own process: nothing rests on it here, but elsewhere it would.
+fn note_oddities(session: &mut Session<'_>, worker: &mut PythonWorker) -> Result<(), Stop> {
+    let oddities = worker.oddities()?;
+    let sentences = [
+        (
+            oddities.patched,
+            "the candidate replaces",
+            "in its own process, where nothing is judged or timed by it",
+        ),
+        (oddities.defines, "the candidate defines", "as the problem does; the problem's own are used"),
+    ];
+    for (names, does, why) in sentences {
+        let names: Vec<String> = names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+        if !names.is_empty() {
+            session.note_once(format!("{does} {} {why}", names.join(", ")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Names in a note.
+const MOST_NAMES: usize = 8;
+
 struct Checker<'s, 'a> {
     session: &'s mut Session<'a>,
     subject: Subject<'s>,
@@ -89,7 +112,7 @@ impl<'s, 'a> Checker<'s, 'a> {
         workload: usize,
     ) -> Result<Self, Stop> {
         reference.select(workload)?;
-        let arena = Arena::new(&buffer_specs(&session.problem, workload))?;
+        let arena = session.any_arena(workload)?;
         Ok(Self { session, subject, reference, workload, arena })
     }
 
@@ -118,7 +141,8 @@ impl<'s, 'a> Checker<'s, 'a> {
             }
             self.note_printing(&worker)?;
             self.note_isolation(&worker)?;
-            if let Running::Python(worker) = worker {
+            if let Running::Python(mut worker) = worker {
+                note_oddities(self.session, &mut worker)?;
                 self.session.python = Some(worker);
             }
         }

@@ -26,6 +26,14 @@ impl Destination {
             _ => None,
         }
     }
+
+    /// Number of the device, if it is one.
+    pub fn ordinal(self) -> Option<u32> {
+        match self {
+            Self::Cpu => None,
+            Self::Cuda { ordinal } => Some(ordinal),
+        }
+    }
 }
 
 /// Where an evaluation runs, found.

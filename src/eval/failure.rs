@@ -45,9 +45,6 @@ pub enum EvalError {
     /// The reference, which is MLIR, does not build or run.
     #[error("the reference fails: {0}")]
     NativeReference(String),
-    /// A candidate in Python that is not for this problem or this target.
-    #[error("{reason}")]
-    Python { reason: String, help: &'static str },
     /// A stage failed through no fault of the candidate's.
     #[error("{0}")]
     Stage(Box<StageFailure>),

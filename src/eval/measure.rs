@@ -3,6 +3,7 @@
 use super::{
     EvalError,
     arguments::{digest_outputs, outputs, put_inputs, timed_limits},
+    baseline::{self, TimedReference},
     check::{check_guards, check_inputs},
     failure::Stop,
     session::{Done, Session},
@@ -12,11 +13,11 @@ use crate::{
     correctness::{Comparer, OTHER_POISON, POISON},
     jobs::event::Event,
     measure::{
-        Interval, Measurement, Moment, Plan, Timed, Watched, attained_confidence, interleave, peak_resident,
-        summary,
+        Interval, Measurement, Moment, Plan, Samples, Timed, Watched, attained_confidence, interleave,
+        peak_resident, summary,
     },
     problem::Contents,
-    reference::Reference,
+    reference::{Reference, Variant},
     worker::{
         Fault,
         fault::{CandidateFault, InfrastructureFault},
@@ -27,7 +28,10 @@ use kinstr_trace::{
     report::{LayerStatus, Speedup, Times, Verdict},
     surroundings::SystemCounts,
 };
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 /// Part of the budget that clean timing may spend; the rest is for the certificate and for cold caches.
 const SHARE: f64 = 0.6;
@@ -55,7 +59,8 @@ pub fn measure(
         session.push(Event::Measured {
             workload,
             times: times_of(&timed),
-            speedup: Some(speedup(&timed.measured)),
+            speedup: speedup(&timed.measured, REFERENCE),
+            over_compiled: speedup(&timed.measured, COMPILED),
         })?;
         session.push(Event::SystemCounted { workload, counts: timed.system.clone() })?;
         note_doubts(session, &name, &timed)?;
@@ -114,9 +119,16 @@ fn time(
     let worker = RefCell::new(worker);
     let mut verifier = Verifier::new(session, workload, reference);
     let plan = Plan { half_width: options.half_width, budget };
-    let mut timed_reference = TimedReference(reference);
+    let has_compiled = baseline::compile(session, reference)?;
+    let (shared, on_device) = (RefCell::new(&mut *reference), Cell::new(false));
+    let of = |variant| TimedReference::new(&shared, variant, false, &on_device);
+    let (mut plain, mut compiled) = (of(Variant::Plain), of(Variant::Compiled));
     let mut watched = Watched::new(&worker, id, waiting);
-    let measured = interleave(&mut [&mut watched, &mut timed_reference], &plan, &mut |moment| {
+    let mut contenders: Vec<&mut dyn Timed> = vec![&mut watched, &mut plain];
+    if has_compiled {
+        contenders.push(&mut compiled);
+    }
+    let measured = interleave(&mut contenders, &plan, &mut |moment| {
         verifier.look(moment, &mut arena, &mut worker.borrow_mut())
     })?;
     let system = watched.counts();
@@ -174,7 +186,8 @@ const TAKES_OUTPUTS: &str = "calls that find right values in the wrong places of
 const SKIPS_WORK: &str = "calls on new inputs and overwritten outputs take many times as long as those in a row: the \
                           kernel keeps results, or skips work that it finds done";
 
-const KEEPS_RESULTS: &str = "calls on other inputs give outputs that do not belong to them: the model keeps results \
+/// What is said of a model that answers for inputs from before.
+pub const KEEPS_RESULTS: &str = "calls on other inputs give outputs that do not belong to them: the model keeps results \
                              from call to call";
 
 /// Sets of inputs that a model which was timed on others has to follow.
@@ -182,7 +195,7 @@ const OTHER_INPUTS: u32 = 2;
 
 /// Whether a model that was called on inputs in a row gives what belongs to others, when they come. A compiled candidate
 /// has shown so when it was checked; of one in Python every check makes a new model.
-fn follows_inputs(
+pub fn follows_inputs(
     worker: &mut Running,
     session: &Session<'_>,
     reference: &mut Reference,
@@ -422,7 +435,7 @@ impl Verifier {
     }
 
     /// The same without a model's weights, which a candidate in Python has in a place of its own.
-    fn float_arguments(&self) -> Vec<usize> {
+    pub fn float_arguments(&self) -> Vec<usize> {
         let is_state = |index: &usize| matches!(self.problem.inputs[*index].contents, Contents::State);
         self.float_inputs().into_iter().filter(|index| !is_state(index)).collect()
     }
@@ -430,16 +443,6 @@ impl Verifier {
     /// Every comparison passed.
     pub fn correct(&self) -> bool {
         self.correct
-    }
-}
-
-struct TimedReference<'r>(&'r mut Reference);
-
-impl Timed for TimedReference<'_> {
-    fn run(&mut self, calls: u32) -> Result<Duration, Fault> {
-        self.0
-            .run(calls)
-            .map_err(|error| InfrastructureFault::Worker(format!("the reference: {error}")).into())
     }
 }
 
@@ -452,15 +455,22 @@ fn times_of(timed: &TimedCalls) -> Times {
 pub fn times(measured: &Measurement) -> Times {
     Times {
         candidate: measured.contenders[0].estimate(),
-        reference: measured.contenders.get(1).map(crate::measure::Samples::estimate),
+        reference: measured.contenders.get(REFERENCE).map(Samples::estimate),
+        compiled: measured.contenders.get(COMPILED).map(Samples::estimate),
         cold: None,
         renewed_ns: None,
         stop: measured.stop,
     }
 }
 
-/// How many times longer the reference takes.
-pub fn speedup(measured: &Measurement) -> Speedup {
-    let Interval { value, low, high } = measured.ratio(1, 0);
-    Speedup { value, low, high }
+/// Places of the reference's variants among what is measured; the candidate is the first.
+pub const REFERENCE: usize = 1;
+/// Of what `torch.compile` makes of it.
+pub const COMPILED: usize = 2;
+
+/// How many times longer a variant of the reference takes, if it was measured.
+pub fn speedup(measured: &Measurement, variant: usize) -> Option<Speedup> {
+    measured.contenders.get(variant)?;
+    let Interval { value, low, high } = measured.ratio(variant, 0);
+    Some(Speedup { value, low, high })
 }

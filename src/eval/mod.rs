@@ -4,6 +4,7 @@
 //! stage that an earlier, killed run finished is not run again.
 
 mod arguments;
+mod baseline;
 mod budget;
 mod certificate;
 mod check;
@@ -61,6 +62,8 @@ pub struct Options {
     pub timeline_keep: Keep,
     /// What timing probes may cost, as part of the clean time; no limit if absent.
     pub overhead: Option<f64>,
+    /// Whether `torch.compile` of the reference is timed as well.
+    pub compiled: bool,
     /// Where builds are kept.
     pub store: Store,
 }

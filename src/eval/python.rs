@@ -2,6 +2,7 @@
 
 use super::{
     check::check,
+    device,
     measure::measure,
     peaks::peaks,
     reference::Living,
@@ -19,8 +20,15 @@ const UNSEEN: [(&str, &str); 2] = [
     ("intra-kernel", "a candidate in Python is run as it is: there is no build of it for probes to go into"),
 ];
 
+const INTERPRETED: &str =
+    "Triton kernels run in Triton's interpreter on the target `cpu`, whose times tell nothing";
+const UNTRACED: &str = "what PyTorch asks of the device is not taken down in this version";
+
 /// Runs what is left to run after loading.
 pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> {
+    if let Some(device) = session.site.device.as_ref().filter(|_| !session.is_done(Stage::Check)) {
+        session.push(Event::Device { facts: device.facts.clone() })?;
+    }
     session.stage(Stage::Check, |session| {
         let reference = living.get(session)?;
         check(session, Subject::Python, reference)
@@ -28,21 +36,43 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
     if session.is_judged() {
         return Ok(());
     }
-    session.stage(Stage::Measure, |session| {
-        let reference = living.get(session)?;
-        measure(session, Subject::Python, reference)
-    })?;
-    if session.is_judged() {
-        return Ok(());
+    if session.python.as_ref().is_some_and(|worker| worker.loaded().interpreted) {
+        for name in ["performance", "system"] {
+            unavailable(session, name, INTERPRETED)?;
+        }
+    } else {
+        session.stage(Stage::Measure, |session| {
+            let reference = living.get(session)?;
+            match session.site.ordinal() {
+                Some(_) => device::measure::measure(session, Subject::Python, reference),
+                None => measure(session, Subject::Python, reference),
+            }
+        })?;
+        if session.is_judged() {
+            return Ok(());
+        }
+        around(session, living)?;
+    }
+    for (name, why) in UNSEEN {
+        unavailable(session, name, why)?;
+    }
+    Ok(finish(session)?)
+}
+
+/// The machine, and what happens around the calls.
+fn around(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> {
+    if session.site.ordinal().is_some() {
+        explain(session, Stage::Peaks, "peaks", device::peaks::peaks)?;
+        return unavailable(session, "system", UNTRACED);
     }
     explain(session, Stage::Peaks, "peaks", peaks)?;
     explain(session, Stage::System, system::LAYER, |session| {
         let reference = living.get(session)?;
         system::events(session, Subject::Python, reference)
-    })?;
-    for (name, why) in UNSEEN {
-        let status = LayerStatus::Unavailable(why.to_owned());
-        session.push(Event::Layer { name: name.to_owned(), status })?;
-    }
-    Ok(finish(session)?)
+    })
+}
+
+fn unavailable(session: &mut Session<'_>, name: &str, why: &str) -> Result<(), Ended> {
+    let status = LayerStatus::Unavailable(why.to_owned());
+    Ok(session.push(Event::Layer { name: name.to_owned(), status })?)
 }

@@ -3,29 +3,34 @@
 use super::{
     EvalError, Options,
     arguments::{limits, put_inputs},
-    destination::Site,
+    destination::{Destination, Site},
     failure::{StageFailure, Stop},
     room,
-    subject::check_language,
+    subject::spawn_python,
 };
 use crate::{
     builds::Probes,
-    frontend::Source,
+    frontend::{Language, Source},
     jobs::{
         event::{Event, Failure, Stage},
         fold::current,
         log::Log,
     },
     problem::Problem,
-    reference::{Reference, buffer_specs},
+    reference::{Reference, ReferenceError, buffer_specs},
     store::{build_identity, digest},
     tensor::Seed,
     worker::{Limits, PythonWorker},
 };
-use kinstr_runtime::arena::Arena;
+use kinstr_runtime::{
+    arena::{Arena, ArenaError},
+    shared::Memory,
+};
 use kinstr_trace::report::{Fault, Provenance};
 use std::{
     collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -70,24 +75,29 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Reads problem and candidate, and opens the log.
     pub fn begin(options: &'a Options, observer: &'a mut dyn Observer) -> Result<Self, EvalError> {
-        let site = Site::find(&options.target)?;
+        let (site, opened) = std::thread::scope(|scope| {
+            // Looking for a device loads its driver.
+            let site = scope.spawn(|| Site::find(&options.target));
+            let opened = Opened::of(options);
+            (site.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), opened)
+        });
+        let site = site?;
         let probes = site.probes();
-        let mut source = Source::read(&options.candidate)?;
-        let problem = Problem::load(&options.problem).map_err(Box::new)?;
+        let Opened { mut source, problem, early } = opened?;
         source.entry_is_named_after(&problem.name);
-        check_language(source.language, &problem, site.ordinal().is_some())?;
         room::check(&problem)?;
         let digests = digests(&problem, &source);
         let candidate = digest([source.text.as_bytes()]);
         let limits = (options.timeout, options.memory);
         let identity = format!(
-            "{digests:?} {:?} {:?} {} {:?} {:?} {limits:?} {:?}",
+            "{digests:?} {:?} {:?} {} {:?} {:?} {limits:?} {:?} {}",
             probes,
             options.budget,
             options.half_width,
             options.seeds,
             options.overhead,
-            options.timeline_keep
+            options.timeline_keep,
+            options.compiled
         );
         let whole = digest([identity.as_bytes(), build_identity().as_bytes(), site.identity().as_bytes()]);
         let mut log = Log::open(&options.dir, &whole)?;
@@ -104,9 +114,18 @@ impl<'a> Session<'a> {
             let text = format!("the event log in this place could not be read; it is kept as {aside}");
             log.push(Event::Note { text })?;
         }
-        let arenas = problem.workloads.iter().map(|_| None).collect();
+        let mut arenas: Vec<_> = problem.workloads.iter().map(|_| None).collect();
         let clean_outputs = vec![None; problem.workloads.len()];
-        let python = None;
+        let mut python = None;
+        if let (Some(early), Some(place)) = (early, arenas.first_mut()) {
+            let Early { worker, memory } = early;
+            *place = Some(
+                Arena::of(memory, &buffer_specs(&problem, 0))
+                    .map_err(ReferenceError::from)
+                    .map_err(Box::new)?,
+            );
+            python = Some(worker);
+        }
         Ok(Self {
             options,
             site,
@@ -120,6 +139,14 @@ impl<'a> Session<'a> {
             candidate,
             observer,
         })
+    }
+
+    /// Tensors of `workload`, whatever they hold: those that a process has which was started early, or new ones.
+    pub fn any_arena(&mut self, workload: usize) -> Result<Arena, Stop> {
+        match self.arenas[workload].take() {
+            Some(arena) => Ok(arena),
+            None => Ok(Arena::new(&buffer_specs(&self.problem, workload))?),
+        }
     }
 
     /// The tensors of `workload` with the inputs of its first seed, or of a later one that a stage before left there.
@@ -141,10 +168,7 @@ impl<'a> Session<'a> {
     ) -> Result<Arena, Stop> {
         reference.select(workload)?;
         reference.prepare(seed)?;
-        let mut arena = match self.arenas[workload].take() {
-            Some(arena) => arena,
-            None => Arena::new(&buffer_specs(&self.problem, workload))?,
-        };
+        let mut arena = self.any_arena(workload)?;
         put_inputs(&mut arena, &reference.inputs());
         self.clean_outputs[workload] = None;
         Ok(arena)
@@ -339,6 +363,48 @@ impl From<EvalError> for Ended {
     fn from(error: EvalError) -> Self {
         Self::Fatal(error)
     }
+}
+
+/// Candidate and problem, read.
+struct Opened {
+    source: Source,
+    problem: Problem,
+    early: Option<Early>,
+}
+
+impl Opened {
+    fn of(options: &Options) -> Result<Self, EvalError> {
+        let device = Destination::parse(&options.target).and_then(Destination::ordinal);
+        let source = Source::read(&options.candidate)?;
+        // Its process and the reference's, which describes the problem, import PyTorch at the same time.
+        let early = (source.language == Language::Python && is_python(&options.problem))
+            .then(|| Early::spawn(options, &source, device));
+        let problem = Problem::load_for(&options.problem, device).map_err(Box::new)?;
+        Ok(Self { source, problem, early: early.transpose()? })
+    }
+}
+
+/// A process for a candidate in Python that was started before its problem was known, and the memory for its tensors.
+struct Early {
+    worker: Box<PythonWorker>,
+    memory: OwnedFd,
+}
+
+impl Early {
+    fn spawn(options: &Options, source: &Source, device: Option<u32>) -> Result<Self, EvalError> {
+        let reserved = Memory::reserve().map_err(|source| ArenaError::Memory { bytes: 0, source });
+        let memory = reserved.map_err(ReferenceError::from).map_err(Box::new)?;
+        match spawn_python(options, source, device, memory.as_fd()) {
+            Ok(worker) => Ok(Self { worker: Box::new(worker), memory }),
+            Err(Stop::Fatal(error)) => Err(error),
+            Err(Stop::Failed(failed)) => Err(EvalError::Stage(failed)),
+        }
+    }
+}
+
+/// Whether a problem is a KernelBench file, which has one workload.
+fn is_python(problem: &Path) -> bool {
+    problem.extension().is_some_and(|ending| ending == "py")
 }
 
 fn digests(problem: &Problem, source: &Source) -> BTreeMap<String, String> {

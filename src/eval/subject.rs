@@ -1,22 +1,26 @@
 //! What is evaluated, and the processes it runs in: a build in a worker, or a Python file in a host.
 
 use super::{
-    EvalError,
+    Options,
     arguments::{start_worker, timed_limits},
     failure::Stop,
     session::Session,
 };
 use crate::{
     builds::Builds,
-    frontend::Language,
+    frontend::Source,
     measure::Timed,
-    problem::{Contents, Problem},
+    problem::Contents,
     reference::{self, Reference, host_buffers},
+    store::{compiled_dir, digest},
     tensor::Seed,
-    worker::{Fault, Limits, Printed, PythonSetup, PythonWorker, Worker},
+    worker::{Fault, Limits, Printed, PythonSetup, PythonWorker, Tensors, Worker},
 };
-use kinstr_runtime::arena::Arena;
-use std::time::Duration;
+use kinstr_runtime::{
+    arena::Arena,
+    gpu::{Activity, CallTimes},
+};
+use std::{os::fd::BorrowedFd, time::Duration};
 
 /// What is evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -66,10 +70,18 @@ impl Subject<'_> {
                 Ok(Running::Native(Box::new(worker)))
             }
             Self::Python => {
-                let mut worker = match session.python.take() {
+                let mut worker = match session.python.take().filter(|worker| worker.shares(arena)) {
                     Some(worker) => worker,
-                    None => Box::new(start_python(session, inputs, arena)?),
+                    None => Box::new(spawn_python(
+                        session.options,
+                        &session.source,
+                        session.site.ordinal(),
+                        arena.fd(),
+                    )?),
                 };
+                if !worker.is_started() {
+                    start_python(session, &mut worker, inputs, arena)?;
+                }
                 make(session, &mut worker, reference, inputs)?;
                 Ok(Running::Python(worker))
             }
@@ -104,46 +116,60 @@ impl Subject<'_> {
     }
 }
 
-/// Whether a candidate in Python can be evaluated here.
+/// The function that a candidate in Python defines where the problem is no model.
+const FUNCTION: &str = "run";
+
+/// Begins a process for a candidate in Python, whose tensors will lie in `memory`. Importing PyTorch takes seconds, in which
+/// the problem can be looked at.
 ///
 /// # Errors
-/// [`EvalError::Python`].
-pub fn check_language(language: Language, problem: &Problem, is_device: bool) -> Result<(), EvalError> {
-    let refused = |reason: &str, help| Err(EvalError::Python { reason: reason.to_owned(), help });
-    match language {
-        Language::Python if !problem.reference_makes_inputs() => refused(
-            "a candidate in Python needs a KernelBench file as its problem, and this is a TOML file",
-            "functions over the tensors of a TOML file are not taken from Python in this version",
-        ),
-        Language::Python if is_device => refused(
-            "candidates in Python run on the target `cpu` alone in this version",
-            "leave --target out",
-        ),
-        _ => Ok(()),
-    }
-}
-
-fn start_python(session: &mut Session<'_>, inputs: Inputs, arena: &Arena) -> Result<PythonWorker, Stop> {
-    let options = session.options;
+/// When there is no Python, or no process can be started.
+pub fn spawn_python(
+    options: &Options,
+    source: &Source,
+    device: Option<u32>,
+    memory: BorrowedFd<'_>,
+) -> Result<PythonWorker, Stop> {
     // One process for both stages: it lives as long as a timed one may.
     let limits = timed_limits(options.timeout, options.memory, options.budget);
+    let setup = PythonSetup {
+        limits: device
+            .map_or(limits, |ordinal| Limits { memory: limits.memory, ..limits.on_device(ordinal) }),
+        command: reference::command("kinstr.candidate")?,
+        memory,
+        compiled: compiled_dir(&digest([source.text.as_bytes()])),
+    };
+    Ok(PythonWorker::spawn(setup)?)
+}
+
+/// Starts it, and loads the candidate.
+fn start_python(
+    session: &mut Session<'_>,
+    worker: &mut PythonWorker,
+    inputs: Inputs,
+    arena: &Arena,
+) -> Result<(), Stop> {
     let problem = &session.problem;
     let is_argument = |input: &&crate::problem::Input| !matches!(input.contents, Contents::State);
-    let setup = PythonSetup {
-        limits,
-        command: reference::command("kinstr.candidate")?,
-        arena,
+    worker.start(&Tensors {
         buffers: host_buffers(problem, &problem.workloads[inputs.workload], arena),
         arguments: problem.inputs.iter().filter(is_argument).count(),
-    };
-    let mut worker = PythonWorker::start(setup)?;
+    })?;
     session.note_once(format!("the candidate runs on {}, 1 thread", worker.versions().join(", ")))?;
-    worker.load(&session.source.path, &session.problem.path)?;
-    if let Some(line) = worker.repeats_line() {
+    let problem = &session.problem;
+    let function = (!problem.reference_makes_inputs()).then_some(FUNCTION);
+    worker.load(&session.source.path, problem.reference.path(), function)?;
+    let loaded = worker.loaded().clone();
+    if let Some(line) = loaded.repeats_line {
         let place = format!("{}:{line}", session.source.path.display());
         session.note_once(format!("the function at {place} is the reference's `forward` word for word"))?;
     }
-    Ok(worker)
+    if loaded.interpreted {
+        session.note_once(
+            "Triton kernels run in Triton's interpreter on the CPU: it tells right from wrong, and not fast from slow".into(),
+        )?;
+    }
+    Ok(())
 }
 
 fn make(
@@ -195,6 +221,7 @@ impl Running {
     /// When the outputs are not what the problem says.
     pub fn fetch(&mut self) -> Result<(), Fault> {
         match self {
+            Self::Native(worker) if worker.device().is_some() => worker.download(),
             Self::Native(_) => Ok(()),
             Self::Python(worker) => worker.fetch(),
         }
@@ -208,6 +235,33 @@ impl Running {
         match self {
             Self::Native(worker) => worker.run_renewed(calls, call, rotate),
             Self::Python(worker) => worker.run_renewed(calls, call, rotate),
+        }
+    }
+
+    /// Times calls on a device; see [`Worker::time_calls`]. Without `rotate`, contents stay as they are.
+    ///
+    /// # Errors
+    /// As [`Worker::time_calls`].
+    pub fn time_calls(
+        &mut self,
+        calls: u32,
+        call: bool,
+        rotate: &[usize],
+    ) -> Result<(CallTimes, Duration), Fault> {
+        match self {
+            Self::Native(worker) => worker.time_calls(calls, call, rotate),
+            Self::Python(worker) => worker.time_calls(calls, call, !rotate.is_empty()),
+        }
+    }
+
+    /// What `calls` calls ask of a device; `None` where nobody sees it.
+    ///
+    /// # Errors
+    /// As [`Worker::trace`].
+    pub fn trace(&mut self, calls: u32) -> Result<Option<Activity>, Fault> {
+        match self {
+            Self::Native(worker) => worker.trace(calls).map(Some),
+            Self::Python(_) => Ok(None),
         }
     }
 

@@ -115,6 +115,9 @@ pub enum Event {
         times: Times,
         /// Over the reference.
         speedup: Option<Speedup>,
+        /// Over what `torch.compile` makes of it.
+        #[serde(default)]
+        over_compiled: Option<Speedup>,
     },
     /// The peaks of the device.
     Peaks {

@@ -9,8 +9,8 @@ use kinstr_trace::{
     regions::{ProbeCost, timed_sites},
     report::{
         Attempt, DeviceReport, Fault, HotAccess, HotBlockRow, HotBranch, HotLine, Layer, LayerStatus,
-        LoopRow, ParallelRow, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, StageReport, Verdict,
-        WorkloadReport,
+        LoopRow, ParallelRow, PrimaryBottleneck, RegionRow, Report, SCHEMA_VERSION, Speedup, StageReport,
+        Verdict, WorkloadReport,
     },
     sites::SiteTable,
     synthesis::{Certificate, LoopTime, Tables, Target, WorkloadTable, synthesize},
@@ -81,6 +81,7 @@ fn empty() -> Report {
         verdict_detail: "the evaluation did not finish".into(),
         fault: None,
         speedup: None,
+        speedup_over_compiled: None,
         primary: None,
         workloads: Vec::new(),
         diagnoses: Vec::new(),
@@ -152,7 +153,9 @@ impl Fold<'_> {
                     entry.correctness = Some(correctness.clone());
                 }
             }
-            Event::Measured { workload, times, speedup } => self.measure(*workload, times, speedup.clone()),
+            Event::Measured { workload, times, speedup, over_compiled } => {
+                self.measure(*workload, times, [speedup, over_compiled].map(Option::clone));
+            }
             Event::Peaks { peaks } => {
                 report.peaks = Some(peaks.clone());
                 self.tables.peaks = Some(peaks.clone());
@@ -240,6 +243,7 @@ impl Fold<'_> {
                 correctness: None,
                 times: None,
                 speedup: None,
+                speedup_over_compiled: None,
                 roofline: None,
                 certificate: None,
                 system: None,
@@ -257,11 +261,12 @@ impl Fold<'_> {
         &mut self,
         workload: usize,
         times: &kinstr_trace::report::Times,
-        speedup: Option<kinstr_trace::report::Speedup>,
+        [speedup, over_compiled]: [Option<Speedup>; 2],
     ) {
         if let Some(entry) = self.report.workloads.get_mut(workload) {
             entry.times = Some(times.clone());
             entry.speedup = speedup;
+            entry.speedup_over_compiled = over_compiled;
         }
         if let Some(table) = self.tables.workloads.get_mut(workload) {
             table.clean.median_ns = times.candidate.median_ns;
@@ -404,7 +409,9 @@ impl Fold<'_> {
             let branches = table.branches.iter().flat_map(|branches| HotBranch::of(table.index, branches));
             report.hot_branches.extend(branches.take(HOT_BRANCHES));
         }
-        report.speedup = overall_speedup(&report.workloads);
+        report.speedup = overall_speedup(&report.workloads, |workload| workload.speedup.as_ref());
+        report.speedup_over_compiled =
+            overall_speedup(&report.workloads, |workload| workload.speedup_over_compiled.as_ref());
         self.report
     }
 }
@@ -453,9 +460,12 @@ fn killed(number: u32) -> Attempt {
 }
 
 /// Geometric mean over the workloads, if every one has a speedup.
-fn overall_speedup(workloads: &[WorkloadReport]) -> Option<f64> {
+fn overall_speedup(
+    workloads: &[WorkloadReport],
+    of: impl Fn(&WorkloadReport) -> Option<&Speedup>,
+) -> Option<f64> {
     let speedups: Vec<f64> =
-        workloads.iter().map(|workload| workload.speedup.as_ref().map(|s| s.value)).collect::<Option<_>>()?;
+        workloads.iter().map(|workload| of(workload).map(|s| s.value)).collect::<Option<_>>()?;
     // Whatever is not a positive number has no logarithm, and is no speedup.
     if speedups.is_empty() || !speedups.iter().all(|value| value.is_finite() && *value > 0.0) {
         return None;
@@ -571,8 +581,8 @@ mod tests {
     fn measured(workload: usize) -> Event {
         let candidate = Estimate { median_ns: 5.0, low_ns: 4.0, high_ns: 6.0, samples: 20 };
         let stop = StopReason::IntervalTight;
-        let times = Times { candidate, reference: None, cold: None, renewed_ns: None, stop };
-        Event::Measured { workload, times, speedup: None }
+        let times = Times { candidate, reference: None, compiled: None, cold: None, renewed_ns: None, stop };
+        Event::Measured { workload, times, speedup: None, over_compiled: None }
     }
 
     #[test]

@@ -17,6 +17,18 @@ const TIME: Duration = Duration::from_secs(60);
 /// Changes when the loops do: peaks of earlier ones are measured anew.
 const LOOPS: &str = "1";
 
+/// The peaks of the device that was seen as `identity`: the cached ones, for which it is not opened, or new ones of device
+/// `ordinal`, which are then cached.
+///
+/// # Errors
+/// As [`device_peaks`].
+pub fn device_peaks_of(ordinal: u32, identity: &str) -> Result<DevicePeaks, Fault> {
+    match cached(&file(identity), identity) {
+        Some(peaks) => Ok(peaks),
+        None => device_peaks(ordinal).map(|(peaks, _)| peaks),
+    }
+}
+
 /// The peaks of device `ordinal`: the cached ones, or new ones, which are then cached.
 ///
 /// A cache that cannot be read or written is no error: the peaks are measured again.

@@ -22,7 +22,8 @@ pub enum ProblemError {
     #[diagnostic(
         code(kinstr::problem::unsupported_format),
         help(
-            "a problem is a .toml file, or a KernelBench .py file with Model, get_inputs and get_init_inputs"
+            "a problem is a .toml file, a KernelBench .py file with Model, get_inputs and get_init_inputs, or a \
+             FlashInfer-Bench definition in .json"
         )
     )]
     UnsupportedFormat {
@@ -30,6 +31,20 @@ pub enum ProblemError {
         path: PathBuf,
         /// What it is instead.
         reason: &'static str,
+    },
+    /// A FlashInfer-Bench definition, or its workloads, cannot be taken.
+    #[error("{}: {reason}", path.display())]
+    #[diagnostic(
+        code(kinstr::problem::definition),
+        help(
+            "a definition is JSON, its workloads are JSON lines in a .jsonl file of its name beside it, or in `workloads`"
+        )
+    )]
+    Definition {
+        /// The file that says so.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// Something at a place in the file is wrong.
     #[error(transparent)]

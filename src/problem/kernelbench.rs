@@ -6,8 +6,8 @@ use crate::tensor::TensorSpec;
 use std::path::Path;
 
 /// One workload, no axes; the inputs are those of `get_inputs`, then the model's parameters and buffers.
-pub(super) fn problem(path: &Path, text: &str) -> Result<Problem, ProblemError> {
-    let (described, waiting) = reference::describe(path).map_err(Box::new)?;
+pub(super) fn problem(path: &Path, text: &str, device: Option<u32>) -> Result<Problem, ProblemError> {
+    let (described, waiting) = reference::describe(path, device).map_err(Box::new)?;
     Ok(Problem { described_by: waiting, ..from_description(path, text, described) })
 }
 

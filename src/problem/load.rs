@@ -1,29 +1,35 @@
 //! From a path to a problem.
 use super::document::Document;
-use super::{Problem, ProblemError, kernelbench, parse};
+use super::{Problem, ProblemError, flashinfer, kernelbench, parse};
 use std::fs;
 use std::path::Path;
 
 impl Problem {
-    /// Loads a problem: a TOML file, or a KernelBench `.py` file.
+    /// Loads a problem: a TOML file, a KernelBench `.py` file, or a FlashInfer-Bench Definition in `.json`.
     ///
     /// A KernelBench file is run, in a process of its own, to learn its shapes.
     ///
     /// # Errors
     /// When the file or its reference cannot be read, or something in it is wrong; the error shows the place.
     pub fn load(path: &Path) -> Result<Problem, ProblemError> {
+        Self::load_for(path, None)
+    }
+
+    /// The same for GPU `device`, where a KernelBench file is run then if PyTorch has it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_for(path: &Path, device: Option<u32>) -> Result<Problem, ProblemError> {
         let unreadable = |source| ProblemError::Unreadable { path: path.to_owned(), source };
         let unsupported = |reason| ProblemError::UnsupportedFormat { path: path.to_owned(), reason };
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("toml") => Self::parse(path, &fs::read_to_string(path).map_err(unreadable)?),
             Some("py") => {
                 let text = fs::read_to_string(path).map_err(unreadable)?;
-                kernelbench::problem(path, &text)
+                kernelbench::problem(path, &text, device)
             }
-            Some("json" | "jsonl") => {
-                Err(unsupported("FlashInfer-Bench definitions are not supported yet; write them as TOML"))
-            }
-            _ => Err(unsupported("its ending is neither .toml nor .py")),
+            Some("json") => flashinfer::problem(path, &fs::read_to_string(path).map_err(unreadable)?),
+            _ => Err(unsupported("its ending is none of .toml, .py and .json")),
         }
     }
 

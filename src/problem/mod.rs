@@ -1,8 +1,9 @@
 //! Problems: what must be computed. Axes, inputs, outputs, reference, tolerance and workloads.
 //!
-//! A problem is a TOML file, or a KernelBench `.py` file as it is.
+//! A problem is a TOML file, a KernelBench `.py` file as it is, or a FlashInfer-Bench Definition with its Workloads.
 mod document;
 mod error;
+pub mod flashinfer;
 mod kernelbench;
 mod load;
 mod parse;

@@ -203,7 +203,7 @@ fn tolerances() {
 fn files_that_are_no_problems() {
     let missing = Problem::load(Path::new("nowhere/problem.toml"));
     assert!(matches!(missing, Err(ProblemError::Unreadable { .. })));
-    for name in ["definition.json", "problem.yaml", "problem"] {
+    for name in ["problem.jsonl", "problem.yaml", "problem"] {
         assert!(
             matches!(Problem::load(Path::new(name)), Err(ProblemError::UnsupportedFormat { .. })),
             "{name}"

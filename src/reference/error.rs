@@ -93,6 +93,13 @@ pub enum ReferenceError {
         /// How.
         message: String,
     },
+    /// There is no variant of it that `torch.compile` made.
+    #[error("torch.compile has nothing to offer: {reason}")]
+    #[diagnostic(code(kinstr::reference::not_compiled))]
+    NotCompiled {
+        /// Why.
+        reason: String,
+    },
     /// The machine failed a compiled reference.
     #[error("the reference {} was interrupted: {message}", path.display())]
     #[diagnostic(code(kinstr::reference::interrupted), help("is the machine out of memory?"))]

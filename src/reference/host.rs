@@ -1,6 +1,7 @@
 //! The Python host, seen from here.
 use super::{Interpreter, ReferenceError, Refused, package};
 use crate::problem::ReferenceSource;
+use crate::store::compiled_references;
 use crate::tensor::{Seed, TensorSpec};
 use crate::worker::{Limits, Process, Reply};
 use kinstr_runtime::arena::ArenaError;
@@ -65,15 +66,15 @@ pub struct Description {
     pub outputs: Vec<TensorSpec>,
 }
 
-/// Runs a KernelBench file, in a process of its own, to learn what it takes and gives. That process can go on as the
+/// Runs a KernelBench file, in a process of its own, on GPU `device` if it can be there, to learn what it takes and gives. That process can go on as the
 /// reference: importing PyTorch takes seconds.
 ///
 /// # Errors
 /// When there is no Python with PyTorch, or the file is not a KernelBench file, or it fails.
-pub fn describe(path: &Path) -> Result<(Description, Waiting), ReferenceError> {
+pub fn describe(path: &Path, device: Option<u32>) -> Result<(Description, Waiting), ReferenceError> {
     let source = ReferenceSource::KernelBench { path: path.to_owned() };
     let memory = Memory::reserve().map_err(|source| ArenaError::Memory { bytes: 0, source })?;
-    let mut host = Host::start(&source, &[memory.as_fd()], None)?;
+    let mut host = Host::start(&source, &[memory.as_fd()], device)?;
     let seed = Seed::derive(&path.to_string_lossy(), "describe", 0, "");
     let (description, _) = host.ask(json!({ "op": "describe", "seed": seed.number() }))?;
     Ok((description, Waiting(Arc::new(Mutex::new(Some((host, memory)))))))
@@ -118,8 +119,18 @@ impl Host {
         let limits = Limits::reference();
         let limits = device.map_or(limits, |ordinal| limits.on_device(ordinal));
         // Importing PyTorch takes seconds: only then does it go where the candidate runs.
-        let process = Process::spawn(command("kinstr.host")?, limits.on_any_core(), fds)
-            .map_err(ReferenceError::Start)?;
+        let mut command = command("kinstr.host")?;
+        let compiled = compiled_references();
+        let unpack = |source| ReferenceError::Unpack { path: compiled.clone(), source };
+        std::fs::create_dir_all(&compiled).map_err(unpack)?;
+        // Compilers run one at a time, and what they leave stays there for later evaluations.
+        command
+            .env("TORCHINDUCTOR_COMPILE_THREADS", "1")
+            .env("TORCHINDUCTOR_CACHE_DIR", compiled.join("inductor"));
+        command.env("TRITON_CACHE_DIR", compiled.join("triton"));
+        let process =
+            Process::spawn_writing(command, limits.on_any_core(), fds, std::slice::from_ref(&compiled))
+                .map_err(ReferenceError::Start)?;
         let isolation = process.isolation().to_vec();
         let mut host = Host { process, path, isolation, loaded: Loaded::default() };
         let path = host.path.to_string_lossy();

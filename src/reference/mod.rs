@@ -20,6 +20,15 @@ use kinstr_runtime::arena::{Arena, BufferSpec, POISON, Role};
 use rayon::prelude::*;
 use std::time::Duration;
 
+/// Which code of a reference is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// As it is.
+    Plain,
+    /// What `torch.compile` made of it; see [`Reference::compile`].
+    Compiled,
+}
+
 /// What runs a reference: a Python host, or a native worker with a compiled reference.
 ///
 /// It holds one arena a workload, whose buffers are the inputs and then the outputs, in the problem's order.
@@ -51,12 +60,12 @@ pub trait ReferenceProcess {
         Err(ReferenceError::Protocol("there is no model to make other inputs for".into()))
     }
 
-    /// How the model was made that is there.
+    /// How the model was made that is there, if one is.
     ///
     /// # Errors
-    /// When there is none, or its arguments cannot be handed on.
+    /// When its arguments cannot be handed on.
     fn making(&mut self) -> Result<Making, ReferenceError> {
-        Err(ReferenceError::Protocol("there is no model".into()))
+        Ok(Making::default())
     }
 
     /// Takes over the inputs that are in the arena now.
@@ -65,19 +74,41 @@ pub trait ReferenceProcess {
     /// When the process does not follow.
     fn take_inputs(&mut self) -> Result<(), ReferenceError>;
 
+    /// Makes `torch.compile`'s variant of the reference, for the model and the inputs that are there.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the reference is not PyTorch's.
+    fn compile(&mut self) -> Result<(), ReferenceError> {
+        Err(ReferenceError::NotCompiled { reason: "the reference is not PyTorch".into() })
+    }
+
+    /// Calls that variant. The time is the parent's.
+    ///
+    /// # Errors
+    /// When there is none, or it fails.
+    fn call_compiled(&mut self, calls: u32) -> Result<Duration, ReferenceError> {
+        let _ = calls;
+        self.compile().map(|()| Duration::ZERO)
+    }
+
     /// Calls the reference; with `store`, the outputs of the last call go to the arena. The time is the parent's.
     ///
     /// # Errors
     /// When the reference fails.
     fn call(&mut self, calls: u32, store: bool) -> Result<Duration, ReferenceError>;
 
-    /// Times `calls` calls on the device that the reference runs on, each on renewed inputs and with the cache
-    /// overwritten, in ns; `None` if it runs on no device.
+    /// Times `calls` calls on the device that the reference runs on, each at other addresses, with `rotate` on moved
+    /// inputs, and with the cache overwritten, in ns; `None` if it runs on no device.
     ///
     /// # Errors
     /// When the reference fails.
-    fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
-        let _ = calls;
+    fn time(
+        &mut self,
+        calls: u32,
+        rotate: bool,
+        variant: Variant,
+    ) -> Result<Option<Vec<f64>>, ReferenceError> {
+        let _ = (calls, rotate, variant);
         Ok(None)
     }
 
@@ -161,11 +192,14 @@ impl Reference {
         self.process.take_inputs()
     }
 
-    /// Puts other inputs in place for the model of the last [`Reference::prepare`].
+    /// Puts other inputs in place, for the model of the last [`Reference::prepare`] if the reference is one.
     ///
     /// # Errors
-    /// As for [`Reference::prepare`], and when the reference has no model.
+    /// As for [`Reference::prepare`].
     pub fn prepare_other_inputs(&mut self, seed: Seed) -> Result<(), ReferenceError> {
+        if !self.problem.reference_makes_inputs() {
+            return self.prepare(seed);
+        }
         self.process.make_other_inputs(seed)?;
         self.process.take_inputs()
     }
@@ -173,7 +207,7 @@ impl Reference {
     /// How the model of the last [`Reference::prepare`] was made, and how its last outputs lie in memory.
     ///
     /// # Errors
-    /// When the reference has no model, or its arguments cannot be handed on.
+    /// When the arguments of its model cannot be handed on.
     pub fn making(&mut self) -> Result<Making, ReferenceError> {
         self.process.making()
     }
@@ -235,8 +269,19 @@ impl Reference {
     ///
     /// # Errors
     /// When the reference fails.
-    pub fn run(&mut self, calls: u32) -> Result<Duration, ReferenceError> {
-        self.process.call(calls, false)
+    pub fn run(&mut self, calls: u32, variant: Variant) -> Result<Duration, ReferenceError> {
+        match variant {
+            Variant::Plain => self.process.call(calls, false),
+            Variant::Compiled => self.process.call_compiled(calls),
+        }
+    }
+
+    /// Makes `torch.compile`'s variant of the reference, for the model and the inputs that are in place.
+    ///
+    /// # Errors
+    /// When it cannot be made, or the reference is not PyTorch's.
+    pub fn compile(&mut self) -> Result<(), ReferenceError> {
+        self.process.compile()
     }
 
     /// Times `calls` calls on the device that the reference runs on; `None` if it runs on no device. See
@@ -244,8 +289,13 @@ impl Reference {
     ///
     /// # Errors
     /// When the reference fails.
-    pub fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
-        self.process.time(calls)
+    pub fn time(
+        &mut self,
+        calls: u32,
+        rotate: bool,
+        variant: Variant,
+    ) -> Result<Option<Vec<f64>>, ReferenceError> {
+        self.process.time(calls, rotate, variant)
     }
 
     /// What runs the reference, for the report: versions and number of threads.

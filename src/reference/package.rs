@@ -6,13 +6,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of the package, by name.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 13] = [
     ("__init__.py", include_str!("../../python/kinstr/__init__.py")),
     ("candidate.py", include_str!("../../python/kinstr/candidate.py")),
+    ("faults.py", include_str!("../../python/kinstr/faults.py")),
     ("host.py", include_str!("../../python/kinstr/host.py")),
     ("kernelbench.py", include_str!("../../python/kinstr/kernelbench.py")),
+    ("kernels.py", include_str!("../../python/kinstr/kernels.py")),
     ("leaving.py", include_str!("../../python/kinstr/leaving.py")),
     ("loading.py", include_str!("../../python/kinstr/loading.py")),
+    ("plain.py", include_str!("../../python/kinstr/plain.py")),
     ("refusal.py", include_str!("../../python/kinstr/refusal.py")),
     ("tensors.py", include_str!("../../python/kinstr/tensors.py")),
     ("triton_compiler.py", include_str!("../../python/kinstr/triton_compiler.py")),

@@ -1,6 +1,6 @@
 //! A reference in the Python host.
 use super::host::Host;
-use super::{ReferenceError, ReferenceProcess, buffer_specs};
+use super::{ReferenceError, ReferenceProcess, Variant, buffer_specs};
 use crate::problem::{Problem, Workload};
 use crate::tensor::{Seed, TensorSpec};
 use crate::worker::Making;
@@ -23,8 +23,7 @@ pub struct PythonReference {
 impl PythonReference {
     /// Starts the host with an arena for every workload, and loads the reference; on GPU `device` if it can.
     pub(super) fn start(problem: &Problem, device: Option<u32>) -> Result<Self, ReferenceError> {
-        // One that waits runs on the CPU.
-        if let (Some((host, memory)), None) = (problem.described_by.take(), device) {
+        if let Some((host, memory)) = problem.described_by.take() {
             let arena = Arena::of(memory, &buffer_specs(problem, 0))?;
             return Ok(Self::over(host, vec![arena], problem));
         }
@@ -83,11 +82,29 @@ impl ReferenceProcess for PythonReference {
         self.tell(json!({ "op": "run", "calls": calls, "store": store }))
     }
 
-    fn time(&mut self, calls: u32) -> Result<Option<Vec<f64>>, ReferenceError> {
+    fn compile(&mut self) -> Result<(), ReferenceError> {
+        self.tell(json!({ "op": "compile" })).map(|_| ())
+    }
+
+    fn call_compiled(&mut self, calls: u32) -> Result<Duration, ReferenceError> {
+        self.tell(json!({ "op": "run", "calls": calls, "store": false, "compiled": true }))
+    }
+
+    fn time(
+        &mut self,
+        calls: u32,
+        rotate: bool,
+        variant: Variant,
+    ) -> Result<Option<Vec<f64>>, ReferenceError> {
         if self.host.loaded.device.is_none() {
             return Ok(None);
         }
-        let (times, _): (Times, _) = self.host.ask(json!({ "op": "time", "calls": calls }))?;
+        let (times, _): (Times, _) = self.host.ask(json!({
+            "op": "time",
+            "calls": calls,
+            "rotate": rotate,
+            "compiled": variant == Variant::Compiled,
+        }))?;
         Ok(Some(times.device_ns))
     }
 

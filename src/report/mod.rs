@@ -1,5 +1,6 @@
-//! Reports for people.
+//! Reports for people, and for leaderboards.
 
+pub mod flashinfer;
 pub mod terminal;
 
 /// The report that tests of what people read show.

@@ -11,15 +11,22 @@ use super::reply::Refusal;
 /// Characters of a message that are kept: what a candidate raises may hold a whole tensor.
 const LONGEST: usize = 600;
 /// Kinds that the host knows. The candidate's code runs in the same process, so that others may come.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 25] = [
     "raised",
     "called-exit",
+    "illegal-address",
+    "kernel-trapped",
+    "launch-failed",
     "memory-limit",
+    "misaligned-address",
     "missing-module",
+    "no-function",
     "no-kernel",
+    "no-kernel-launched",
     "no-model",
     "not-a-module",
     "not-a-tensor",
+    "out-of-device-memory",
     "reads-problem",
     "unsupported",
     "wrong-arguments",
@@ -29,6 +36,7 @@ const KINDS: [&str; 17] = [
     "wrong-shape",
     "wrong-stride",
     "writes-input",
+    "wrong-compute-capability",
 ];
 
 /// The host's account of a candidate. Its words may be the candidate's.

@@ -15,7 +15,7 @@
 
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,20 @@ impl Process {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn spawn(mut command: Command, limits: Limits, fds: &[BorrowedFd<'_>]) -> Result<Self, WorkerError> {
+    pub fn spawn(command: Command, limits: Limits, fds: &[BorrowedFd<'_>]) -> Result<Self, WorkerError> {
+        Self::spawn_writing(command, limits, fds, &[])
+    }
+
+    /// As [`Process::spawn`]; the child may also write in `places`, which outlive it.
+    ///
+    /// # Errors
+    /// As [`Process::spawn`], and when one of the places is not there.
+    pub fn spawn_writing(
+        mut command: Command,
+        limits: Limits,
+        fds: &[BorrowedFd<'_>],
+        places: &[PathBuf],
+    ) -> Result<Self, WorkerError> {
         let scratch = Scratch::new().map_err(WorkerError::Scratch)?;
         let (replies, reply_end) = io::pipe().map_err(WorkerError::Pipe)?;
         let inherited: Vec<_> = [reply_end.as_fd()].into_iter().chain(fds.iter().copied()).collect();
@@ -72,7 +85,8 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let confinement = limits.confinement(scratch.path().to_owned());
+        let mut confinement = limits.confinement(scratch.path().to_owned());
+        confinement.writable.get_or_insert_default().extend_from_slice(places);
         let applied =
             confine::confine(&mut command, &confinement, &inherited).map_err(WorkerError::Confine)?;
         let program = command.get_program().to_string_lossy().into_owned();

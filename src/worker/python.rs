@@ -1,14 +1,18 @@
 //! A worker that runs a candidate in Python.
 //!
 //! It is a host as the reference's is, speaks as that does, and is confined as a compiled candidate's worker is. What needs
-//! more rights than a candidate has (importing PyTorch above all) comes first.
+//! more rights than a candidate has (importing PyTorch above all) comes first. On a GPU the candidate may start processes,
+//! for Triton and `torch.compile` run compilers; they are in its group and under its limits.
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use kinstr_runtime::arena::Arena;
-use kinstr_runtime::confine::{Measure, leaving_program};
+use kinstr_runtime::confine::{Measure, device_nodes, leaving_program, write_rights};
+use kinstr_runtime::gpu::{CallTimes, DeviceFault};
+use nix::sys::stat::fstat;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,26 +28,41 @@ use super::process::{FIRST_EXTRA_FD, Process};
 
 /// Time for importing PyTorch: gigabytes from a cold disk.
 const START_TIMEOUT: Duration = Duration::from_secs(600);
+/// On a GPU, what loads a candidate or calls it for the first time may run compilers, and takes so many times as long.
+const COMPILING: u32 = 4;
 /// Files that a Python process may hold open.
 const OPEN_FILES: u64 = 256;
+/// Places in a cache of compiled kernels, and the variables that name them.
+const CACHES: [(&str, &str); 3] = [
+    ("TRITON_CACHE_DIR", "triton"),
+    ("TORCHINDUCTOR_CACHE_DIR", "inductor"),
+    ("TORCH_EXTENSIONS_DIR", "extensions"),
+];
 
-/// What a worker for a candidate in Python is given.
+/// What the process of a candidate in Python is, before anything is known of the problem.
 #[derive(Debug)]
 pub struct PythonSetup<'a> {
-    /// Limits on its process.
+    /// Limits on it.
     pub limits: Limits,
     /// What starts the host.
     pub command: Command,
-    /// Tensors of the workload.
-    pub arena: &'a Arena,
-    /// They, as the host takes them.
+    /// The memory that the tensors are to lie in.
+    pub memory: BorrowedFd<'a>,
+    /// Where kernels that the candidate compiles are kept, for later evaluations of the same text alone.
+    pub compiled: PathBuf,
+}
+
+/// The tensors of a workload, as a host takes them.
+#[derive(Debug)]
+pub struct Tensors {
+    /// They.
     pub buffers: Vec<Value>,
     /// How many of the inputs are the model's arguments; the others are its weights.
     pub arguments: usize,
 }
 
-/// How the reference's model was made, so that the candidate's can be made likewise.
-#[derive(Debug, Clone, Deserialize)]
+/// How the reference's model was made, if it is one, so that the candidate's can be made likewise.
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Making {
     /// Arguments of the model's constructor, as the hosts write them.
     init_inputs: Value,
@@ -61,20 +80,44 @@ pub struct PythonWorker {
     tainted: bool,
     isolation: Vec<&'static str>,
     versions: Vec<String>,
-    repeats_line: Option<u32>,
+    loaded: Loaded,
+    /// Where it may write besides its scratch directory.
+    places: Vec<PathBuf>,
+    /// Number of the file that its tensors are to lie in.
+    memory: u64,
+    started: bool,
+    /// Whether the model that there is has been called.
+    called: bool,
 }
 
 #[derive(Deserialize)]
 struct Started {
     versions: Vec<String>,
+    device: Option<String>,
+    writes_confined: bool,
     memory_limited: bool,
     confined_to_program: bool,
     own_cores: bool,
 }
 
-#[derive(Deserialize)]
-struct Loaded {
-    repeats_line: Option<u32>,
+/// What the host says of a candidate's file.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Loaded {
+    /// Line of a function that is the reference's word for word.
+    pub repeats_line: Option<u32>,
+    /// Names of Triton kernels.
+    pub kernels: Vec<String>,
+    /// Whether these run in Triton's interpreter.
+    pub interpreted: bool,
+}
+
+/// What a candidate does to its own process, where nothing rests on it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Oddities {
+    /// Functions of the problem's that it defines.
+    pub defines: Vec<String>,
+    /// What of PyTorch's it replaced.
+    pub patched: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -83,60 +126,115 @@ struct Made {
 }
 
 impl PythonWorker {
-    /// Starts a worker, which imports PyTorch. It dies with the calling thread.
+    /// Starts a process, which begins to import PyTorch. It dies with the calling thread.
     ///
     /// # Errors
-    /// When no process can be started, or PyTorch is not there.
-    pub fn start(setup: PythonSetup<'_>) -> Result<Self, Fault> {
-        let PythonSetup { limits, command, arena, buffers, arguments } = setup;
-        let limits = Limits { open_files: OPEN_FILES, ..limits };
+    /// When no process can be started.
+    pub fn spawn(setup: PythonSetup<'_>) -> Result<Self, Fault> {
+        let PythonSetup { limits, mut command, memory, compiled } = setup;
+        let limits = Limits {
+            open_files: OPEN_FILES.max(limits.open_files),
+            processes: limits.device.is_some(),
+            ..limits
+        };
+        let mut places = Vec::new();
+        if let Some(ordinal) = limits.device {
+            command.arg(ordinal.to_string());
+            // Compilers run one at a time, in processes that are as confined as the candidate's.
+            command
+                .env("TORCHINDUCTOR_COMPILE_THREADS", "1")
+                .env("MAX_JOBS", "1")
+                .env("CUDA_CACHE_DISABLE", "1");
+            for (variable, name) in CACHES {
+                let place = compiled.join(name);
+                std::fs::create_dir_all(&place).map_err(InfrastructureFault::System)?;
+                command.env(variable, &place);
+                places.push(place);
+            }
+        }
         // The host limits its memory, and binds itself to its core, once it has imported PyTorch.
         let first = Limits { memory: None, ..limits }.on_any_core();
-        let process = Process::spawn(command, first, &[arena.fd()]).map_err(InfrastructureFault::Start)?;
+        let number = fstat(memory).map_err(|error| InfrastructureFault::System(error.into()))?.st_ino;
+        let process =
+            Process::spawn_writing(command, first, &[memory], &places).map_err(InfrastructureFault::Start)?;
         let isolation = process.isolation().to_vec();
-        let mut worker = Self {
+        Ok(Self {
             process,
             candidate: Default::default(),
             limits,
             tainted: false,
             isolation,
             versions: Vec::new(),
-            repeats_line: None,
-        };
-        let filter = leaving_program(worker.id())
+            loaded: Loaded::default(),
+            places,
+            memory: number,
+            started: false,
+            called: false,
+        })
+    }
+
+    /// Whether its tensors lie in `arena`.
+    pub fn shares(&self, arena: &Arena) -> bool {
+        fstat(arena.fd()).is_ok_and(|status| status.st_ino == self.memory)
+    }
+
+    /// Whether it has been started.
+    pub fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Waits for PyTorch, maps the tensors, and takes from the process what a candidate must not have.
+    ///
+    /// # Errors
+    /// When PyTorch is not there, or sees no GPU where there is to be one.
+    pub fn start(&mut self, tensors: &Tensors) -> Result<(), Fault> {
+        let on_device = self.limits.device.is_some();
+        let filter = leaving_program(self.id(), on_device)
             .map(|program| json!({ "number": libc::SYS_seccomp, "program": hexadecimal(&program) }));
+        let writable = on_device.then(|| json!({ "places": self.writable(), "rights": write_rights() }));
         let request = json!({
             "op": "start",
             "fd": FIRST_EXTRA_FD,
-            "buffers": buffers,
-            "inputs": arguments,
-            "memory": limits.memory,
-            "cores": limits.own_cores(),
+            "buffers": tensors.buffers,
+            "inputs": tensors.arguments,
+            "memory": self.limits.memory,
+            "cores": self.limits.own_cores(),
             "filter": filter,
+            "writable": writable,
         });
-        let (started, _): (Started, _) = worker.ask_within(&request, START_TIMEOUT)?;
+        let (started, _): (Started, _) = self.ask_within(&request, START_TIMEOUT)?;
         let own = [
             (started.confined_to_program, OWN_PROGRAM_ONLY),
             (started.memory_limited, Measure::MemoryLimit.name()),
             (started.own_cores, Measure::OwnCores.name()),
+            (started.writes_confined, Measure::WritesInScratchOnly.name()),
         ];
-        worker.isolation.extend(own.into_iter().filter(|(done, _)| !done).map(|(_, name)| name));
-        worker.versions = started.versions;
-        Ok(worker)
+        self.isolation.extend(own.into_iter().filter(|(done, _)| !done).map(|(_, name)| name));
+        let device = started.device.map(|device| format!("on {device}"));
+        self.versions = started.versions.into_iter().chain(device).collect();
+        self.started = true;
+        Ok(())
     }
 
-    /// Imports the candidate. `problem` is the file that it must not look at.
+    /// Where it may write once its driver has started.
+    fn writable(&self) -> Vec<PathBuf> {
+        let scratch = self.process.scratch().to_owned();
+        let nodes = device_nodes().into_iter().chain([PathBuf::from("/dev/null")]);
+        [scratch].into_iter().chain(self.places.iter().cloned()).chain(nodes).collect()
+    }
+
+    /// Imports the candidate, of which `function` is called, or else its `ModelNew`. `problem` is the file that it must not
+    /// look at.
     ///
     /// # Errors
-    /// When it cannot be imported, or has no `ModelNew`.
-    pub fn load(&mut self, candidate: &Path, problem: &Path) -> Result<(), Fault> {
+    /// When it cannot be imported, or has no such thing.
+    pub fn load(&mut self, candidate: &Path, problem: &Path, function: Option<&str>) -> Result<(), Fault> {
         self.tainted = true;
         let whole = std::fs::canonicalize(candidate).map_err(InfrastructureFault::System)?;
         let problem = std::fs::canonicalize(problem).map_err(InfrastructureFault::System)?;
-        let request = json!({ "op": "load", "path": whole, "problem": problem });
+        let request = json!({ "op": "load", "path": whole, "problem": problem, "function": function });
         self.candidate = (whole, candidate.to_owned());
-        let (loaded, _): (Loaded, _) = self.ask(&request)?;
-        self.repeats_line = loaded.repeats_line;
+        self.loaded = self.ask_within(&request, self.compiling())?.0;
         Ok(())
     }
 
@@ -148,7 +246,8 @@ impl PythonWorker {
     pub fn make(&mut self, seed: u64, making: &Making) -> Result<Vec<String>, Fault> {
         let Making { init_inputs, strides } = making;
         let request = json!({ "op": "make", "seed": seed, "init_inputs": init_inputs, "strides": strides });
-        self.ask(&request).map(|(made, _): (Made, _)| made.own_state)
+        self.called = false;
+        self.ask_within(&request, self.compiling()).map(|(made, _): (Made, _)| made.own_state)
     }
 
     /// Takes over the inputs that are in the arena now; the model stays.
@@ -164,7 +263,32 @@ impl PythonWorker {
     /// # Errors
     /// When the candidate does not return from all of them.
     pub fn run(&mut self, calls: u32) -> Result<Duration, Fault> {
-        self.tell(&json!({ "op": "run", "calls": calls }))
+        let time =
+            if std::mem::replace(&mut self.called, true) { self.limits.request } else { self.compiling() };
+        self.ask_within(&json!({ "op": "run", "calls": calls }), time).map(|(_, took): (Value, _)| took)
+    }
+
+    /// Times `calls` calls on the GPU, each at other addresses, with `rotate` on moved inputs, and with the cache
+    /// overwritten; without `call`, what surrounds them alone. The duration is the parent's, of all of it. The last call
+    /// finds the inputs as they are.
+    ///
+    /// # Errors
+    /// As [`PythonWorker::run`].
+    pub fn time_calls(
+        &mut self,
+        calls: u32,
+        call: bool,
+        rotate: bool,
+    ) -> Result<(CallTimes, Duration), Fault> {
+        self.ask(&json!({ "op": "time", "calls": calls, "call": call, "rotate": rotate }))
+    }
+
+    /// What it does to its own process.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn oddities(&mut self) -> Result<Oddities, Fault> {
+        self.ask(&json!({ "op": "oddities" })).map(|(oddities, _)| oddities)
     }
 
     /// As [`PythonWorker::run`], on inputs whose elements move by one place before each call; without `call`, the moving
@@ -189,9 +313,17 @@ impl PythonWorker {
         &self.versions
     }
 
-    /// Line of the candidate's file with a function that is the reference's word for word.
-    pub fn repeats_line(&self) -> Option<u32> {
-        self.repeats_line
+    /// What the host says of the candidate's file.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Time for a request in which compilers may run.
+    fn compiling(&self) -> Duration {
+        match self.limits.device {
+            Some(_) => self.limits.request.saturating_mul(COMPILING),
+            None => self.limits.request,
+        }
     }
 
     /// What the candidate printed on standard output so far.
@@ -230,6 +362,10 @@ impl PythonWorker {
         let (reply, took) = self.process.request(request, time).map_err(|death| self.classify(death))?;
         let value = reply.done().map_err(|refusal| match refusal.kind.as_str() {
             "protocol" if !self.tainted => Fault::from(InternalFault::Refused(refusal.message)),
+            _ if !self.tainted => InfrastructureFault::Worker(refusal.message).into(),
+            "device-lost" => {
+                InfrastructureFault::Device(DeviceFault::Lost { message: refusal.message }).into()
+            }
             _ => {
                 let (whole, named) = &self.candidate;
                 CandidateFault::Python(Box::new(Objection::new(&refusal, whole, named))).into()

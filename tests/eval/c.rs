@@ -30,6 +30,40 @@ fn taken(body: &str) -> Run {
     Case::of("candidate.c", &named(&function(body))).accepted()
 }
 
+const DEFINITION: &str = r#"{"name": "twice", "op_type": "elementwise", "axes": {"n": {"type": "var"}},
+    "inputs": {"x": {"shape": ["n"], "dtype": "float32"}}, "outputs": {"y": {"shape": ["n"], "dtype": "float32"}},
+    "reference": "import numpy\n\ndef run(x):\n    return x + x\n"}"#;
+const WORKLOADS: &str = r#"{"axes": {"n": 4096}, "inputs": {"x": {"type": "random"}}, "uuid": "first"}
+{"workload": {"axes": {"n": 100}, "inputs": {"x": {"type": "random"}}, "uuid": "second"}, "solution": null}"#;
+
+/// A candidate for a FlashInfer-Bench definition, whose report is wanted as Traces.
+fn for_definition(body: &str) -> Run {
+    let case =
+        c(body).file("twice.json", DEFINITION).file("twice.jsonl", WORKLOADS).problem_file("twice.json");
+    case.with(&["--format", "flashinfer-trace"]).eval()
+}
+
+#[test]
+fn a_flashinfer_definition_is_answered_with_traces() {
+    let run = for_definition(LOOP);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let traces: Vec<serde_json::Value> =
+        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(traces.len(), 2, "{}", run.stdout);
+    for (trace, uuid) in traces.iter().zip(["first", "second"]) {
+        assert_eq!((&trace["definition"], &trace["solution"]), (&"twice".into(), &"candidate".into()));
+        assert_eq!(
+            (&trace["workload"]["uuid"], &trace["evaluation"]["status"]),
+            (&uuid.into(), &"PASSED".into())
+        );
+        assert!(trace["evaluation"]["performance"]["latency_ms"].as_f64().is_some_and(|ms| ms > 0.0));
+    }
+    let wrong = for_definition("  for (int64_t i = 0; i < n; i++) y[i] = x[i];");
+    assert_eq!(wrong.code, Some(1), "{}", wrong.stderr);
+    assert!(wrong.stdout.contains("INCORRECT_NUMERICAL"), "{}", wrong.stdout);
+    c(LOOP).with(&["--format", "flashinfer-trace"]).ends(2, &["is for FlashInfer-Bench definitions"]);
+}
+
 #[test]
 fn a_c_candidate_counts_what_its_twin_in_mlir_counts() {
     let (in_c, in_mlir) = (taken(LOOP), Case::new(&kernel(DOUBLE)).accepted());

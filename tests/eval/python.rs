@@ -115,8 +115,57 @@ def get_init_inputs():
         run.notes()
     );
     assert!(run.notes().contains("the candidate runs on python "), "{}", run.notes());
+    assert!(
+        run.notes().contains("the candidate defines `get_inputs`, `get_init_inputs` as the problem"),
+        "{}",
+        run.notes()
+    );
+    assert!(run.notes().contains("the candidate replaces `torch."), "{}", run.notes());
     let wrong = forward(&format!("        return self.linear(x)\n{mischief}")).eval();
     assert_eq!((wrong.code, wrong.field("/fault")), (Some(1), serde_json::Value::Null), "{}", wrong.stderr);
+}
+
+const KERNEL: &str = "
+import triton
+import triton.language as tl
+
+@triton.jit
+def activate(y, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(y + at, tl.maximum(tl.load(y + at, mask=at < n), 0.0), mask=at < n)
+";
+
+#[test]
+fn triton_kernels_are_interpreted_on_the_cpu() {
+    let launches =
+        "        y = self.linear(x)\n        activate[(4,)](y, y.numel(), BLOCK=256)\n        return y";
+    let run = forward(&format!("{launches}\n{KERNEL}")).accepted();
+    assert!(run.notes().contains("Triton kernels run in Triton's interpreter"), "{}", run.notes());
+    let layers = run.field("/layers");
+    let performance = layers.as_array().unwrap().iter().find(|layer| layer["name"] == "performance").unwrap();
+    assert_eq!(performance["status"], "unavailable");
+    assert!(run.field("/workloads/0/times").is_null());
+    let falls_back = "        y = self.linear(x)
+        try:
+            activate[(4,)](y, y.numel(), 256, 7)
+        except Exception:
+            y.relu_()
+        return y";
+    forward(&format!("{falls_back}\n{KERNEL}")).refused(&["launches none of its Triton kernels: `activate`"]);
+}
+
+#[test]
+fn what_torch_compile_makes_of_the_reference_is_timed() {
+    let run = forward(RIGHT).with(&["--baseline", "compile"]).accepted();
+    for field in ["/workloads/0/times/compiled/median_ns", "/speedup_over_compiled"] {
+        assert!(run.field(field).as_f64().is_some_and(|value| value > 0.0), "{field}: {}", run.notes());
+    }
+}
+
+#[test]
+fn tensors_reach_the_model_s_constructor() {
+    let problem = PROBLEM.replace("return [64]", "return [torch.tensor(64)]");
+    forward(RIGHT).file("layer.py", &problem).accepted();
 }
 
 #[test]
@@ -175,11 +224,28 @@ fn results_that_are_kept_are_found_out() {
     assert!(detail.as_str().unwrap().contains("the model keeps results from call to call"), "{detail}");
 }
 
+/// A candidate in Python for a problem in TOML, whose reference is NumPy's, on two workloads.
+fn function(body: &str) -> Case {
+    let text = format!("def run(x):\n{body}\n");
+    Case::of("candidate.py", &text)
+        .problem("[[workloads]]", "[[workloads]]\naxes = { N = 64 }\n[[workloads]]")
+}
+
+#[test]
+fn a_function_answers_problems_that_are_no_models() {
+    let run = function("    return x * 2").accepted();
+    for field in ["/workloads/0/times/candidate/median_ns", "/workloads/1/times/reference/median_ns"] {
+        assert!(run.field(field).as_f64().is_some_and(|ns| ns > 0.0), "{field}");
+    }
+    let wrong = function("    return x * 3").eval();
+    assert_eq!((wrong.code, wrong.field("/verdict")), (Some(1), "incorrect".into()), "{}", wrong.stderr);
+    function("    return x[:3] * 2").refused(&["returned shape [3] for `y`", "candidate.py:1:"]);
+    Case::of("candidate.py", "x = 1\n").refused(&["has no function `run`"]);
+}
+
 #[test]
 fn where_python_is_not_taken_says_so() {
     let text = format!("{HEAD}{RIGHT}\n");
-    let words = ["a candidate in Python needs a KernelBench file as its problem"];
-    Case::of("candidate.py", &text).ends(2, &words);
     let directive = format!("# kinstr: threads=2\n{text}");
     Case::of("candidate.py", &directive).ends(2, &["threads", "Python"]);
     let folder = tempfile::tempdir().unwrap();

@@ -50,6 +50,10 @@ pub struct Report {
     /// Geometric mean of the workloads' speedups over the reference.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub speedup: Option<f64>,
+    /// The same over what `torch.compile` makes of the reference. With the verdict, these two are what KernelBench's `fast_p`
+    /// is computed from, for either baseline.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub speedup_over_compiled: Option<f64>,
     /// The first diagnosis, in short.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub primary: Option<PrimaryBottleneck>,

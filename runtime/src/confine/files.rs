@@ -14,6 +14,12 @@ use super::Measure;
 /// `truncate` cannot be forbidden.
 const WRITE_RIGHTS: ABI = ABI::V3;
 
+/// What `WRITE_RIGHTS` are on directories and on files, as bits of `struct landlock_ruleset_attr`.
+pub(super) fn write_rights() -> (u64, u64) {
+    let all = AccessFs::from_write(WRITE_RIGHTS);
+    (all.bits(), (all & AccessFs::from_file(WRITE_RIGHTS)).bits())
+}
+
 /// Rules that forbid writing outside some directories. Reading is not restricted: a kernel may load
 /// the libraries it was linked against.
 pub(super) struct WriteRules(RulesetCreated);

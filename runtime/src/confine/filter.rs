@@ -22,18 +22,18 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_kill,
     libc::SYS_tkill,
     libc::SYS_setsid,
-    libc::SYS_setpgid,
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_mount,
 ];
 
+/// Calls that run another program. It is as confined as who runs it, and nothing but compilers are worth it.
+const RUNNING_PROGRAMS: &[i64] = &[libc::SYS_execve, libc::SYS_execveat];
+
 /// Calls that a candidate has no use for: they change files that Landlock lets it only read, share
 /// memory or messages with processes outside, look into the machine, or set it up. A worker may run
 /// as root, so that none of these may be left to permissions.
 const FORBIDDEN_TO_CANDIDATES: &[i64] = &[
-    libc::SYS_execve,
-    libc::SYS_execveat,
     // Attributes of files.
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
@@ -136,15 +136,20 @@ impl Filter {
 /// would forbid the `exec` that starts the worker. It holds for all threads: a signal handler of the candidate may run
 /// on the one that waits. `false` if it could not be installed.
 pub fn forbid_leaving() -> bool {
-    leaving(std::process::id())
+    leaving(std::process::id(), false)
         .and_then(|rules| compile(rules, libc::EPERM))
         .is_ok_and(|program| apply_filter_all_threads(&program).is_ok())
 }
 
 /// The filter of [`forbid_leaving`] for a process that is not written in Rust and installs it itself, as `seccomp(2)` takes
-/// it. `None` where there is none for this architecture.
-pub fn leaving_program(process: u32) -> Option<Vec<u8>> {
-    let program = leaving(process).and_then(|rules| compile(rules, libc::EPERM)).ok()?;
+/// it; with `programs`, other programs may be run, under the same filter. It forbids sockets of every kind besides. `None`
+/// where there is none for this architecture.
+pub fn leaving_program(process: u32, programs: bool) -> Option<Vec<u8>> {
+    let rules = leaving(process, programs).map(|mut rules| {
+        rules.extend(everywhere(&[libc::SYS_socket]));
+        rules
+    });
+    let program = rules.and_then(|rules| compile(rules, libc::EPERM)).ok()?;
     let bytes = |step: &seccompiler::sock_filter| {
         let ([a, b], [c, d, e, f]) = (step.code.to_ne_bytes(), step.k.to_ne_bytes());
         [a, b, step.jt, step.jf, c, d, e, f]
@@ -158,8 +163,9 @@ pub(super) fn forbid_sockets() -> bool {
     compile(everywhere(&[libc::SYS_socket]), libc::EPERM).is_ok_and(|program| apply_filter(&program).is_ok())
 }
 
-fn leaving(process: u32) -> Result<Rules, BackendError> {
+fn leaving(process: u32, programs: bool) -> Result<Rules, BackendError> {
     let mut rules = everywhere(FORBIDDEN_TO_CANDIDATES);
+    rules.extend(everywhere(if programs { &[] } else { RUNNING_PROGRAMS }));
     rules.extend(everywhere(FORBIDDEN_ON_X86_64));
     for (call, argument) in OF_A_PROCESS {
         let is_not =
@@ -193,8 +199,12 @@ fn programs(processes: bool, local_sockets: bool) -> Result<Vec<BpfProgram>, Bac
     let which = if local_sockets { vec![SeccompRule::new(vec![remote])?] } else { Vec::new() };
     rules.insert(libc::SYS_socket, which);
     if processes {
-        return Ok(vec![compile(rules, libc::EPERM)?]);
+        // ninja gives every compiler a group of its own, and gives up where it cannot. It is told that it could: they
+        // stay in the group by which the parent kills everything.
+        let stay = compile(everywhere(&[libc::SYS_setpgid]), 0)?;
+        return Ok(vec![stay, compile(rules, libc::EPERM)?]);
     }
+    rules.extend(everywhere(&[libc::SYS_setpgid]));
     #[cfg(target_arch = "x86_64")]
     rules.extend(everywhere(&[libc::SYS_fork, libc::SYS_vfork]));
     let thread = libc::CLONE_THREAD as u64;

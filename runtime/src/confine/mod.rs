@@ -128,6 +128,11 @@ fn elsewhere(devices: &[PathBuf]) -> Vec<PathBuf> {
     devices.iter().cloned().chain(processes).collect()
 }
 
+/// The rights of Landlock that writing takes, for a process that restricts itself further: on directories, and on files.
+pub fn write_rights() -> (u64, u64) {
+    files::write_rights()
+}
+
 /// What a driver of NVIDIA's is reached through, as far as it is there.
 pub fn device_nodes() -> Vec<PathBuf> {
     let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();

@@ -2,14 +2,15 @@
 
 mod calibrate;
 mod certify;
-mod measure;
-mod peaks;
+pub(super) mod measure;
+pub(super) mod peaks;
 mod records;
 
 use super::{
     reference::Living,
     session::{Ended, Session},
     stages::{explain, finish},
+    subject::Subject,
 };
 use crate::{
     builds::Builds,
@@ -24,7 +25,7 @@ const COUNTERS: &str = "kernel-counters/hardware-events";
 pub fn run(session: &mut Session<'_>, builds: &Builds, living: &mut Living) -> Result<(), Ended> {
     session.stage(Stage::Measure, |session| {
         let reference = living.get(session)?;
-        measure::measure(session, builds, reference)
+        measure::measure(session, Subject::Built(builds), reference)
     })?;
     if session.is_judged() {
         return Ok(());

@@ -67,6 +67,10 @@ fn headline(page: &mut Page, report: &Report) {
     if let Some(speedup) = report.speedup {
         let count = report.workloads.len();
         let over = if count == 1 { String::new() } else { format!(", geometric mean of {count} workloads") };
-        page.paragraph(2, &format!("{} as fast as the reference{over}", factor(speedup)));
+        let compiled = report.speedup_over_compiled.map(factor);
+        let compiled = compiled.map(|compiled| format!(", {compiled} as fast as torch.compile makes it"));
+        let text =
+            format!("{} as fast as the reference{}{over}", factor(speedup), compiled.unwrap_or_default());
+        page.paragraph(2, &text);
     }
 }

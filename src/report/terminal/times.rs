@@ -20,12 +20,29 @@ pub fn workloads(page: &mut Page, report: &Report) {
     let header = table::header(&names.map(|name| (name, to_right(name))));
     let rows = report.workloads.iter().map(row);
     table::write(page, std::iter::once(header).chain(rows).collect());
+    compiled(page, report);
     cold(page, report);
     let spent = report.workloads.iter().filter_map(|workload| workload.times.as_ref());
     if spent.clone().any(|times| times.stop == StopReason::BudgetSpent) {
         page.paragraph(2, "± is half the 95 % interval; * the time budget ran out before it was tight");
     } else if spent.count() > 0 {
         page.paragraph(2, "± is half the 95 % interval");
+    }
+}
+
+/// Times of what `torch.compile` makes of the reference, by workload.
+fn compiled(page: &mut Page, report: &Report) {
+    let one = |workload: &WorkloadReport| {
+        let compiled = workload.times.as_ref()?.compiled.as_ref()?;
+        let (speedup, interval) = speedup(workload.speedup_over_compiled.as_ref()?);
+        Some(format!("{}: {} ({speedup} {interval})", workload.index, time(compiled.median_ns)))
+    };
+    let all: Vec<String> = report.workloads.iter().filter_map(one).collect();
+    if !all.is_empty() {
+        page.paragraph(
+            2,
+            &format!("reference compiled by torch.compile, and speedup over that, {}", all.join(", ")),
+        );
     }
 }
 

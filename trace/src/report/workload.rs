@@ -23,6 +23,9 @@ pub struct WorkloadReport {
     /// Speedup over the reference.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub speedup: Option<Speedup>,
+    /// Speedup over what `torch.compile` makes of the reference; absent if it was not asked for, or not to be had.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub speedup_over_compiled: Option<Speedup>,
     /// Where it sits under the roof.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub roofline: Option<RooflinePoint>,
@@ -93,6 +96,9 @@ pub struct Times {
     /// Reference; absent if it was not timed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<Estimate>,
+    /// What `torch.compile` makes of the reference; absent if it was not asked for, or not to be had.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub compiled: Option<Estimate>,
     /// Candidate with cold caches: each call after the last cache was overwritten; absent if it was not measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cold: Option<Estimate>,
