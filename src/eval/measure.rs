@@ -2,7 +2,7 @@
 
 use super::{
     EvalError,
-    arguments::{digest_outputs, outputs, put_inputs, timed_limits},
+    arguments::{digest_outputs, float_inputs, outputs, put_inputs, timed_limits},
     check::{check_guards, check_inputs},
     failure::Stop,
     session::{Done, Session},
@@ -288,7 +288,7 @@ fn time_renewed(
     threads: u32,
 ) -> Result<Renewed, Stop> {
     let rotate = match worker {
-        Running::Native(_) => verifier.float_inputs(),
+        Running::Native(_) => float_inputs(&verifier.problem),
         Running::Python(_) => verifier.float_arguments(),
     };
     let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
@@ -376,11 +376,6 @@ impl Verifier {
         Ok(())
     }
 
-    /// Compares outputs of timed calls.
-    pub fn note(&mut self, arena: &Arena) {
-        self.correct &= self.agrees(arena, POISON);
-    }
-
     fn agrees(&mut self, arena: &Arena, poison: u8) -> bool {
         let digest = digest_outputs(arena, &self.problem);
         let agrees = self.agreed == Some(digest) || self.compare(arena, poison);
@@ -415,20 +410,14 @@ impl Verifier {
         self.inputs.iter().chain(&self.expected).map(Vec::len).sum()
     }
 
-    /// The inputs whose elements may change places: those of whole numbers may index or bound something.
-    pub fn float_inputs(&self) -> Vec<usize> {
-        let inputs = self.problem.inputs.iter().enumerate();
-        inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
-    }
-
     /// The same without a model's weights, which a candidate in Python has in a place of its own.
     fn float_arguments(&self) -> Vec<usize> {
         let is_state = |index: &usize| matches!(self.problem.inputs[*index].contents, Contents::State);
-        self.float_inputs().into_iter().filter(|index| !is_state(index)).collect()
+        float_inputs(&self.problem).into_iter().filter(|index| !is_state(index)).collect()
     }
 
     /// Every comparison passed.
-    pub fn correct(&self) -> bool {
+    fn correct(&self) -> bool {
         self.correct
     }
 }

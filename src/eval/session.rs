@@ -4,7 +4,9 @@ use super::{
     EvalError, Options,
     arguments::{limits, put_inputs},
     destination::Site,
+    device::Crew,
     failure::{StageFailure, Stop},
+    reference::Living,
     room,
     subject::check_language,
 };
@@ -58,6 +60,12 @@ pub struct Session<'a> {
     pub log: Log,
     /// Candidate's tensors by workload, kept from stage to stage.
     pub arenas: Vec<Option<Arena>>,
+    /// The same before there are inputs, where processes have them already.
+    pub blank: Vec<Option<Arena>>,
+    /// The processes of a candidate on a GPU, from stage to stage.
+    pub crew: Crew,
+    /// A reference that is not needed any more, and ends.
+    pub leaving: Living,
     /// Digests of the outputs that the clean build left on them, by workload, as far as they are known.
     pub clean_outputs: Vec<Option<blake3::Hash>>,
     /// The process of a candidate in Python, from stage to stage.
@@ -104,7 +112,7 @@ impl<'a> Session<'a> {
             let text = format!("the event log in this place could not be read; it is kept as {aside}");
             log.push(Event::Note { text })?;
         }
-        let arenas = problem.workloads.iter().map(|_| None).collect();
+        let [arenas, blank] = [(); 2].map(|()| problem.workloads.iter().map(|_| None).collect());
         let clean_outputs = vec![None; problem.workloads.len()];
         let python = None;
         Ok(Self {
@@ -115,6 +123,9 @@ impl<'a> Session<'a> {
             source,
             log,
             arenas,
+            blank,
+            crew: Crew::default(),
+            leaving: Living::default(),
             clean_outputs,
             python,
             candidate,
@@ -143,11 +154,19 @@ impl<'a> Session<'a> {
         reference.prepare(seed)?;
         let mut arena = match self.arenas[workload].take() {
             Some(arena) => arena,
-            None => Arena::new(&buffer_specs(&self.problem, workload))?,
+            None => self.new_arena(workload)?,
         };
         put_inputs(&mut arena, &reference.inputs());
         self.clean_outputs[workload] = None;
         Ok(arena)
+    }
+
+    /// Tensors of `workload` without inputs.
+    pub fn new_arena(&mut self, workload: usize) -> Result<Arena, Stop> {
+        match self.blank[workload].take() {
+            Some(arena) => Ok(arena),
+            None => Ok(Arena::new(&buffer_specs(&self.problem, workload))?),
+        }
     }
 
     /// The seeds that `workload` is checked with. All but the first depend on the candidate too, so that nobody who
@@ -293,6 +312,8 @@ impl<'a> Session<'a> {
                 *failure = Some(failed.failure.clone());
             }
             self.push(ended)?;
+            // Tensors may be lost that its processes have.
+            self.crew = Crew::default();
             if failed.failure.fault != Fault::Infrastructure || attempt >= earlier + ATTEMPTS {
                 return Err(Ended::Failed(failed));
             }

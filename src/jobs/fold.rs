@@ -162,6 +162,11 @@ impl Fold<'_> {
                 report.device_peaks = Some(peaks.clone());
                 self.tables.device_peaks = Some(peaks.clone());
             }
+            Event::DeviceStates { workload, states } => {
+                if let Some(entry) = report.workloads.get_mut(*workload) {
+                    entry.device_states = Some(states.clone());
+                }
+            }
             Event::Kernels { build, resources } => self.device.has_kernels(*build, resources),
             Event::Launched { workload, build, activity } => {
                 self.device.launched(*workload, *build, activity);
@@ -242,6 +247,7 @@ impl Fold<'_> {
                 speedup: None,
                 roofline: None,
                 certificate: None,
+                device_states: None,
                 system: None,
                 events: None,
             });

@@ -163,6 +163,10 @@ impl Host {
         &self.isolation
     }
 
+    pub(super) fn kill(&mut self) {
+        self.process.kill();
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.process.is_alive()
     }

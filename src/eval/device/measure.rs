@@ -1,22 +1,33 @@
 //! Measure: candidate and reference in turns, by the device's clock, which the parent's checks.
 
-use super::super::{
-    arguments::{digest_outputs, start_worker},
-    failure::Stop,
-    measure::{OTHER_OUTPUTS, Verifier, speedup, times},
-    session::{Done, Session},
+use super::{
+    super::{
+        arguments::{digest_outputs, float_inputs, outputs},
+        failure::Stop,
+        measure::{OTHER_OUTPUTS, speedup, times},
+        session::{Done, Session},
+    },
+    crew::Duty,
 };
 use crate::{
     builds::Builds,
-    correctness::POISON,
+    correctness::{Comparer, POISON},
     jobs::event::{BuildKind, Event},
     measure::{DeviceTimed, Measurement, Plan, contradicted, interleave_on_device},
+    problem::Problem,
     reference::Reference,
     worker::{Fault, Worker, fault::InfrastructureFault},
 };
-use kinstr_runtime::{arena::Arena, gpu::Activity};
+use kinstr_runtime::{
+    arena::Arena,
+    gpu::{self, Activity},
+};
+use kinstr_trace::device::DeviceState;
 use kinstr_trace::report::{LayerStatus, Verdict};
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 /// Part of the budget that clean timing may spend; the rest is for the certificate.
 const SHARE: f64 = 0.6;
@@ -65,25 +76,30 @@ fn time(
     // A seed that was not checked: content that the candidate has never seen.
     let mut arena = session.fill_arena(reference, workload, session.timing_seed(workload))?;
     reference.evaluate()?;
-    let verifier = Verifier::new(session, workload, reference);
-    let clean = &builds.manifest.clean;
-    let mut worker = start_worker(builds, clean, &session.problem, workload, &arena, session.limits())?;
-    worker.upload(true, POISON)?;
-    let mut candidate = TimedCandidate::new(&mut worker, &mut arena, verifier);
-    let mut timed_reference = TimedReference { reference, on_device: true };
+    let mut worker = session.hire(Duty::Clean, builds, &builds.manifest.clean, workload, &arena)?;
+    worker.run_on(&mut arena, POISON)?;
+    let mut verifier = Verifier::new(session, workload);
+    verifier.look(&arena, &reference.expected());
+    session.clean_outputs[workload] = verifier.agreed;
+    let reference = RefCell::new(reference);
+    let mut candidate = TimedCandidate::new(&mut worker, &mut arena, verifier, &reference);
+    let mut timed_reference = TimedReference { reference: &reference, on_device: true };
     let plan = Plan { half_width: session.options.half_width, budget };
+    // The clock of a device that does nothing is not the one it is timed with.
+    candidate.time(1)?;
+    let before = session.device_state();
     let mut measured = interleave_on_device(&mut [&mut candidate, &mut timed_reference], &plan)?;
+    let after = session.device_state();
     let on_device = timed_reference.on_device;
     let contradicted = candidate.cross_check()?;
     let TimedCandidate { verifier, fresh, launches, .. } = candidate;
     let activity = worker.trace(if launches > MANY_LAUNCHES { 1 } else { TRACED })?;
-    // What the instrumented builds are held to.
-    worker.run_on(&mut arena, POISON)?;
-    session.clean_outputs[workload] = Some(digest_outputs(&arena, &session.problem));
     session.arenas[workload] = Some(arena);
-    if !verifier.correct() {
+    session.crew.give_back(Duty::Clean, worker);
+    if !verifier.correct {
         return Ok(Err(OTHER_OUTPUTS));
     }
+    note_states(session, workload, before, after)?;
     if activity.launches.is_empty() {
         return Ok(Err(NO_WORK));
     }
@@ -109,11 +125,80 @@ fn time(
     Ok(Ok((measured, activity)))
 }
 
+/// A clock after the timing below this part of the one before is worth a note.
+const STEADY: f64 = 0.97;
+
+/// Keeps what the device was like before and after it was timed on, and notes what slowed it down meanwhile.
+fn note_states(
+    session: &mut Session<'_>,
+    workload: usize,
+    before: Result<DeviceState, String>,
+    after: Result<DeviceState, String>,
+) -> Result<(), Stop> {
+    let (before, after) = match (before, after) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(why), _) | (_, Err(why)) => {
+            let text = format!("clock and temperature of the GPU while it was timed are not known: {why}");
+            return Ok(session.note_once(text)?);
+        }
+    };
+    let mut reasons = before.slowed_by.clone();
+    reasons.extend(after.slowed_by.iter().filter(|reason| !before.slowed_by.contains(reason)).cloned());
+    let dropped = f64::from(after.sm_clock_mhz) < STEADY * f64::from(before.sm_clock_mhz);
+    if dropped || !reasons.is_empty() {
+        let name = &session.problem.workloads[workload].name;
+        let why = if reasons.is_empty() { "no reason is told".into() } else { reasons.join(", ") };
+        let text = format!(
+            "{name}: the GPU was slowed down while it was timed: {} MHz before, {} MHz after, of {} MHz at most; {} °C; {why}",
+            before.sm_clock_mhz, after.sm_clock_mhz, after.most_sm_clock_mhz, after.temperature_c
+        );
+        session.push(Event::Note { text })?;
+    }
+    Ok(session.push(Event::DeviceStates { workload, states: [before, after] })?)
+}
+
+impl Session<'_> {
+    /// What the device is like now.
+    fn device_state(&self) -> Result<DeviceState, String> {
+        gpu::state(self.site.ordinal().unwrap_or_default())
+    }
+}
+
+/// Compares outputs of timed calls with the expected ones.
+struct Verifier {
+    problem: Problem,
+    workload: usize,
+    correct: bool,
+    /// Digest of outputs that agreed: the same bits need no second comparison.
+    agreed: Option<blake3::Hash>,
+}
+
+impl Verifier {
+    fn new(session: &Session<'_>, workload: usize) -> Self {
+        Self { problem: session.problem.clone(), workload, correct: true, agreed: None }
+    }
+
+    /// Compares what a call left in `arena`, whose outputs held [`POISON`] before.
+    fn look(&mut self, arena: &Arena, expected: &[&[u8]]) {
+        let digest = digest_outputs(arena, &self.problem);
+        if self.agreed == Some(digest) {
+            return;
+        }
+        let comparer = Comparer::new(&self.problem, &self.problem.workloads[self.workload]);
+        let compared = comparer.compare(expected, &outputs(arena, &self.problem), POISON);
+        let agrees = compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed));
+        self.correct &= agrees;
+        self.agreed = self.agreed.or(agrees.then_some(digest));
+    }
+}
+
 /// The clean build. Outputs of its last call are compared after some turns: the first, and then ever rarer ones.
-struct TimedCandidate<'w> {
+struct TimedCandidate<'w, 'r> {
     worker: &'w mut Worker,
     arena: &'w mut Arena,
     verifier: Verifier,
+    /// Who has the expected outputs.
+    reference: &'w RefCell<&'r mut Reference>,
     rotate: Vec<usize>,
     turn: u32,
     fresh: bool,
@@ -121,10 +206,15 @@ struct TimedCandidate<'w> {
     launches: u32,
 }
 
-impl<'w> TimedCandidate<'w> {
-    fn new(worker: &'w mut Worker, arena: &'w mut Arena, verifier: Verifier) -> Self {
-        let rotate = verifier.float_inputs();
-        Self { worker, arena, verifier, rotate, turn: 0, fresh: true, launches: 0 }
+impl<'w, 'r> TimedCandidate<'w, 'r> {
+    fn new(
+        worker: &'w mut Worker,
+        arena: &'w mut Arena,
+        verifier: Verifier,
+        reference: &'w RefCell<&'r mut Reference>,
+    ) -> Self {
+        let rotate = float_inputs(&verifier.problem);
+        Self { worker, arena, verifier, reference, rotate, turn: 0, fresh: true, launches: 0 }
     }
 
     /// What the device's clock and the parent's say of a call, in ns, if they do not agree. Of several looks the shortest
@@ -142,7 +232,7 @@ impl<'w> TimedCandidate<'w> {
     }
 }
 
-impl DeviceTimed for TimedCandidate<'_> {
+impl DeviceTimed for TimedCandidate<'_, '_> {
     fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
         let (times, _) = self.worker.time_calls(calls, true, &self.rotate)?;
         self.turn += 1;
@@ -151,27 +241,28 @@ impl DeviceTimed for TimedCandidate<'_> {
         if self.turn.is_power_of_two() {
             self.arena.poison_outputs();
             self.worker.download()?;
-            self.verifier.note(self.arena);
+            self.verifier.look(self.arena, &self.reference.borrow().expected());
         }
         Ok(times.device_ns)
     }
 }
 
 /// The reference, on the device if it can, else by the parent's clock.
-struct TimedReference<'r> {
-    reference: &'r mut Reference,
+struct TimedReference<'w, 'r> {
+    reference: &'w RefCell<&'r mut Reference>,
     on_device: bool,
 }
 
-impl DeviceTimed for TimedReference<'_> {
+impl DeviceTimed for TimedReference<'_, '_> {
     fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
         let failed = |error| InfrastructureFault::Worker(format!("the reference: {error}"));
-        if let Some(times) = self.reference.time(calls).map_err(failed)? {
+        let mut reference = self.reference.borrow_mut();
+        if let Some(times) = reference.time(calls).map_err(failed)? {
             return Ok(times);
         }
         self.on_device = false;
         let begin = Instant::now();
-        self.reference.run(calls).map_err(failed)?;
+        reference.run(calls).map_err(failed)?;
         Ok(vec![begin.elapsed().as_nanos() as f64 / f64::from(calls.max(1))])
     }
 }
