@@ -72,14 +72,15 @@ class Runner:
         return done.returncode, done.stdout, done.stderr
 
     def evaluate_any(
-        self, candidate: pathlib.Path, *options: str, defaults: bool = False, env: dict | None = None, timeout: float = LONGEST
+        self, candidate: pathlib.Path, *options: str, defaults: bool = False, env: dict | None = None, timeout: float = LONGEST,
+        reference: str | None = None,
     ) -> tuple[int, dict | None, str]:
         """Exit code, report if there is one, and standard error."""
         self.evaluations += 1
         out = self.folders[candidate] = self.scratch / f"{self.evaluations:03}-{candidate.parent.name}-{candidate.stem}"
         quick = [] if defaults else ["--budget", self.chosen.budget, "--seeds", "1", "--detail", "full"]
         target = [] if "--target" in options else ["--target", self.chosen.target]
-        problem = [] if "--problem" in options else ["--problem", self.problem(candidate)]
+        problem = [] if "--problem" in options else ["--problem", self.problem(candidate, reference)]
         command = ["eval", candidate, *problem, "--format", "json", "--out", out, *target, *quick, *options]
         code, printed, errors = self.kinstr(*command, env=env, timeout=timeout)
         try:
@@ -87,9 +88,11 @@ class Runner:
         except ValueError:
             return code, None, errors
 
-    def evaluate(self, candidate: pathlib.Path, *options: str, defaults: bool = False) -> dict | None:
+    def evaluate(
+        self, candidate: pathlib.Path, *options: str, defaults: bool = False, reference: str | None = None
+    ) -> dict | None:
         """The report of a candidate that must be right; a row says whether it is."""
-        code, report, errors = self.evaluate_any(candidate, *options, defaults=defaults)
+        code, report, errors = self.evaluate_any(candidate, *options, defaults=defaults, reference=reference)
         name = f"{candidate.parent.name}/{candidate.stem}"
         detail = errors[-1500:] if report is None else f"{report['verdict_detail']}\n{unwell(report)}"
         correct = code == 0 and report is not None
@@ -106,18 +109,24 @@ class Runner:
         log = self.folders[candidate] / "events.jsonl"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    def problem(self, candidate: pathlib.Path) -> pathlib.Path:
-        """The problem beside a candidate; with its reference in PyTorch, where that is asked for and there is one."""
-        folder = candidate.parent
-        in_torch = folder / "reference_torch.py"
-        if self.chosen.reference == "numpy" or not in_torch.exists():
+    def problem(self, candidate: pathlib.Path, reference: str | None = None) -> pathlib.Path:
+        """The problem beside a candidate; with its reference in PyTorch or MLIR, where that is asked for and there is one."""
+        folder, kind = candidate.parent, reference or self.chosen.reference
+        other = folder / {"numpy": "", "torch": "reference_torch.py", "mlir": "reference.mlir"}[kind]
+        if not other.is_file():
             return folder / "problem.toml"
-        copy = self.scratch / f"problem-{folder.name}"
+        copy = self.scratch / f"problem-{folder.name}-{kind}"
         copy.mkdir(exist_ok=True)
-        shutil.copy(in_torch, copy)
-        text = (folder / "problem.toml").read_text().replace('"reference.py"', '"reference_torch.py"')
+        shutil.copy(other, copy)
+        text = (folder / "problem.toml").read_text()
+        text = text.replace('{ file = "reference.py", function = "run" }', f'{{ file = "{other.name}"{function_of(kind)} }}')
         (copy / "problem.toml").write_text(text)
         return copy / "problem.toml"
+
+
+def function_of(kind: str) -> str:
+    """What the problem says of the function of a reference of this kind: a module in MLIR has one."""
+    return "" if kind == "mlir" else ', function = "run"'
 
 
 def cells(*texts: str) -> str:

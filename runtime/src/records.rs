@@ -31,15 +31,15 @@ pub struct RecordSpec {
 }
 
 impl RecordSpec {
-    fn unit_stride(&self) -> u64 {
-        offset::unit_stride(self.site_count, self.word_count, self.record_capacity)
-    }
-
     /// Bytes of the memory: the header, the units, and one unit more, which takes what threads
-    /// without a unit write.
-    fn bytes(&self) -> Option<usize> {
+    /// without a unit write. `None` if they cannot be counted.
+    pub fn bytes(&self) -> Option<usize> {
         let units = u64::from(self.unit_capacity).checked_add(1)?.checked_mul(self.unit_stride())?;
         usize::try_from(units.checked_add(STATE_BYTES)?).ok()
+    }
+
+    fn unit_stride(&self) -> u64 {
+        offset::unit_stride(self.site_count, self.word_count, self.record_capacity)
     }
 }
 
@@ -63,6 +63,16 @@ impl RecordMemory {
         let mut records = Self { spec, memory: Memory::new(bytes)? };
         records.clear();
         Ok(records)
+    }
+
+    /// Makes it a memory for `spec`, without records; `false`, and nothing changes, if there is no room for that.
+    pub fn reshape(&mut self, spec: RecordSpec) -> bool {
+        if spec.bytes().is_none_or(|bytes| bytes > self.bytes()) {
+            return false;
+        }
+        self.spec = spec;
+        self.clear();
+        true
     }
 
     /// The descriptor to hand to a worker.
@@ -96,7 +106,8 @@ impl RecordMemory {
     /// Forgets all records. A worker must attach afterwards, or its threads keep their old units.
     pub fn clear(&mut self) {
         let (spec, stride) = (self.spec.clone(), self.spec.unit_stride());
-        let bytes = self.memory.bytes_mut();
+        let used = self.spec.bytes().unwrap_or(usize::MAX).min(self.bytes());
+        let bytes = &mut self.memory.bytes_mut()[..used];
         bytes.fill(0);
         let (state, units) = bytes.split_at_mut(STATE_BYTES as usize);
         write_header(state, &spec, stride);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 
@@ -78,9 +79,7 @@ impl Memory {
     /// Makes all pages present at once, which costs less than a fault each. A kernel that cannot (before Linux 5.14) leaves
     /// them to be faulted in.
     pub fn populate(&self) {
-        let mapping = &self.mapping;
-        // SAFETY: the range is this mapping, and its contents stay what they are.
-        unsafe { libc::madvise(mapping.address().cast(), mapping.len(), libc::MADV_POPULATE_WRITE) };
+        self.mapping.populate(0, self.mapping.len(), Access::Write);
     }
 
     /// The descriptor to hand to a child.
@@ -116,6 +115,8 @@ pub struct Mapping {
 
 // SAFETY: a mapping belongs to the process, not to a thread, and `Mapping` itself never dereferences.
 unsafe impl Send for Mapping {}
+// SAFETY: as above; what is behind its address is the owner's to share.
+unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps the first `len` bytes of `fd`.
@@ -159,6 +160,21 @@ impl Mapping {
         Ok(())
     }
 
+    /// Makes the pages `start..end` present for an access that they allow, in parts at a time where they are many: the
+    /// system clears pages at a few GB/s a thread.
+    pub fn populate(&self, start: usize, end: usize, access: Access) {
+        let advice = match access {
+            Access::None => return,
+            Access::Read => libc::MADV_POPULATE_READ,
+            Access::Write => libc::MADV_POPULATE_WRITE,
+        };
+        in_parts(start..end.min(self.len), page_bytes(), |part| {
+            let start = self.base.as_ptr().wrapping_add(part.start);
+            // SAFETY: the range lies within this mapping, and its contents stay what they are.
+            unsafe { libc::madvise(start.cast(), part.len(), advice) };
+        });
+    }
+
     /// First address.
     pub fn address(&self) -> *mut u8 {
         self.base.as_ptr()
@@ -176,6 +192,27 @@ impl Drop for Mapping {
         // SAFETY: the range is what mmap gave, and nothing borrowed from `self` outlives it.
         unsafe { libc::munmap(self.address().cast(), self.len) };
     }
+}
+
+/// Bytes below which another thread is not worth while.
+const PART: usize = 8 << 20;
+/// Threads at most.
+const MOST_PARTS: usize = 8;
+
+/// Does `work` for parts of `range`, each but the last a multiple of `step` long, on a thread each.
+pub(crate) fn in_parts(range: Range<usize>, step: usize, work: impl Fn(Range<usize>) + Sync) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = (range.len() / PART).clamp(1, MOST_PARTS.min(cores));
+    if parts == 1 {
+        return work(range);
+    }
+    let length = range.len().div_ceil(parts).next_multiple_of(step);
+    std::thread::scope(|scope| {
+        for start in range.clone().step_by(length) {
+            let (work, end) = (&work, (start + length).min(range.end));
+            scope.spawn(move || work(start..end));
+        }
+    });
 }
 
 fn check(code: libc::c_int) -> io::Result<libc::c_int> {

@@ -150,7 +150,8 @@ fn nvidia(remeasure: bool) -> Vec<Finding> {
     let driver = devices.first().map(|device| device.facts.driver.clone()).unwrap_or_default();
     let mut findings = vec![Finding { name: "NVIDIA driver", outcome: Ok(driver), needed: false }];
     findings.extend(devices.iter().map(device));
-    findings.extend(devices.iter().map(|device| peaks_of_device(device.ordinal, remeasure)));
+    findings.extend(devices.iter().map(|device| peaks_of_device(device, remeasure)));
+    findings.extend(devices.iter().map(clocks));
     findings.extend([ptxas(&tools), libdevice(&tools), torch_on_device(), cupti(), counter_permission()]);
     findings
 }
@@ -167,11 +168,11 @@ fn device(device: &gpu::Shown) -> Finding {
     Finding { name: "device", outcome: Ok(text), needed: false }
 }
 
-fn peaks_of_device(ordinal: u32, remeasure: bool) -> Finding {
+fn peaks_of_device(device: &gpu::Shown, remeasure: bool) -> Finding {
     let measured = if remeasure {
-        remeasure_device(ordinal, None).map(|peaks| (peaks, peaks::Source::Measured))
+        remeasure_device(device.ordinal, None).map(|peaks| (peaks, peaks::Source::Measured))
     } else {
-        device_peaks(ordinal)
+        device_peaks(device)
     };
     let outcome = match measured {
         Ok((peaks, source)) => {
@@ -192,6 +193,21 @@ fn peaks_of_device(ordinal: u32, remeasure: bool) -> Finding {
         Err(fault) => Err(format!("{fault}; rooflines and what rests on them are left out")),
     };
     Finding { name: "device peaks", outcome, needed: false }
+}
+
+fn clocks(device: &gpu::Shown) -> Finding {
+    let outcome = match gpu::state(device.ordinal) {
+        Ok(state) => {
+            let slowed = match state.slowed_by.as_slice() {
+                [] => "nothing slows it down".to_owned(),
+                reasons => format!("slowed down by {}", reasons.join(", ")),
+            };
+            let (now, most) = (state.sm_clock_mhz, state.most_sm_clock_mhz);
+            Ok(format!("{now} MHz of {most}, {} °C, {slowed}", state.temperature_c))
+        }
+        Err(why) => Err(format!("{why}: reports do not say what clock and temperature times were taken at")),
+    };
+    Finding { name: "device clocks", outcome, needed: false }
 }
 
 fn ptxas(tools: &Tools) -> Finding {

@@ -2,7 +2,7 @@
 
 use crate::{
     builds::{Build, Builds, Convention},
-    problem::{Axis, AxisSize, Problem, Workload},
+    problem::{Axis, AxisSize, Contents, Problem, Workload},
     tensor::TensorSpec,
     worker::{Argument, Fault, Limits, Setup, Worker},
 };
@@ -14,6 +14,7 @@ use kinstr_trace::{
     layout::{Keep, Mode},
     sites::SiteTable,
 };
+use rayon::prelude::*;
 use std::time::Duration;
 
 /// Records a unit has room for in trace mode: half a MiB, because the candidate's memory limit counts them too. A
@@ -72,15 +73,20 @@ pub fn start_with(
     limits: Limits,
     records: Option<RecordMemory>,
 ) -> Result<Worker, Fault> {
-    // Records are kinstr's, and no part of what the candidate may allocate.
-    let recorded = records.as_ref().map_or(0, |records| records.bytes() as u64);
-    let memory = limits.memory.map(|bytes| bytes.saturating_add(recorded));
-    // CPU time passes once for each thread that runs.
-    let cpu = limits.cpu.saturating_mul(builds.manifest.threads.max(1));
-    let limits = Limits { memory, cpu, cores: builds.manifest.threads.max(limits.cores), ..limits };
-    let mut worker = Worker::start(Setup { limits, arena, records, program: None })?;
+    let limits = for_threads(limits, builds.manifest.threads, records.as_ref());
+    let mut worker = Worker::start(Setup { limits, arena, others: &[], records, program: None })?;
     worker.load(&builds.library(build), &arguments(builds, problem, workload, arena))?;
     Ok(worker)
+}
+
+/// Limits of a candidate's worker that runs `threads` threads and has `records`.
+pub fn for_threads(limits: Limits, threads: u32, records: Option<&RecordMemory>) -> Limits {
+    // Records are kinstr's, and no part of what the candidate may allocate.
+    let recorded = records.map_or(0, |records| records.bytes() as u64);
+    let memory = limits.memory.map(|bytes| bytes.saturating_add(recorded));
+    // CPU time passes once for each thread that runs.
+    let cpu = limits.cpu.saturating_mul(threads.max(1));
+    Limits { memory, cpu, cores: threads.max(limits.cores), ..limits }
 }
 
 /// Calls of the greatest length that one worker serves at least: the rounds at any cost, and what surrounds them.
@@ -116,7 +122,7 @@ fn record_memory(sites: &SiteTable, keep: Keep, threads: u32) -> Result<RecordMe
 }
 
 /// Descriptors or pointers, as the convention wants them; scalars by the value that is in the arena now.
-fn arguments(builds: &Builds, problem: &Problem, workload: usize, arena: &Arena) -> Vec<Argument> {
+pub fn arguments(builds: &Builds, problem: &Problem, workload: usize, arena: &Arena) -> Vec<Argument> {
     let Some(workload) = problem.workloads.get(workload) else { return Vec::new() };
     let specs: Vec<TensorSpec> =
         problem.input_specs(workload).into_iter().chain(problem.output_specs(workload)).collect();
@@ -144,11 +150,28 @@ fn sizes(problem: &Problem, workload: &Workload) -> impl Iterator<Item = Argumen
     problem.axes.iter().filter(is_variable).map(move |axis| Argument::Scalar { bytes: size(axis) })
 }
 
+/// Bytes that one thread copies at a time.
+const COPIED_AT_ONCE: usize = 1 << 20;
+
 /// Copies `inputs` into the first buffers of `arena`.
 pub fn put_inputs(arena: &mut Arena, inputs: &[&[u8]]) {
     for (index, input) in inputs.iter().enumerate() {
-        arena.bytes_mut(index).copy_from_slice(input);
+        let pairs =
+            arena.bytes_mut(index).par_chunks_mut(COPIED_AT_ONCE).zip(input.par_chunks(COPIED_AT_ONCE));
+        pairs.for_each(|(to, from)| to.copy_from_slice(from));
     }
+}
+
+/// The inputs whose elements may change places between calls: those of whole numbers may index or bound something.
+pub fn float_inputs(problem: &Problem) -> Vec<usize> {
+    let inputs = problem.inputs.iter().enumerate();
+    inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
+}
+
+/// The same without a model's weights, which a candidate in Python has in a place of its own.
+pub fn float_arguments(problem: &Problem) -> Vec<usize> {
+    let is_state = |index: &usize| matches!(problem.inputs[*index].contents, Contents::State);
+    float_inputs(problem).into_iter().filter(|index| !is_state(index)).collect()
 }
 
 /// The outputs in `arena`, after its inputs.
@@ -159,8 +182,13 @@ pub fn outputs<'a>(arena: &'a Arena, problem: &Problem) -> Vec<&'a [u8]> {
 
 /// The digest of the outputs in `arena`.
 pub fn digest_outputs(arena: &Arena, problem: &Problem) -> blake3::Hash {
+    digest_of(&outputs(arena, problem))
+}
+
+/// The digest of outputs.
+pub fn digest_of(outputs: &[&[u8]]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    for output in outputs(arena, problem) {
+    for output in outputs {
         hasher.update_rayon(output);
     }
     hasher.finalize()

@@ -119,6 +119,8 @@ pub fn certificate(
         clean_stack_bytes: Some(clean.assembly.stack_bytes),
         instrumented_stack_bytes: Some(timing.assembly.stack_bytes),
         probe_cost_ticks: probe_cost.map(|cost| cost.inside),
+        probe_cost_error_ticks: None,
+        probe_around_error_ticks: None,
         probe_around_ticks: probe_cost.map(|cost| cost.around),
         host_ns: None,
         outputs_identical: Some(outputs_identical),

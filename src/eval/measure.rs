@@ -2,7 +2,7 @@
 
 use super::{
     EvalError,
-    arguments::{digest_outputs, outputs, put_inputs, timed_limits},
+    arguments::{digest_outputs, float_arguments, float_inputs, outputs, put_inputs, timed_limits},
     baseline::{self, TimedReference},
     check::{check_guards, check_inputs},
     failure::Stop,
@@ -16,7 +16,6 @@ use crate::{
         Interval, Measurement, Moment, Plan, Samples, Timed, Watched, attained_confidence, interleave,
         peak_resident, summary,
     },
-    problem::Contents,
     reference::{Reference, Variant},
     worker::{
         Fault,
@@ -301,8 +300,8 @@ fn time_renewed(
     threads: u32,
 ) -> Result<Renewed, Stop> {
     let rotate = match worker {
-        Running::Native(_) => verifier.float_inputs(),
-        Running::Python(_) => verifier.float_arguments(),
+        Running::Native(_) => float_inputs(&verifier.problem),
+        Running::Python(_) => float_arguments(&verifier.problem),
     };
     let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
     let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
@@ -389,11 +388,6 @@ impl Verifier {
         Ok(())
     }
 
-    /// Compares outputs of timed calls.
-    pub fn note(&mut self, arena: &Arena) {
-        self.correct &= self.agrees(arena, POISON);
-    }
-
     fn agrees(&mut self, arena: &Arena, poison: u8) -> bool {
         let digest = digest_outputs(arena, &self.problem);
         let agrees = self.agreed == Some(digest) || self.compare(arena, poison);
@@ -428,20 +422,8 @@ impl Verifier {
         self.inputs.iter().chain(&self.expected).map(Vec::len).sum()
     }
 
-    /// The inputs whose elements may change places: those of whole numbers may index or bound something.
-    pub fn float_inputs(&self) -> Vec<usize> {
-        let inputs = self.problem.inputs.iter().enumerate();
-        inputs.filter(|(_, input)| input.dtype.is_float()).map(|(index, _)| index).collect()
-    }
-
-    /// The same without a model's weights, which a candidate in Python has in a place of its own.
-    pub fn float_arguments(&self) -> Vec<usize> {
-        let is_state = |index: &usize| matches!(self.problem.inputs[*index].contents, Contents::State);
-        self.float_inputs().into_iter().filter(|index| !is_state(index)).collect()
-    }
-
     /// Every comparison passed.
-    pub fn correct(&self) -> bool {
+    fn correct(&self) -> bool {
         self.correct
     }
 }

@@ -4,7 +4,9 @@ use super::{
     EvalError, Options,
     arguments::{limits, put_inputs},
     destination::{Destination, Site},
+    device::Crew,
     failure::{StageFailure, Stop},
+    reference::Living,
     room,
     subject::spawn_python,
 };
@@ -63,6 +65,12 @@ pub struct Session<'a> {
     pub log: Log,
     /// Candidate's tensors by workload, kept from stage to stage.
     pub arenas: Vec<Option<Arena>>,
+    /// The same before there are inputs, where processes have them already.
+    pub blank: Vec<Option<Arena>>,
+    /// The processes of a candidate on a GPU, from stage to stage.
+    pub crew: Crew,
+    /// A reference that is not needed any more, and ends.
+    pub leaving: Living,
     /// Digests of the outputs that the clean build left on them, by workload, as far as they are known.
     pub clean_outputs: Vec<Option<blake3::Hash>>,
     /// The process of a candidate in Python, from stage to stage.
@@ -114,7 +122,8 @@ impl<'a> Session<'a> {
             let text = format!("the event log in this place could not be read; it is kept as {aside}");
             log.push(Event::Note { text })?;
         }
-        let mut arenas: Vec<_> = problem.workloads.iter().map(|_| None).collect();
+        let [mut arenas, blank] =
+            [(); 2].map(|()| problem.workloads.iter().map(|_| None).collect::<Vec<_>>());
         let clean_outputs = vec![None; problem.workloads.len()];
         let mut python = None;
         if let (Some(early), Some(place)) = (early, arenas.first_mut()) {
@@ -134,6 +143,9 @@ impl<'a> Session<'a> {
             source,
             log,
             arenas,
+            blank,
+            crew: Crew::default(),
+            leaving: Living::default(),
             clean_outputs,
             python,
             candidate,
@@ -145,7 +157,7 @@ impl<'a> Session<'a> {
     pub fn any_arena(&mut self, workload: usize) -> Result<Arena, Stop> {
         match self.arenas[workload].take() {
             Some(arena) => Ok(arena),
-            None => Ok(Arena::new(&buffer_specs(&self.problem, workload))?),
+            None => self.new_arena(workload),
         }
     }
 
@@ -172,6 +184,14 @@ impl<'a> Session<'a> {
         put_inputs(&mut arena, &reference.inputs());
         self.clean_outputs[workload] = None;
         Ok(arena)
+    }
+
+    /// Tensors of `workload` without inputs.
+    pub fn new_arena(&mut self, workload: usize) -> Result<Arena, Stop> {
+        match self.blank[workload].take() {
+            Some(arena) => Ok(arena),
+            None => Ok(Arena::new(&buffer_specs(&self.problem, workload))?),
+        }
     }
 
     /// The seeds that `workload` is checked with. All but the first depend on the candidate too, so that nobody who
@@ -317,6 +337,8 @@ impl<'a> Session<'a> {
                 *failure = Some(failed.failure.clone());
             }
             self.push(ended)?;
+            // Tensors may be lost that its processes have.
+            self.crew = Crew::default();
             if failed.failure.fault != Fault::Infrastructure || attempt >= earlier + ATTEMPTS {
                 return Err(Ended::Failed(failed));
             }

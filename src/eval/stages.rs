@@ -3,7 +3,7 @@
 use super::{
     EvalError,
     check::check,
-    device,
+    device::{self, Crew},
     failure::Stop,
     fit,
     measure::measure,
@@ -58,6 +58,7 @@ fn run_all(session: &mut Session<'_>) -> Result<(), Ended> {
     note_device(session, &builds)?;
     note_threads(session, builds.manifest.threads)?;
     session.stage(Stage::Check, |session| {
+        Crew::gather(session, &builds)?;
         let reference = living.get(session)?;
         check(session, Subject::Built(&builds), reference)
     })?;

@@ -3,6 +3,7 @@
 use super::{
     Options,
     arguments::{start_worker, timed_limits},
+    device::{Crew, Duty},
     failure::Stop,
     session::Session,
 };
@@ -64,6 +65,12 @@ impl Subject<'_> {
         limits: Limits,
     ) -> Result<Running, Stop> {
         match self {
+            Self::Built(builds) if session.site.ordinal().is_some() => {
+                let worker =
+                    session.hire(Duty::Clean, builds, &builds.manifest.clean, inputs.workload, arena)?;
+                Crew::complete(session, builds);
+                Ok(Running::Native(Box::new(worker)))
+            }
             Self::Built(builds) => {
                 let (clean, problem) = (&builds.manifest.clean, &session.problem);
                 let worker = start_worker(builds, clean, problem, inputs.workload, arena, limits)?;

@@ -2,7 +2,7 @@
 
 use kinstr_runtime::gpu::Activity;
 use kinstr_trace::{
-    device::{DeviceFacts, DevicePeaks, KernelResources},
+    device::{DeviceFacts, DevicePeaks, DeviceState, KernelResources},
     peaks::Peaks,
     port_model::HotBlock,
     report::{Correctness, Estimate, Fault, LayerStatus, Provenance, Speedup, SystemSummary, Times, Verdict},
@@ -140,6 +140,13 @@ pub enum Event {
         build: BuildKind,
         /// They.
         resources: Vec<KernelResources>,
+    },
+    /// The state of the device before and after a workload was timed on it.
+    DeviceStates {
+        /// Workload.
+        workload: usize,
+        /// Before and after.
+        states: [DeviceState; 2],
     },
     /// What calls of a build asked of the device.
     Launched {

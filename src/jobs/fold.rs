@@ -165,6 +165,11 @@ impl Fold<'_> {
                 report.device_peaks = Some(peaks.clone());
                 self.tables.device_peaks = Some(peaks.clone());
             }
+            Event::DeviceStates { workload, states } => {
+                if let Some(entry) = report.workloads.get_mut(*workload) {
+                    entry.device_states = Some(states.clone());
+                }
+            }
             Event::Kernels { build, resources } => self.device.has_kernels(*build, resources),
             Event::Launched { workload, build, activity } => {
                 self.device.launched(*workload, *build, activity);
@@ -246,6 +251,7 @@ impl Fold<'_> {
                 speedup_over_compiled: None,
                 roofline: None,
                 certificate: None,
+                device_states: None,
                 system: None,
                 events: None,
             });

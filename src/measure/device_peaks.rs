@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kinstr_runtime::arena::Arena;
+use kinstr_runtime::gpu::Shown;
 use kinstr_trace::device::DevicePeaks;
 
 use super::date::today;
@@ -17,30 +18,16 @@ const TIME: Duration = Duration::from_secs(60);
 /// Changes when the loops do: peaks of earlier ones are measured anew.
 const LOOPS: &str = "1";
 
-/// The peaks of the device that was seen as `identity`: the cached ones, for which it is not opened, or new ones of device
-/// `ordinal`, which are then cached.
-///
-/// # Errors
-/// As [`device_peaks`].
-pub fn device_peaks_of(ordinal: u32, identity: &str) -> Result<DevicePeaks, Fault> {
-    match cached(&file(identity), identity) {
-        Some(peaks) => Ok(peaks),
-        None => device_peaks(ordinal).map(|(peaks, _)| peaks),
-    }
-}
-
-/// The peaks of device `ordinal`: the cached ones, or new ones, which are then cached.
+/// The peaks of `device`: the cached ones, or new ones, which are then cached.
 ///
 /// A cache that cannot be read or written is no error: the peaks are measured again.
 ///
 /// # Errors
 /// When the device cannot be opened, or fails.
-pub fn device_peaks(ordinal: u32) -> Result<(DevicePeaks, Source), Fault> {
-    let mut worker = start(ordinal, None)?;
-    let device = identity(&worker);
-    match cached(&file(&device), &device) {
+pub fn device_peaks(device: &Shown) -> Result<(DevicePeaks, Source), Fault> {
+    match cached(&file(&device.identity), &device.identity) {
         Some(peaks) => Ok((peaks, Source::Cached)),
-        None => measure_in(&mut worker).map(|peaks| (peaks, Source::Measured)),
+        None => remeasure_device(device.ordinal, None).map(|peaks| (peaks, Source::Measured)),
     }
 }
 
@@ -64,7 +51,7 @@ pub fn try_device(ordinal: u32) -> Result<(), Fault> {
 fn start(ordinal: u32, program: Option<&Path>) -> Result<Worker, Fault> {
     let limits = Limits { request: TIME, ..Limits::candidate() }.on_device(ordinal);
     let arena = Arena::new(&[]).map_err(InfrastructureFault::Arena)?;
-    Worker::start(Setup { limits, arena: &arena, records: None, program })
+    Worker::start(Setup { limits, arena: &arena, others: &[], records: None, program })
 }
 
 fn identity(worker: &Worker) -> String {

@@ -13,7 +13,7 @@ mod system;
 pub use conditions::{Chill, cold, flushed};
 pub use date::today;
 pub use device::{DeviceTimed, contradicted, interleave_on_device};
-pub use device_peaks::{device_peaks, device_peaks_of, remeasure_device, try_device};
+pub use device_peaks::{device_peaks, remeasure_device, try_device};
 pub use paired::{Measurement, Moment, Plan, Samples, Timed, interleave};
 pub use statistics::{Interval, attained_confidence, median};
 pub use system::{Watched, peak_resident, summary};

@@ -57,7 +57,7 @@ pub fn remeasure() -> Result<(Peaks, Source), Fault> {
 pub fn measure(program: Option<&Path>) -> Result<Peaks, Fault> {
     let limits = Limits { file_bytes: LARGEST_FILE, ..Limits::candidate() };
     let arena = Arena::new(&[]).map_err(InfrastructureFault::Arena)?;
-    let mut worker = Worker::start(Setup { limits, arena: &arena, records: None, program })?;
+    let mut worker = Worker::start(Setup { limits, arena: &arena, others: &[], records: None, program })?;
     worker.peaks(&Device::here().name(), &today())
 }
 

@@ -174,6 +174,10 @@ impl Host {
         &self.isolation
     }
 
+    pub(super) fn kill(&mut self) {
+        self.process.kill();
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.process.is_alive()
     }

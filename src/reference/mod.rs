@@ -112,6 +112,9 @@ pub trait ReferenceProcess {
         Ok(None)
     }
 
+    /// Kills the process, and does not wait until the system has cleaned up after it.
+    fn kill(&mut self);
+
     /// What runs the reference, for the report: versions and number of threads.
     fn versions(&self) -> &[String];
 
@@ -306,6 +309,11 @@ impl Reference {
     /// Confining measures that this machine did not let us apply.
     pub fn isolation(&self) -> &[&'static str] {
         self.process.isolation()
+    }
+
+    /// Kills its process, and does not wait until the system has cleaned up after it; dropping it does.
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// False once its process has ended: no call will succeed any more.

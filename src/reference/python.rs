@@ -108,6 +108,10 @@ impl ReferenceProcess for PythonReference {
         Ok(Some(times.device_ns))
     }
 
+    fn kill(&mut self) {
+        self.host.kill();
+    }
+
     fn versions(&self) -> &[String] {
         &self.versions
     }

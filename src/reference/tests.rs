@@ -36,6 +36,8 @@ impl ReferenceProcess for Partial {
         Ok(Duration::ZERO)
     }
 
+    fn kill(&mut self) {}
+
     fn versions(&self) -> &[String] {
         &[]
     }

@@ -49,15 +49,22 @@ impl Group {
         Some(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)))
     }
 
+    /// Kills whatever of the group is left, unless the child was reaped.
+    pub(super) fn kill(&self) {
+        if self.status.is_none() {
+            // Before the child is reaped its id cannot be given to another group. No such group means
+            // that nothing is left to kill.
+            let _ = killpg(Pid::from_raw(self.id() as i32), Signal::SIGKILL);
+        }
+    }
+
     /// Kills whatever of the group is left and reaps the child. A child that had ended by itself keeps
     /// its status.
     pub(super) fn end(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.status {
             return Ok(status);
         }
-        // Before the child is reaped its id cannot be given to another group. No such group means
-        // that nothing is left to kill.
-        let _ = killpg(Pid::from_raw(self.id() as i32), Signal::SIGKILL);
+        self.kill();
         let status = self.child.wait()?;
         self.status = Some(status);
         Ok(status)

@@ -1,6 +1,6 @@
 //! A worker that runs a compiled candidate.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use kinstr_runtime::arena::{Arena, Layout, Place};
 use kinstr_runtime::confine::Measure;
 use kinstr_runtime::gpu::{Activity, CallTimes, OWN_UNITS, Shown, Trespass};
-use kinstr_runtime::records::RecordMemory;
+use kinstr_runtime::records::{RecordMemory, RecordSpec};
 use kinstr_runtime::shared::Memory;
-use kinstr_runtime::worker::protocol::{Argument, ENTRY_SYMBOL, Loaded, Request};
+use kinstr_runtime::worker::protocol::{Argument, ENTRY_SYMBOL, Loaded, Opened, Request};
 use kinstr_runtime::worker::{CONTROL_BYTES, CONTROL_FD, Control};
 use kinstr_trace::device::DevicePeaks;
 use kinstr_trace::peaks::Peaks;
@@ -19,15 +19,14 @@ use serde_json::Value;
 
 use super::capture::Printed;
 use super::classify::{Scene, classify_refusal};
-use super::death::WorkerError;
+use super::death::{Death, WorkerError};
 use super::fault::{CandidateFault, Fault, InfrastructureFault, InternalFault};
 use super::limits::Limits;
 use super::process::{FIRST_EXTRA_FD, Process};
+use super::reply::Reply;
 
 /// Number of the arena's descriptor in a worker; the control page comes before it.
 const ARENA_FD: i32 = CONTROL_FD + 1;
-/// Number of the record memory's descriptor in a worker.
-const RECORDS_FD: i32 = ARENA_FD + 1;
 const _: () = assert!(CONTROL_FD == FIRST_EXTRA_FD);
 /// Name of the measure that keeps a worker from running other programs, which it takes itself.
 pub(super) const OWN_PROGRAM_ONLY: &str = "own-program-only";
@@ -41,6 +40,8 @@ pub struct Setup<'a> {
     pub limits: Limits,
     /// Tensors of one workload.
     pub arena: &'a Arena,
+    /// Memory of further arenas, on which a candidate can be loaded too.
+    pub others: &'a [OwnedFd],
     /// Where an instrumented candidate records.
     pub records: Option<RecordMemory>,
     /// The `kinstr` program, if it is not the one that runs.
@@ -52,13 +53,20 @@ pub struct Setup<'a> {
 pub struct Worker {
     process: Process,
     control: Memory,
+    /// Of the arena that the candidate is loaded on.
     layout: Layout,
+    /// Of the arena that it was started with.
+    first_layout: Layout,
+    /// Number of the record memory's descriptor in the worker, behind those of the arenas.
+    records_fd: i32,
     records: Option<RecordMemory>,
     limits: Limits,
     tainted: bool,
     isolation: Vec<&'static str>,
     /// The GPU it opened.
     device: Option<Shown>,
+    /// Whether it is still opening it.
+    opening: bool,
 }
 
 impl Worker {
@@ -67,11 +75,23 @@ impl Worker {
     /// # Errors
     /// When no process can be started, or there is no such device.
     pub fn start(setup: Setup<'_>) -> Result<Self, Fault> {
-        let Setup { limits, arena, records, program } = setup;
+        let mut worker = Self::begin(setup)?;
+        worker.settle()?;
+        Ok(worker)
+    }
+
+    /// As [`Worker::start`], and does not wait for the device: the first request does.
+    ///
+    /// # Errors
+    /// When no process can be started.
+    pub fn begin(setup: Setup<'_>) -> Result<Self, Fault> {
+        let Setup { limits, arena, others, records, program } = setup;
         let program = program.unwrap_or(Path::new(THIS_PROGRAM));
         let control = Memory::new(CONTROL_BYTES).map_err(WorkerError::Memory).map_err(start_failed)?;
         let layout = arena.layout().clone();
         let mut fds: Vec<BorrowedFd<'_>> = vec![control.fd(), arena.fd()];
+        fds.extend(others.iter().map(AsFd::as_fd));
+        let records_fd = CONTROL_FD + fds.len() as i32;
         fds.extend(records.as_ref().map(RecordMemory::fd));
         let mut command = Command::new(program);
         command.arg0("kinstr").arg("worker").env_clear();
@@ -88,15 +108,42 @@ impl Worker {
         }
         // The worker limits its memory itself when it loads a candidate.
         let unlimited = Limits { memory: None, ..limits };
+        // Drivers take long to start and use many threads: it goes to its cores when its device is open.
+        let unlimited = if limits.device.is_some() { unlimited.on_any_core() } else { unlimited };
         let process = Process::spawn(command, unlimited, &fds).map_err(start_failed)?;
         let isolation = process.isolation().to_vec();
-        let mut worker =
-            Self { process, control, layout, records, limits, tainted: false, isolation, device: None };
+        let opening = limits.device.is_some();
+        let mut worker = Self {
+            process,
+            control,
+            first_layout: layout.clone(),
+            layout,
+            records_fd,
+            records,
+            limits,
+            tainted: false,
+            isolation,
+            device: None,
+            opening,
+        };
         if let Some(ordinal) = limits.device {
-            let (shown, _) = worker.ask(&Request::OpenDevice { ordinal })?;
-            worker.device = Some(understood(shown)?);
+            worker.post(&Request::OpenDevice { ordinal, cores: limits.own_cores() })?;
         }
         Ok(worker)
+    }
+
+    /// Waits until the device is open.
+    ///
+    /// # Errors
+    /// When there is no such device, or it cannot be opened.
+    pub fn settle(&mut self) -> Result<(), Fault> {
+        if std::mem::take(&mut self.opening) {
+            let answer = self.process.answer();
+            let opened: Opened = understood(self.reply(answer)?.0)?;
+            self.isolation.extend((!opened.own_cores).then(|| Measure::OwnCores.name()));
+            self.device = Some(opened.shown);
+        }
+        Ok(())
     }
 
     /// The GPU it opened.
@@ -109,12 +156,33 @@ impl Worker {
     /// # Errors
     /// When it cannot be loaded, or its constructors misbehave.
     pub fn load(&mut self, library: &Path, arguments: &[Argument]) -> Result<(), Fault> {
-        self.tainted = true;
+        self.layout = self.first_layout.clone();
+        self.load_at(ARENA_FD, library, arguments)
+    }
+
+    /// As [`Worker::load`], on the arena whose memory is number `other` of the further ones. What was loaded before gives
+    /// its tensors up.
+    ///
+    /// # Errors
+    /// As [`Worker::load`].
+    pub fn load_on(
+        &mut self,
+        other: usize,
+        arena: &Arena,
+        library: &Path,
+        arguments: &[Argument],
+    ) -> Result<(), Fault> {
+        self.layout = arena.layout().clone();
+        self.load_at(ARENA_FD + 1 + other as i32, library, arguments)
+    }
+
+    fn load_at(&mut self, arena_fd: i32, library: &Path, arguments: &[Argument]) -> Result<(), Fault> {
+        let first = !std::mem::replace(&mut self.tainted, true);
         let request = Request::Load {
             library: library.to_owned(),
             entry: ENTRY_SYMBOL.to_owned(),
             arguments: arguments.to_vec(),
-            arena_fd: ARENA_FD,
+            arena_fd,
             arena: self.layout.clone(),
             memory: self.limits.memory,
         };
@@ -124,7 +192,7 @@ impl Worker {
             (loaded.confined_to_program, OWN_PROGRAM_ONLY),
             (loaded.memory_limited, Measure::MemoryLimit.name()),
         ];
-        self.isolation.extend(own.into_iter().filter(|(done, _)| !done).map(|(_, name)| name));
+        self.isolation.extend(own.into_iter().filter(|(done, _)| first && !done).map(|(_, name)| name));
         Ok(())
     }
 
@@ -162,6 +230,17 @@ impl Worker {
         self.ask(&Request::FlushDenormals).map(drop)
     }
 
+    /// Makes the record memory one for `spec`, for a library that is loaded next; requests may take `request` from now on.
+    /// `false` if the memory is too small.
+    pub fn turn_to(&mut self, spec: Option<RecordSpec>, request: Duration) -> bool {
+        self.limits.request = request;
+        match (&mut self.records, spec) {
+            (_, None) => true,
+            (Some(records), Some(spec)) => records.reshape(spec),
+            (None, Some(_)) => false,
+        }
+    }
+
     /// Empties the record memory, and makes the candidate record into it from the next run on.
     ///
     /// # Errors
@@ -181,7 +260,7 @@ impl Worker {
             Some(_) => records.clear_header(),
             None => records.clear(),
         }
-        let request = Request::Attach { records_fd: RECORDS_FD, bytes: records.bytes(), mask };
+        let request = Request::Attach { records_fd: self.records_fd, bytes: records.bytes(), mask };
         self.ask(&request).map(drop)
     }
 
@@ -196,6 +275,22 @@ impl Worker {
             return self.run(1);
         }
         self.upload(true, poison)?;
+        let took = self.run(1)?;
+        self.download()?;
+        Ok(took)
+    }
+
+    /// As [`Worker::run_on`] on the inputs that the last run was on: a device has them still, and it was seen there that
+    /// none had changed.
+    ///
+    /// # Errors
+    /// As [`Worker::run_on`].
+    pub fn run_again(&mut self, arena: &mut Arena, poison: u8) -> Result<Duration, Fault> {
+        arena.poison_outputs_with(poison);
+        if self.device.is_none() {
+            return self.run(1);
+        }
+        self.upload(false, poison)?;
         let took = self.run(1)?;
         self.download()?;
         Ok(took)
@@ -306,24 +401,44 @@ impl Worker {
         self.process.id()
     }
 
+    /// Kills it, and does not wait until the system has cleaned up after it; dropping it does.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
     fn ask(&mut self, request: &Request) -> Result<(Value, Duration), Fault> {
+        self.settle()?;
+        self.post(request)?;
+        let answer = self.process.answer();
+        self.reply(answer)
+    }
+
+    fn post(&mut self, request: &Request) -> Result<(), Fault> {
         let request =
             serde_json::to_value(request).map_err(|error| InternalFault::Refused(error.to_string()))?;
-        match self.process.request(&request, self.limits.request) {
+        let posted = self.process.post(&request, self.limits.request);
+        posted.map_err(|death| self.classify(death))
+    }
+
+    fn reply(&self, answer: Result<(Reply, Duration), Death>) -> Result<(Value, Duration), Fault> {
+        match answer {
             Ok((reply, took)) => Ok((reply.done().map_err(classify_refusal)?, took)),
-            Err(death) => {
-                let control = Control::of(&self.control).ok_or(InternalFault::AlreadyEnded)?;
-                let scene = Scene {
-                    control,
-                    layout: &self.layout,
-                    limits: self.limits,
-                    tainted: self.tainted,
-                    last_words: self.process.stderr().last_line(),
-                    panicked: self.process.stderr().text().contains(" panicked at "),
-                };
-                Err(scene.classify(death))
-            }
+            Err(death) => Err(self.classify(death)),
         }
+    }
+
+    /// Whose fault a death is.
+    fn classify(&self, death: Death) -> Fault {
+        let Some(control) = Control::of(&self.control) else { return InternalFault::AlreadyEnded.into() };
+        let scene = Scene {
+            control,
+            layout: &self.layout,
+            limits: self.limits,
+            tainted: self.tainted,
+            last_words: self.process.stderr().last_line(),
+            panicked: self.process.stderr().text().contains(" panicked at "),
+        };
+        scene.classify(death)
     }
 }
 

@@ -46,12 +46,24 @@ pub struct Process {
     stdout: Capture<ChildStdout>,
     stderr: Capture<ChildStderr>,
     nonces: Nonces,
+    /// The request that was sent last, until it is answered.
+    pending: Option<Pending>,
     limits: Limits,
     /// Time in requests that were answered.
     spent: Duration,
     isolation: Vec<&'static str>,
     dead: bool,
     scratch: Scratch,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Pending {
+    nonce: String,
+    /// What the pipe has not taken yet.
+    unsent: Vec<u8>,
+    begin: Instant,
+    timeout: Duration,
 }
 
 impl Process {
@@ -113,6 +125,7 @@ impl Process {
                 stdout: Capture::new(stdout),
                 stderr: Capture::new(stderr),
                 nonces: Nonces::new()?,
+                pending: None,
                 limits,
                 spent: Duration::ZERO,
                 isolation: missing.into_iter().map(confine::Measure::name).collect(),
@@ -129,21 +142,51 @@ impl Process {
     /// # Errors
     /// When no reply comes. The child and everything it started are dead then.
     pub fn request(&mut self, request: &Value, timeout: Duration) -> Result<(Reply, Duration), Death> {
+        self.post(request, timeout)?;
+        self.answer()
+    }
+
+    /// Sends `request` and does not wait: [`Process::answer`] must be called before the next one.
+    ///
+    /// # Errors
+    /// As [`Process::request`].
+    pub fn post(&mut self, request: &Value, timeout: Duration) -> Result<(), Death> {
         if self.dead {
             return Err(Death::Gone);
         }
-        let answer = self.exchange(request, timeout);
+        let posted = self.try_post(request, timeout);
+        if posted.is_err() {
+            self.end();
+        }
+        posted
+    }
+
+    fn try_post(&mut self, request: &Value, timeout: Duration) -> Result<(), Death> {
+        let nonce = self.nonces.next()?;
+        let line = stamped(request, &nonce)?;
+        let begin = Instant::now();
+        let mut unsent = line.as_slice();
+        self.send(&mut unsent)?;
+        self.pending = Some(Pending { nonce, unsent: unsent.to_vec(), begin, timeout });
+        Ok(())
+    }
+
+    /// Waits for the reply to the request that was posted. The time is as in [`Process::request`].
+    ///
+    /// # Errors
+    /// As [`Process::request`].
+    pub fn answer(&mut self) -> Result<(Reply, Duration), Death> {
+        let Some(pending) = self.pending.take() else { return Err(Death::Gone) };
+        let answer = self.await_reply(&pending);
         if answer.is_err() {
             self.end();
         }
         answer
     }
 
-    fn exchange(&mut self, request: &Value, timeout: Duration) -> Result<(Reply, Duration), Death> {
-        let nonce = self.nonces.next()?;
-        let line = stamped(request, &nonce)?;
-        let mut unsent = line.as_slice();
-        let begin = Instant::now();
+    fn await_reply(&mut self, pending: &Pending) -> Result<(Reply, Duration), Death> {
+        let Pending { nonce, unsent, begin, timeout } = pending;
+        let (begin, timeout, mut unsent) = (*begin, *timeout, unsent.as_slice());
         let deadline = after(begin, timeout).min(after(begin, self.left()));
         loop {
             self.send(&mut unsent)?;
@@ -153,7 +196,7 @@ impl Process {
             self.stdout.drain();
             self.stderr.drain();
             if let Some(line) = self.inbox.take_line() {
-                let reply = line.and_then(|line| parse(&line, &nonce)).map_err(Death::BrokenProtocol)?;
+                let reply = line.and_then(|line| parse(&line, nonce)).map_err(Death::BrokenProtocol)?;
                 self.spent += now - begin;
                 return Ok((reply, now - begin));
             }
@@ -235,6 +278,12 @@ impl Process {
             true => Death::OutOfTime { limit: self.limits.wall },
             false => Death::TimedOut { limit, peak_bytes: self.group.peak_bytes() },
         }
+    }
+
+    /// Kills the child and everything it started, and does not wait until the system has cleaned up after them.
+    pub fn kill(&mut self) {
+        self.dead = true;
+        self.group.kill();
     }
 
     /// Kills the child and everything it started, and tells how it ended.

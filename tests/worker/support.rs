@@ -99,7 +99,7 @@ pub fn arguments() -> Vec<Argument> {
 
 pub fn start(limits: Limits, arena: &Arena, records: Option<RecordMemory>) -> Worker {
     let program = Some(Path::new(env!("CARGO_BIN_EXE_kinstr")));
-    Worker::start(Setup { limits, arena, records, program }).unwrap()
+    Worker::start(Setup { limits, arena, others: &[], records, program }).unwrap()
 }
 
 /// Loads and runs a candidate once.

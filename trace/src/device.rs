@@ -27,6 +27,22 @@ use crate::sites::Place;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What a GPU was doing at a moment, as its management library tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceState {
+    /// Clock of the SMs.
+    pub sm_clock_mhz: u32,
+    /// Clock of the memory.
+    pub memory_clock_mhz: u32,
+    /// Fastest clock that the SMs have.
+    pub most_sm_clock_mhz: u32,
+    /// Temperature.
+    pub temperature_c: u32,
+    /// What kept it from its fastest clock, but for the work it was given: empty if nothing did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowed_by: Vec<String>,
+}
+
 /// What a GPU is: limits that its driver tells, none of them a rate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceFacts {

@@ -220,9 +220,15 @@ pub struct Certificate {
     /// Cost of one probe (begin and end together) calibrated in this session, in clock ticks: what the timed interval
     /// includes of it.
     pub probe_cost_ticks: Option<f64>,
+    /// How far that may be off, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe_cost_error_ticks: Option<f64>,
     /// What one probe adds to the time of the code around it, in clock ticks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probe_around_ticks: Option<f64>,
+    /// How far that may be off, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe_around_error_ticks: Option<f64>,
     /// On a GPU: what an instrumented launch costs the host beyond a clean one, in ns: records back from the device, decoded and
     /// added up.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -121,7 +121,7 @@ impl Arena {
     pub fn poison_outputs_with(&mut self, poison: u8) {
         for index in 0..self.layout.buffers.len() {
             if self.layout.buffers[index].role == Role::Output {
-                self.bytes_mut(index).fill(poison);
+                fill(self.bytes_mut(index), poison);
             }
         }
     }
@@ -147,6 +147,35 @@ impl Arena {
     }
 }
 
+/// Threads that fill at most.
+const MOST_THREADS: usize = 8;
+/// Bytes that one thread fills at least.
+const FILLED_AT_ONCE: usize = 8 << 20;
+
+/// As `fill`, on several threads where there is much to fill.
+fn fill(bytes: &mut [u8], byte: u8) {
+    std::thread::scope(|scope| {
+        let mut parts = bytes.chunks_mut(bytes.len().div_ceil(MOST_THREADS).max(FILLED_AT_ONCE));
+        let first = parts.next();
+        parts.for_each(|part| drop(scope.spawn(move || part.fill(byte))));
+        first.into_iter().for_each(|part| part.fill(byte));
+    });
+}
+
+/// Makes the pages of a mapped arena present, which costs less than a fault each.
+pub fn populate(mapping: &Mapping, layout: &Layout) {
+    for buffer in &layout.buffers {
+        mapping.populate(buffer.pages_start, buffer.pages_end, access(buffer.role));
+    }
+}
+
+const fn access(role: Role) -> Access {
+    match role {
+        Role::Input => Access::Read,
+        Role::Output => Access::Write,
+    }
+}
+
 /// Maps an inherited arena in the child: inputs to read, outputs to write, nothing else.
 ///
 /// # Errors
@@ -154,11 +183,7 @@ impl Arena {
 pub fn map_inherited(fd: RawFd, layout: &Layout) -> io::Result<Mapping> {
     let mapping = Mapping::inherited(fd, layout.bytes, Access::None)?;
     for buffer in &layout.buffers {
-        let access = match buffer.role {
-            Role::Input => Access::Read,
-            Role::Output => Access::Write,
-        };
-        mapping.protect(buffer.pages_start, buffer.pages_end, access)?;
+        mapping.protect(buffer.pages_start, buffer.pages_end, access(buffer.role))?;
     }
     Ok(mapping)
 }

@@ -253,6 +253,18 @@ fn set_of(cores: &[usize]) -> libc::cpu_set_t {
     }
 }
 
+/// Binds every thread that the process has by now to `cores`; those that they start inherit it. `false` if one could not
+/// be bound.
+pub fn bind_all_threads(cores: &[usize]) -> bool {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return false };
+    let set = set_of(cores);
+    let ids = threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse::<libc::pid_t>().ok());
+    // SAFETY: the kernel reads `size_of` bytes of the set, which outlives the calls.
+    ids.into_iter().fold(true, |bound, id| unsafe {
+        bound & (libc::sched_setaffinity(id, size_of::<libc::cpu_set_t>(), &set) == 0)
+    })
+}
+
 fn bind_to(cores: &libc::cpu_set_t) -> bool {
     // SAFETY: the kernel reads `size_of` bytes of the set, which outlives the call.
     unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), cores) == 0 }

@@ -253,6 +253,13 @@ impl Host {
         Ok(function)
     }
 
+    /// Knows no kernels any more but those that are asked for from now on: another library may be loaded, whose kernels have
+    /// the same names.
+    pub(super) fn forget_kernels(&mut self) {
+        self.functions.clear();
+        self.named.clear();
+    }
+
     /// What the driver says of the kernels that were asked for, in the order of their names.
     pub(super) fn resources(&self) -> driver::Result<Vec<KernelResources>> {
         use FunctionAttribute::*;

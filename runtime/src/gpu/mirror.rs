@@ -85,6 +85,13 @@ impl Host {
 }
 
 impl Mirror {
+    /// Gives the memory back.
+    pub(super) fn free(self) -> driver::Result<()> {
+        let tensors = self.tensors.iter().flat_map(|tensor| [Some(tensor.base), tensor.pristine]);
+        let addresses = tensors.flatten().chain(self.second.iter().flatten().copied()).chain([self.found]);
+        addresses.into_iter().try_for_each(driver::free)
+    }
+
     /// Data addresses of the tensors that are copied to and from the arena.
     pub(super) fn addresses(&self) -> Vec<Address> {
         self.tensors.iter().map(|tensor| tensor.data).collect()

@@ -10,6 +10,7 @@
 //! | `units`, `recording` | which warps record where, and the records' way back |
 //! | `timing` | times of single calls |
 //! | `kernels` | kinstr's own kernels |
+//! | `nvml` | clocks, temperature, and what slows a device down |
 
 mod driver;
 mod exports;
@@ -20,6 +21,7 @@ mod kernels;
 mod log;
 mod memory;
 mod mirror;
+mod nvml;
 mod peaks;
 mod recording;
 mod timing;
@@ -32,6 +34,7 @@ pub(crate) use exports::keep;
 pub use fault::DeviceFault;
 pub use log::Activity;
 pub use mirror::Trespass;
+pub use nvml::state;
 pub use timing::CallTimes;
 pub use units::OWN_UNITS;
 
@@ -92,11 +95,16 @@ impl Gpu {
         Ok((Self { mirror: None, flusher: None, begin, renewed: 0, launches: 1 }, shown))
     }
 
-    /// Device memory for the buffers of `layout`, of which the candidate may allocate `limit` bytes more: the addresses
+    /// Device memory for the buffers of `layout`, in place of what there was, of which the candidate may allocate `limit` bytes more: the addresses
     /// of their data.
     pub(crate) fn mirror(&mut self, layout: &Layout, limit: Option<u64>) -> Answer<Vec<u64>> {
+        let before = self.mirror.take();
         let mirror = on(|host| {
+            if let Some(before) = before {
+                before.free().map_err(|error| host.fault_of(error))?;
+            }
             host.memory.limit = limit;
+            host.forget_kernels();
             host.mirror(layout)
         })?;
         let addresses = mirror.addresses();

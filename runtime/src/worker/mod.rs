@@ -25,14 +25,16 @@ use serde_json::{Value, json};
 pub use control::{CONTROL_BYTES, CONTROL_FD, Control, LastSignal, Phase};
 
 use crate::arena;
-use crate::confine::{FIRST_FD, device_nodes, forbid_leaving, forbid_what_drivers_need, limit_address_space};
+use crate::confine::{
+    FIRST_FD, bind_all_threads, device_nodes, forbid_leaving, forbid_what_drivers_need, limit_address_space,
+};
 use crate::peaks;
 use crate::shared::{Access, Mapping};
 use attach::Attachment;
 use candidate::Candidate;
 use conditions::{Evictor, flush_denormals};
 use device::OpenDevice;
-use protocol::{Loaded, Refusal, RefusalKind, Request};
+use protocol::{Loaded, Opened, Refusal, RefusalKind, Request};
 
 /// Exit status of a worker that could not serve.
 pub const EXIT_INTERNAL: i32 = 70;
@@ -98,11 +100,14 @@ struct Server {
     attachment: Option<Attachment>,
     evictor: Evictor,
     device: Option<OpenDevice>,
+    /// What it could be kept from, once a candidate was to be loaded.
+    confined: Option<Loaded>,
 }
 
 impl Server {
     fn new(control: &'static Control) -> Self {
-        Self { control, candidate: None, attachment: None, evictor: Evictor::default(), device: None }
+        let evictor = Evictor::default();
+        Self { control, candidate: None, attachment: None, evictor, device: None, confined: None }
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -121,24 +126,26 @@ impl Server {
 
     fn answer(&mut self, request: Request) -> Result<Value, Refusal> {
         match request {
-            Request::OpenDevice { ordinal } => {
+            Request::OpenDevice { ordinal, cores } => {
                 let (device, shown) = OpenDevice::open(ordinal)?;
                 self.device = Some(device);
-                Ok(json!(shown))
+                Ok(json!(Opened { shown, own_cores: cores.is_empty() || bind_all_threads(&cores) }))
             }
             Request::Load { library, entry, arguments, arena_fd, arena, memory } => {
                 let mapping = arena::map_inherited(arena_fd, &arena)?;
                 self.control.enter_arena(&mapping);
                 let addresses = match &mut self.device {
-                    Some(device) => Some(device.gpu.mirror(&arena, memory)?),
+                    // Tensors go to the device and back as a whole.
+                    Some(device) => {
+                        arena::populate(&mapping, &arena);
+                        Some(device.gpu.mirror(&arena, memory)?)
+                    }
                     None => None,
                 };
-                let gave_up = self.device.is_none() || forbid_what_drivers_need(&device_nodes());
-                // The driver reserves address space by the size of the machine, so there is no limit for it. In this order:
-                // afterwards no limit can be set.
-                let memory_limited =
-                    memory.is_none_or(|memory| addresses.is_none() && limit_memory(self.control, memory));
-                let confined_to_program = forbid_leaving() && gave_up;
+                let confined = match self.confined {
+                    Some(confined) => confined,
+                    None => *self.confined.insert(confine(self.control, addresses.is_some(), memory)),
+                };
                 self.control.enter(Phase::Loading);
                 let candidate = Candidate::load(&library, &entry, &arguments, mapping, &arena, addresses);
                 self.control.enter(Phase::Own);
@@ -147,7 +154,7 @@ impl Server {
                 if let Some(device) = &mut self.device {
                     device.gpu.run(0, || ())?;
                 }
-                Ok(json!(Loaded { confined_to_program, memory_limited }))
+                Ok(json!(confined))
             }
             Request::Run { calls } => self.run(calls),
             Request::Upload { .. }
@@ -236,6 +243,15 @@ impl Server {
     fn loaded(&self) -> Result<&Candidate, Refusal> {
         self.candidate.as_ref().ok_or_else(nothing_loaded)
     }
+}
+
+/// Gives up what a candidate may not have, once a process.
+fn confine(control: &Control, has_device: bool, memory: Option<u64>) -> Loaded {
+    let gave_up = !has_device || forbid_what_drivers_need(&device_nodes());
+    // A driver reserves address space by the size of the machine, so there is no limit for it. In this order: afterwards
+    // no limit can be set.
+    let memory_limited = memory.is_none_or(|memory| !has_device && limit_memory(control, memory));
+    Loaded { confined_to_program: forbid_leaving() && gave_up, memory_limited }
 }
 
 /// Limits the address space to what is mapped now and `memory` bytes more. The worker does this itself,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::arena::Layout;
-use crate::gpu::{DeviceFault, OWN_UNITS};
+use crate::gpu::{DeviceFault, OWN_UNITS, Shown};
 
 /// Name of the function a library exports: `void __kinstr_entry(void **args)`.
 pub const ENTRY_SYMBOL: &str = "__kinstr_entry";
@@ -14,12 +14,14 @@ pub const ENTRY_SYMBOL: &str = "__kinstr_entry";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 pub enum Request {
-    /// Open a GPU, on which what is loaded afterwards has its tensors. Answers a [`crate::gpu::Shown`].
+    /// Open a GPU, on which what is loaded afterwards has its tensors. Answers an [`Opened`].
     OpenDevice {
         /// Its number.
         ordinal: u32,
+        /// Cores to run on once it is open; none for any.
+        cores: Vec<usize>,
     },
-    /// Load a candidate's library and bind its arguments. Answers a [`Loaded`].
+    /// Load a candidate's library and bind its arguments; what was loaded before loses its tensors. Answers a [`Loaded`].
     Load {
         /// Shared library.
         library: PathBuf,
@@ -105,8 +107,17 @@ pub enum Request {
     },
 }
 
+/// Answer to [`Request::OpenDevice`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The GPU.
+    pub shown: Shown,
+    /// Whether it runs on the cores it was told.
+    pub own_cores: bool,
+}
+
 /// Answer to [`Request::Load`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loaded {
     /// Whether the worker could forbid itself to run other programs and to signal other processes.
     pub confined_to_program: bool,

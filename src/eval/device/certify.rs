@@ -2,20 +2,20 @@
 
 use super::{
     super::{
-        arguments::start_worker,
+        arguments::digest_outputs,
         budget,
         choice::{Pilot, choose},
         failure::Stop,
         records::available,
         session::{Done, Session},
     },
-    calibrate,
-    records::{Recorded, Sharing, keep_all, record, start},
+    calibrate::{self, Calibrated},
+    crew::Duty,
+    records::{Recorded, Sharing, keep_all, record},
 };
 use crate::{
     builds::{Build, Builds},
     correctness::{OTHER_POISON, POISON},
-    eval::arguments::outputs,
     jobs::event::{Event, RecordKind},
     measure::{DeviceTimed, Interval, Measurement, Plan, interleave_on_device},
     reference::Reference,
@@ -52,7 +52,7 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
         return Ok(Done);
     };
     let cost = calibrate::probe_cost(session)?;
-    let all = certify_all(session, builds, (builds, build), reference, cost)?;
+    let all = certify_all(session, builds, (Duty::Timing, builds, build), reference, cost)?;
     let fitted = fit(session, builds, build, &all, cost)?;
     let (timed, all) = match &fitted {
         Fit::Fits => (builds, all),
@@ -64,7 +64,7 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
             let Some(build) = available(session, &chosen.manifest.timing, "intra-kernel")? else {
                 return Ok(Done);
             };
-            (&**chosen, certify_all(session, builds, (chosen, build), reference, cost)?)
+            (&**chosen, certify_all(session, builds, (Duty::Chosen, chosen, build), reference, cost)?)
         }
         Fit::Nothing => {
             let why = "no timing site fits the overhead budget (`--overhead-budget none` takes them all)";
@@ -97,19 +97,19 @@ struct Certified {
 fn certify_all(
     session: &mut Session<'_>,
     builds: &Builds,
-    (timed, build): (&Builds, &Build),
+    timed: (Duty, &Builds, &Build),
     reference: &mut Reference,
-    cost: Option<ProbeCost>,
+    cost: Option<Calibrated>,
 ) -> Result<Vec<Certified>, Stop> {
     let count = session.problem.workloads.len();
     let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
     let mut all = Vec::new();
     for workload in 0..count {
         session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
-        let mut least = certify(session, builds, (timed, build), reference, workload, cost, share)?;
+        let mut least = certify(session, builds, timed, reference, workload, cost, share)?;
         // A host that is late with its launches only adds: of two measurements the less disturbed one counts.
         if least.ratio.value > SUSPICIOUS {
-            let again = certify(session, builds, (timed, build), reference, workload, cost, share)?;
+            let again = certify(session, builds, timed, reference, workload, cost, share)?;
             least = if again.ratio.value < least.ratio.value { again } else { least };
         }
         all.push(least);
@@ -133,14 +133,14 @@ fn fit(
     builds: &Builds,
     build: &Build,
     all: &[Certified],
-    cost: Option<ProbeCost>,
+    cost: Option<Calibrated>,
 ) -> Result<Fit, Stop> {
     let (Some(budget), Some(sites)) = (session.options.overhead, &build.sites) else { return Ok(Fit::Fits) };
     let is_dear = |certified: &&Certified| certified.ratio.low > 1.0 + budget + budget::PROCESSES_DIFFER;
     if !all.iter().any(|certified| is_dear(&certified)) {
         return Ok(Fit::Fits);
     }
-    let cost = cost.unwrap_or(ProbeCost { inside: 0.0, around: UNKNOWN_COST });
+    let cost = cost.map_or(ProbeCost { inside: 0.0, around: UNKNOWN_COST }, |calibrated| calibrated.cost);
     let pilot = |certified: &Certified| {
         let trace = decode(&certified.recorded.records, sites).ok()?;
         let pilot = Pilot::of(&trace, sites, cost, certified.certificate.clean_ns);
@@ -160,22 +160,28 @@ const UNKNOWN_COST: f64 = 100.0;
 fn certify(
     session: &mut Session<'_>,
     builds: &Builds,
-    (timed, build): (&Builds, &Build),
+    (duty, timed, build): (Duty, &Builds, &Build),
     reference: &mut Reference,
     workload: usize,
-    cost: Option<ProbeCost>,
+    cost: Option<Calibrated>,
     budget: Duration,
 ) -> Result<Certified, Stop> {
     let mut arena = session.take_arena(reference, workload)?;
     let clean_build = &builds.manifest.clean;
-    let limits = session.limits();
-    let mut clean = start_worker(builds, clean_build, &session.problem, workload, &arena, limits)?;
-    clean.run_on(&mut arena, POISON)?;
-    let clean_outputs: Vec<Vec<u8>> =
-        outputs(&arena, &session.problem).into_iter().map(<[u8]>::to_vec).collect();
-    let mut timing = start(session, timed, build, workload, &arena, Sharing::Own, limits)?;
+    let mut clean = session.hire(Duty::Clean, builds, clean_build, workload, &arena)?;
+    let clean_outputs = match session.clean_outputs[workload] {
+        Some(digest) => {
+            clean.upload(true, POISON)?;
+            digest
+        }
+        None => {
+            clean.run_on(&mut arena, POISON)?;
+            digest_outputs(&arena, &session.problem)
+        }
+    };
+    let mut timing = session.hire(duty, timed, build, workload, &arena)?;
     timing.run_on(&mut arena, OTHER_POISON)?;
-    let identical = clean_outputs == outputs(&arena, &session.problem);
+    let identical = clean_outputs == digest_outputs(&arena, &session.problem);
     let clean_kernels = clean.trace(1)?.kernels;
     // Records are on while it is timed: what they cost is what is asked.
     timing.attach()?;
@@ -186,6 +192,8 @@ fn certify(
     timing.detach()?;
     let recorded = record(&mut timing, Sharing::Own)?;
     session.arenas[workload] = Some(arena);
+    session.crew.give_back(Duty::Clean, clean);
+    session.crew.give_back(duty, timing);
     let kernels = changes(
         &known(&clean_build.kernels, &clean_kernels),
         &known(&build.kernels, &recorded.activity.kernels),
@@ -239,7 +247,7 @@ fn changes(clean: &[KernelResources], timing: &[KernelResources], activity: &Act
 fn certificate(
     measured: &Measurement,
     kernels: Vec<KernelChange>,
-    cost: Option<ProbeCost>,
+    cost: Option<Calibrated>,
     outputs_identical: bool,
 ) -> Certificate {
     let median = |index: usize| measured.contenders[index].estimate().median_ns;
@@ -257,8 +265,10 @@ fn certificate(
         instrumented_spills: spills(|change| &change.instrumented),
         clean_stack_bytes: stack(|change| &change.clean),
         instrumented_stack_bytes: stack(|change| &change.instrumented),
-        probe_cost_ticks: cost.map(|cost| cost.inside),
-        probe_around_ticks: cost.map(|cost| cost.around),
+        probe_cost_ticks: cost.map(|calibrated| calibrated.cost.inside),
+        probe_cost_error_ticks: cost.map(|calibrated| calibrated.inside_error),
+        probe_around_ticks: cost.map(|calibrated| calibrated.cost.around),
+        probe_around_error_ticks: cost.map(|calibrated| calibrated.around_error),
         outputs_identical: Some(outputs_identical),
         kernels,
         ..Certificate::default()
@@ -274,9 +284,11 @@ fn record_timeline(
 ) -> Result<(), Stop> {
     let Some(sites) = &build.sites else { return Ok(()) };
     let arena = session.take_arena(reference, 0)?;
-    let mut worker = start(session, builds, build, 0, &arena, Sharing::Own, session.limits())?;
+    let mut worker = session.hire(Duty::Timeline, builds, build, 0, &arena)?;
+    worker.upload(true, POISON)?;
     let Recorded { records, .. } = record(&mut worker, Sharing::Own)?;
     session.arenas[0] = Some(arena);
+    session.crew.give_back(Duty::Timeline, worker);
     let dir = session.log.dir().to_owned();
     write_atomically(&dir.join(RECORDS), &records)?;
     write_atomically(&dir.join(SITES), &super::super::records::sites_json(sites))?;

@@ -1,21 +1,29 @@
 //! Measure: candidate and reference in turns, by the device's clock, which the parent's checks.
 
-use super::super::{
-    arguments::digest_outputs,
-    baseline::{self, TimedReference},
-    failure::Stop,
-    measure::{COMPILED, KEEPS_RESULTS, OTHER_OUTPUTS, REFERENCE, Verifier, follows_inputs, speedup, times},
-    session::{Done, Session},
-    subject::{Inputs, Running, Subject},
+use super::{
+    super::{
+        arguments::{digest_outputs, float_arguments, float_inputs, outputs},
+        baseline::{self, TimedReference},
+        failure::Stop,
+        measure::{COMPILED, KEEPS_RESULTS, OTHER_OUTPUTS, REFERENCE, follows_inputs, speedup, times},
+        session::{Done, Session},
+        subject::{Inputs, Running, Subject},
+    },
+    crew::Duty,
 };
 use crate::{
-    correctness::POISON,
+    correctness::{Comparer, POISON},
     jobs::event::{BuildKind, Event},
     measure::{DeviceTimed, Measurement, Plan, contradicted, interleave_on_device},
+    problem::Problem,
     reference::{Reference, Variant},
     worker::{Fault, fault::CandidateFault},
 };
-use kinstr_runtime::{arena::Arena, gpu::Activity};
+use kinstr_runtime::{
+    arena::Arena,
+    gpu::{self, Activity},
+};
+use kinstr_trace::device::DeviceState;
 use kinstr_trace::report::{LayerStatus, Verdict};
 use std::{
     cell::{Cell, RefCell},
@@ -78,43 +86,49 @@ fn time(
     let inputs = Inputs { workload, seed: session.timing_seed(workload) };
     let mut arena = session.fill_arena(reference, workload, inputs.seed)?;
     reference.evaluate()?;
-    let verifier = Verifier::new(session, workload, reference);
     let limits = session.limits();
     let mut worker = subject.start(session, reference, inputs, &arena, limits)?;
     worker.run_on(&mut arena, POISON)?;
-    let rotate = rotated(session, subject, &mut worker, reference, &verifier)?;
-    let mut candidate = TimedCandidate::new(&mut worker, &mut arena, verifier, rotate.clone());
+    let mut verifier = Verifier::new(session, workload);
+    verifier.look(&arena, &reference.expected());
+    // What the instrumented builds are held to.
+    session.clean_outputs[workload] = verifier.agreed;
+    let rotate = rotated(session, subject, &mut worker, reference)?;
     let has_compiled = baseline::compile(session, reference)?;
     let (shared, on_device) = (RefCell::new(&mut *reference), Cell::new(true));
+    let mut candidate = TimedCandidate::new(&mut worker, &mut arena, verifier, &shared, rotate.clone());
     let of = |variant| TimedReference::new(&shared, variant, !rotate.is_empty(), &on_device);
     let (mut plain, mut compiled) = (of(Variant::Plain), of(Variant::Compiled));
     let plan = Plan { half_width: session.options.half_width, budget };
+    // The clock of a device that does nothing is not the one it is timed with.
+    candidate.time(1)?;
+    let before = session.device_state();
     let mut contenders: Vec<&mut dyn DeviceTimed> = vec![&mut candidate, &mut plain];
     if has_compiled {
         contenders.push(&mut compiled);
     }
     let mut measured = interleave_on_device(&mut contenders, &plan)?;
+    let after = session.device_state();
     let contradicted = candidate.cross_check()?;
     let TimedCandidate { verifier, fresh, launches, .. } = candidate;
     let activity = worker.trace(if launches > MANY_LAUNCHES { 1 } else { TRACED })?;
-    // What the instrumented builds are held to.
-    worker.run_on(&mut arena, POISON)?;
-    session.clean_outputs[workload] = Some(digest_outputs(&arena, &session.problem));
     let follows = match subject {
         Subject::Built(_) => true,
         // A new model is made for every check; the one that was timed has to answer for other inputs too.
         Subject::Python => follows_inputs(&mut worker, session, reference, workload, &mut arena)?,
     };
     session.arenas[workload] = Some(arena);
-    if let Running::Python(python) = worker {
-        session.python = Some(python);
+    match worker {
+        Running::Python(worker) => session.python = Some(worker),
+        Running::Native(worker) => session.crew.give_back(Duty::Clean, *worker),
     }
-    if !verifier.correct() {
+    if !verifier.correct {
         return Ok(Err(OTHER_OUTPUTS));
     }
     if !follows {
         return Ok(Err(KEEPS_RESULTS));
     }
+    note_states(session, workload, before, after)?;
     if activity.as_ref().is_some_and(|activity| activity.launches.is_empty()) {
         return Ok(Err(NO_WORK));
     }
@@ -147,10 +161,9 @@ fn rotated(
     subject: Subject<'_>,
     worker: &mut Running,
     reference: &mut Reference,
-    verifier: &Verifier,
 ) -> Result<Vec<usize>, Stop> {
-    let Subject::Python = subject else { return Ok(verifier.float_inputs()) };
-    let arguments = verifier.float_arguments();
+    let Subject::Python = subject else { return Ok(float_inputs(&session.problem)) };
+    let arguments = float_arguments(&session.problem);
     // Two calls, for the last one finds the inputs as they are.
     let raised = match worker.time_calls(2, true, &arguments) {
         Err(Fault::Candidate(CandidateFault::Python(objection))) if objection.kind == "raised" => true,
@@ -168,11 +181,80 @@ fn rotated(
     Ok(arguments)
 }
 
+/// A clock after the timing below this part of the one before is worth a note.
+const STEADY: f64 = 0.97;
+
+/// Keeps what the device was like before and after it was timed on, and notes what slowed it down meanwhile.
+fn note_states(
+    session: &mut Session<'_>,
+    workload: usize,
+    before: Result<DeviceState, String>,
+    after: Result<DeviceState, String>,
+) -> Result<(), Stop> {
+    let (before, after) = match (before, after) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(why), _) | (_, Err(why)) => {
+            let text = format!("clock and temperature of the GPU while it was timed are not known: {why}");
+            return Ok(session.note_once(text)?);
+        }
+    };
+    let mut reasons = before.slowed_by.clone();
+    reasons.extend(after.slowed_by.iter().filter(|reason| !before.slowed_by.contains(reason)).cloned());
+    let dropped = f64::from(after.sm_clock_mhz) < STEADY * f64::from(before.sm_clock_mhz);
+    if dropped || !reasons.is_empty() {
+        let name = &session.problem.workloads[workload].name;
+        let why = if reasons.is_empty() { "no reason is told".into() } else { reasons.join(", ") };
+        let text = format!(
+            "{name}: the GPU was slowed down while it was timed: {} MHz before, {} MHz after, of {} MHz at most; {} °C; {why}",
+            before.sm_clock_mhz, after.sm_clock_mhz, after.most_sm_clock_mhz, after.temperature_c
+        );
+        session.push(Event::Note { text })?;
+    }
+    Ok(session.push(Event::DeviceStates { workload, states: [before, after] })?)
+}
+
+impl Session<'_> {
+    /// What the device is like now.
+    fn device_state(&self) -> Result<DeviceState, String> {
+        gpu::state(self.site.ordinal().unwrap_or_default())
+    }
+}
+
+/// Compares outputs of timed calls with the expected ones.
+struct Verifier {
+    problem: Problem,
+    workload: usize,
+    correct: bool,
+    /// Digest of outputs that agreed: the same bits need no second comparison.
+    agreed: Option<blake3::Hash>,
+}
+
+impl Verifier {
+    fn new(session: &Session<'_>, workload: usize) -> Self {
+        Self { problem: session.problem.clone(), workload, correct: true, agreed: None }
+    }
+
+    /// Compares what a call left in `arena`, whose outputs held [`POISON`] before.
+    fn look(&mut self, arena: &Arena, expected: &[&[u8]]) {
+        let digest = digest_outputs(arena, &self.problem);
+        if self.agreed == Some(digest) {
+            return;
+        }
+        let comparer = Comparer::new(&self.problem, &self.problem.workloads[self.workload]);
+        let compared = comparer.compare(expected, &outputs(arena, &self.problem), POISON);
+        let agrees = compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed));
+        self.correct &= agrees;
+        self.agreed = self.agreed.or(agrees.then_some(digest));
+    }
+}
+
 /// The clean build, or the model. Outputs of its last call are compared after some turns: the first, and then ever rarer ones.
-struct TimedCandidate<'w> {
+struct TimedCandidate<'w, 'r> {
     worker: &'w mut Running,
     arena: &'w mut Arena,
     verifier: Verifier,
+    /// Who has the expected outputs.
+    reference: &'w RefCell<&'r mut Reference>,
     rotate: Vec<usize>,
     turn: u32,
     fresh: bool,
@@ -180,9 +262,15 @@ struct TimedCandidate<'w> {
     launches: u32,
 }
 
-impl<'w> TimedCandidate<'w> {
-    fn new(worker: &'w mut Running, arena: &'w mut Arena, verifier: Verifier, rotate: Vec<usize>) -> Self {
-        Self { worker, arena, verifier, rotate, turn: 0, fresh: true, launches: 0 }
+impl<'w, 'r> TimedCandidate<'w, 'r> {
+    fn new(
+        worker: &'w mut Running,
+        arena: &'w mut Arena,
+        verifier: Verifier,
+        reference: &'w RefCell<&'r mut Reference>,
+        rotate: Vec<usize>,
+    ) -> Self {
+        Self { worker, arena, verifier, reference, rotate, turn: 0, fresh: true, launches: 0 }
     }
 
     /// What the device's clock and the parent's say of a call, in ns, if they do not agree. Of several looks the shortest
@@ -200,7 +288,7 @@ impl<'w> TimedCandidate<'w> {
     }
 }
 
-impl DeviceTimed for TimedCandidate<'_> {
+impl DeviceTimed for TimedCandidate<'_, '_> {
     fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
         let (times, _) = self.worker.time_calls(calls, true, &self.rotate)?;
         self.turn += 1;
@@ -209,7 +297,7 @@ impl DeviceTimed for TimedCandidate<'_> {
         if self.turn.is_power_of_two() {
             self.arena.poison_outputs();
             self.worker.fetch()?;
-            self.verifier.note(self.arena);
+            self.verifier.look(self.arena, &self.reference.borrow().expected());
         }
         Ok(times.device_ns)
     }

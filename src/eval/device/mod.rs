@@ -2,9 +2,12 @@
 
 mod calibrate;
 mod certify;
+mod crew;
 pub(super) mod measure;
 pub(super) mod peaks;
 mod records;
+
+pub use crew::{Crew, Duty, reserve};
 
 use super::{
     reference::Living,
@@ -23,6 +26,7 @@ const COUNTERS: &str = "kernel-counters/hardware-events";
 
 /// Runs what is left to run after the check.
 pub fn run(session: &mut Session<'_>, builds: &Builds, living: &mut Living) -> Result<(), Ended> {
+    session.crew.settle();
     session.stage(Stage::Measure, |session| {
         let reference = living.get(session)?;
         measure::measure(session, Subject::Built(builds), reference)
@@ -47,5 +51,9 @@ pub fn run(session: &mut Session<'_>, builds: &Builds, living: &mut Living) -> R
         "the range profiler of CUPTI is not asked: counts come from probes alone, which need no privileges";
     session.push(Event::Layer { name: COUNTERS.into(), status: LayerStatus::Unavailable(why.into()) })?;
     finish(session)?;
+    session.crew.dismiss();
+    living.dismiss();
+    // The system cleans up while the report is made.
+    session.leaving = std::mem::take(living);
     Ok(())
 }

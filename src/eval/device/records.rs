@@ -1,11 +1,13 @@
 //! Counters and observe: one call of an instrumented build, and what its warps recorded.
 
-use super::super::{
-    EvalError,
-    arguments::start_with,
-    failure::Stop,
-    records::{available, idle_probes, is_too_slow, keep, note_other_outputs},
-    session::{Done, Session},
+use super::{
+    super::{
+        EvalError,
+        failure::Stop,
+        records::{available, idle_probes, is_too_slow, keep, note_other_outputs},
+        session::{Done, Session},
+    },
+    crew::Duty,
 };
 use crate::{
     builds::{Build, Builds, Instrumented},
@@ -13,7 +15,7 @@ use crate::{
     jobs::event::{BuildKind, Event, RecordKind},
     reference::Reference,
     worker::{
-        Fault, Limits, Worker,
+        Fault, Worker,
         fault::{InfrastructureFault, InternalFault},
     },
 };
@@ -30,10 +32,12 @@ use kinstr_trace::{
 use std::time::{Duration, Instant};
 
 /// Time an observed call may take, of a kernel that takes a few ms when it is not observed.
-const OBSERVING: Duration = Duration::from_secs(10);
+pub const OBSERVING: Duration = Duration::from_secs(10);
 /// Warps that record in a unit of their own, at most; of larger launches a sample of the blocks does. A wave of the largest
 /// devices there are: what these write at their end is most of what the probes cost, and with twice as many it doubles.
 const OWN: u64 = 9 << 10;
+/// The same where timing sites had to be left out: some warps for each SM.
+const FEW: u32 = 2 << 10;
 /// Bytes of records at most.
 const MOST_BYTES: u64 = 256 << 20;
 /// Units that the warps of a build which counts share: enough that they seldom meet.
@@ -47,6 +51,8 @@ const TRACE_RECORDS: u64 = 1 << 12;
 pub enum Sharing {
     /// Each has its own: what is timed.
     Own,
+    /// The same, of fewer warps: of kernels so short that what a wave of warps writes at its end is dear.
+    Few,
     /// They share some: what is counted.
     Shared,
 }
@@ -54,14 +60,21 @@ pub enum Sharing {
 impl Sharing {
     fn mask(self) -> u32 {
         match self {
-            Self::Own => OWN_UNITS,
+            Self::Own | Self::Few => OWN_UNITS,
             Self::Shared => SHARED - 1,
         }
     }
 }
 
-/// Memory that the warps of a build with `sites` record into.
-pub fn record_memory(sites: &SiteTable, sharing: Sharing) -> Result<RecordMemory, Fault> {
+/// Memory that warps record into.
+pub fn record_memory(spec: RecordSpec) -> Result<RecordMemory, Fault> {
+    let records = RecordMemory::new(spec).map_err(InfrastructureFault::System)?;
+    records.populate();
+    Ok(records)
+}
+
+/// Shape of the memory that the warps of a build with `sites` record into.
+pub fn record_spec(sites: &SiteTable, sharing: Sharing) -> Result<RecordSpec, Fault> {
     let digest = sites.digest().map_err(|error| InternalFault::Refused(error.to_string()))?;
     let site_count = u32::try_from(sites.sites.len()).unwrap_or(u32::MAX);
     let is_trace = sites.mode == Mode::Trace;
@@ -71,9 +84,10 @@ pub fn record_memory(sites: &SiteTable, sharing: Sharing) -> Result<RecordMemory
     let unit_capacity = match sharing {
         Sharing::Own if is_trace => room.min(TRACED),
         Sharing::Own => room,
+        Sharing::Few => room.min(FEW),
         Sharing::Shared => SHARED,
     };
-    let spec = RecordSpec {
+    Ok(RecordSpec {
         site_count,
         word_count: sites.word_count(),
         record_capacity,
@@ -81,29 +95,7 @@ pub fn record_memory(sites: &SiteTable, sharing: Sharing) -> Result<RecordMemory
         unit_capacity,
         mode: sites.mode,
         site_digest: digest,
-    };
-    let records = RecordMemory::new(spec).map_err(InfrastructureFault::System)?;
-    records.populate();
-    Ok(records)
-}
-
-/// A worker on an instrumented build, whose tensors are on the device.
-pub fn start(
-    session: &Session<'_>,
-    builds: &Builds,
-    build: &Build,
-    workload: usize,
-    arena: &Arena,
-    sharing: Sharing,
-    limits: Limits,
-) -> Result<Worker, Fault> {
-    let records = match &build.sites {
-        Some(sites) => Some(record_memory(sites, sharing)?),
-        None => None,
-    };
-    let mut worker = start_with(builds, build, &session.problem, workload, arena, limits, records)?;
-    worker.upload(true, POISON)?;
-    Ok(worker)
+    })
 }
 
 /// What a recorded call left.
@@ -148,10 +140,11 @@ pub fn counters(session: &mut Session<'_>, builds: &Builds, reference: &mut Refe
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("counting {}", session.problem.workloads[workload].name.clone()));
         let mut arena = session.take_arena(reference, workload)?;
-        let limits = session.limits();
-        let mut worker = start(session, builds, build, workload, &arena, Sharing::Shared, limits)?;
+        let mut worker = session.hire(Duty::Counting, builds, build, workload, &arena)?;
+        worker.upload(true, POISON)?;
         let recorded = record(&mut worker, Sharing::Shared)?;
         look_at_outputs(session, builds, workload, (&mut worker, &mut arena), "counting")?;
+        session.crew.give_back(Duty::Counting, worker);
         session.arenas[workload] = Some(arena);
         keep_all(session, workload, RecordKind::Counting, build, recorded)?;
     }
@@ -174,15 +167,15 @@ pub fn observe(session: &mut Session<'_>, builds: &Builds, reference: &mut Refer
         let text = format!("probe `{probe}` found nothing to watch in the optimised code");
         session.push(Event::Note { text })?;
     }
-    let limits = session.limits();
-    let limits = Limits { request: limits.request.min(OBSERVING), ..limits };
     for workload in 0..session.problem.workloads.len() {
         session.progress(&format!("observing {}", session.problem.workloads[workload].name.clone()));
         let mut arena = session.take_arena(reference, workload)?;
-        let mut worker = start(session, builds, build, workload, &arena, Sharing::Shared, limits)?;
+        let mut worker = session.hire(Duty::Observing, builds, build, workload, &arena)?;
+        worker.upload(true, POISON)?;
         match record(&mut worker, Sharing::Shared) {
             Ok(recorded) => {
                 look_at_outputs(session, builds, workload, (&mut worker, &mut arena), "observing")?;
+                session.crew.give_back(Duty::Observing, worker);
                 keep_all(session, workload, RecordKind::Observing, build, recorded)?;
             }
             Err(fault) if is_too_slow(&fault) => {

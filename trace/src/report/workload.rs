@@ -1,5 +1,6 @@
 //! What was found on one workload.
 
+use crate::device::DeviceState;
 use crate::roofline::RooflinePoint;
 use crate::surroundings::{EventCounts, SystemCounts};
 use crate::synthesis::Certificate;
@@ -26,6 +27,9 @@ pub struct WorkloadReport {
     /// Speedup over what `torch.compile` makes of the reference; absent if it was not asked for, or not to be had.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub speedup_over_compiled: Option<Speedup>,
+    /// The GPU it was timed on, before and after; absent on a CPU, and where nothing tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device_states: Option<[DeviceState; 2]>,
     /// Where it sits under the roof.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub roofline: Option<RooflinePoint>,

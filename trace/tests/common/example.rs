@@ -52,6 +52,7 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
     let bytes = (rows * 8) << 20;
     let floor_ns = ms * 1e6 * fraction;
     WorkloadReport {
+        device_states: None,
         index,
         axes: [("M".to_owned(), rows), ("N".to_owned(), 1 << 20)].into(),
         correctness: Some(Correctness {
@@ -99,6 +100,8 @@ fn workload(index: usize, rows: u64, ms: f64, speedup: f64, fraction: f64) -> Wo
             clean_stack_bytes: Some(64),
             instrumented_stack_bytes: Some(72),
             probe_cost_ticks: Some(41.5),
+            probe_cost_error_ticks: None,
+            probe_around_error_ticks: None,
             probe_around_ticks: None,
             host_ns: None,
             outputs_identical: Some(true),
