@@ -108,7 +108,7 @@ fn is_product(name: &str) -> bool {
 }
 
 /// What the names of record files and of their site tables begin with.
-const RECORDS: [&str; 3] = ["timing", "counting", "observing"];
+const RECORDS: [&str; 4] = ["timing", "pilot", "counting", "observing"];
 
 fn is_record_file(rest: &str) -> bool {
     let workload = rest.strip_prefix('-').and_then(|rest| rest.strip_suffix(".krec"));
@@ -255,7 +255,14 @@ mod tests {
         Log::open(dir.path(), "one").unwrap().push(began("one")).unwrap();
         let (mine, products) = (
             ["old.pftrace", "timing-x.krec", "timing-.krec", "my-timing-0.krec", "notes.sites.json"],
-            ["report.json", "trace.pftrace", "timeline.krec", "observing-12.krec", "counting.sites.json"],
+            [
+                "report.json",
+                "trace.pftrace",
+                "timeline.krec",
+                "pilot-0.krec",
+                "observing-12.krec",
+                "counting.sites.json",
+            ],
         );
         mine.iter().chain(&products).for_each(|name| std::fs::write(dir.path().join(name), "").unwrap());
         drop(Log::open(dir.path(), "two").unwrap());
