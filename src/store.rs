@@ -33,7 +33,7 @@ pub fn cache_dir() -> PathBuf {
         .join("kinstr")
 }
 
-/// Candidates in Python whose compiled kernels are kept.
+/// Candidates in Python whose compiled kernels are kept, and solutions whose sources are.
 const KEPT_COMPILED: usize = 200;
 
 /// Where the kernels are kept that a candidate in Python compiles itself. Each text has a place of its own: what one leaves
@@ -44,7 +44,18 @@ pub fn compiled_dir(digest: &str) -> PathBuf {
     all.join(digest)
 }
 
-/// The same for what `torch.compile` makes of references, all of which are the user's own.
+/// Where the sources of a solution lie. It is as young as its last use, so that none is removed which is being evaluated.
+pub fn solution_dir(digest: &str) -> PathBuf {
+    let all = cache_dir().join("solutions");
+    keep_latest(&all, KEPT_COMPILED);
+    let dir = all.join(digest);
+    if let Ok(known) = std::fs::File::open(&dir) {
+        let _ = known.set_modified(SystemTime::now());
+    }
+    dir
+}
+
+/// Where what `torch.compile` makes of references is kept, all of which are the user's own.
 pub fn compiled_references() -> PathBuf {
     cache_dir().join("compiled-references")
 }

@@ -7,9 +7,10 @@ takes seconds in which the problem is not known yet.
 | op | fields | does |
 |---|---|---|
 | `start` | `fd`, `buffers`, `inputs`, `cores`, `memory`, `filter`, `writable` | maps the arena, gives up what a candidate must not have |
-| `load` | `path`, `problem`, `function` | imports the candidate, which defines `ModelNew`, or the function if one is named |
+| `load` | `path`, `folder`, `problem`, `function`, `destinations` | imports the candidate, of which `folder` may be a package; it defines `ModelNew`, or the function if one is named |
 | `make` | `seed`, `init_inputs`, `strides` | makes `ModelNew`, if there is one, as the reference's model was made, and takes the inputs |
 | `take` | | copies the input buffers; the model stays |
+| `overwrite` | | destinations hold what the output buffers do |
 | `run` | `calls` | calls the model |
 | `renew` | `calls`, `call`, `rotate` | moves the elements of inputs before each call |
 | `time` | `calls`, `call`, `rotate` | times calls on the GPU as the host does; without `call`, what surrounds them |
@@ -56,6 +57,11 @@ class Candidate(Host):
         self.module: Any = None
         self.model_new: Any = None
         self.plain: Optional[Callable[..., Any]] = None
+        #: The file whose lines errors name, or the folder of such files.
+        self.own = ""
+        self.takes_destinations = False
+        #: What the function writes to, if it does not return its outputs.
+        self.destinations: List[Any] = []
         self.state: List[Buffer] = []
         self.state_views: List[Any] = []
         self.result: Any = None
@@ -103,13 +109,20 @@ class Candidate(Host):
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Imports the candidate."""
         self.path = os.path.realpath(request["path"])
+        folder = request.get("folder")
+        self.own = folder or self.path
+        self.takes_destinations = bool(request.get("destinations"))
         copied = repeated(self.path, request["problem"])
         if self.device is None:
             # Triton reads it where kernels are defined.
             os.environ["TRITON_INTERPRET"] = "1"
         # From here on the candidate's own code runs.
         self.watch = Watch(request["problem"])
-        self.module = loading.import_file(self.path, "kinstr_candidate", CANDIDATE)
+        self.module = (
+            loading.import_file(self.path, "kinstr_candidate", CANDIDATE)
+            if folder is None
+            else loading.import_from(folder, self.path, CANDIDATE)
+        )
         if request["function"] is not None:
             self.plain = loading.function_of(self.module, request["function"], self.path, CANDIDATE)
         elif not isinstance(getattr(self.module, MODEL, None), type):
@@ -122,7 +135,7 @@ class Candidate(Host):
                 if defined
                 else "it defines no class at all",
             )
-        self.kernels = Kernels(self.module)
+        self.kernels = Kernels(*loading.modules_in(self.own))
         return {
             "repeats_line": copied,
             "kernels": self.kernels.names(),
@@ -142,7 +155,7 @@ class Candidate(Host):
             with self.torch.no_grad():
                 model = getattr(self.module, MODEL)(*init_inputs)
         except BaseException as error:
-            raise from_exception(error, self.path, f"making {MODEL}", CANDIDATE) from error
+            raise from_exception(error, self.own, f"making {MODEL}", CANDIDATE) from error
         if not isinstance(model, self.torch.nn.Module):
             raise Refusal("not-a-module", f"`{MODEL}` is not a torch.nn.Module", "derive it from torch.nn.Module")
         self.tensors.move_model(model)
@@ -163,13 +176,23 @@ class Candidate(Host):
                 value.copy_(view)
         return missing
 
-    def take(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+    def take(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Copies the inputs out of the arena."""
         self.arguments = [self.tensors.copy_of(view) for view in self.input_views]
+        return self.overwrite(request) if self.takes_destinations else {}
+
+    def overwrite(self, _request: Dict[str, Any]) -> Dict[str, Any]:
+        """New destinations with what the output buffers hold, whatever was made of those before."""
+        # Those before are freed first: on a GPU there is room for one set.
+        self.destinations, self.result = [], None
+        self.destinations = [self.tensors.copy_of(view) for view in self.output_views]
         return {}
 
     def forward(self, *inputs: Any) -> Any:
         """Runs the model or the function, by as many steps as the reference's takes."""
+        if self.takes_destinations and self.plain is not None:
+            self.plain(*inputs, *self.destinations)
+            return self.destinations
         if self.plain is not None:
             return self.plain(*inputs)
         with self.torch.no_grad():
@@ -182,7 +205,7 @@ class Candidate(Host):
                 self.result = self._call()
             self.tensors.finish()
         except BaseException as error:
-            raise from_exception(error, self.path, "running forward", CANDIDATE) from error
+            raise from_exception(error, self.own, "running forward", CANDIDATE) from error
         return {}
 
     def renew(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -204,7 +227,7 @@ class Candidate(Host):
         except Refusal:
             raise
         except BaseException as error:
-            raise from_exception(error, self.path, "being timed", CANDIDATE) from error
+            raise from_exception(error, self.own, "being timed", CANDIDATE) from error
         return {"device_ns": times, "launches": 0, "fresh_addresses": True}
 
     def _keep_result(self, arguments: List[Any]) -> None:
@@ -218,7 +241,7 @@ class Candidate(Host):
     def fetch(self, _request: Dict[str, Any]) -> Dict[str, Any]:
         """Writes what the last call left."""
         if self.kernels is not None:
-            self.kernels.refuse_idle(self.path)
+            self.kernels.refuse_idle(self.own)
         values = as_list(self.result)
         try:
             for buffer, value, strides in zip(self.outputs, values, self.strides):
@@ -264,7 +287,7 @@ class Candidate(Host):
         if self.watch is not None and self.watch.seen is not None:
             text = f"{CANDIDATE} opens the problem's file, {self.watch.seen}"
             hint = "compute the outputs: the reference's code is not a candidate's to run"
-            place = self.watch.place(self.path)
+            place = self.watch.place(self.own)
             return {"error": Refusal("reads-problem", text, hint, **place).reply()}
         return reply
 
@@ -273,6 +296,7 @@ class Candidate(Host):
         "load": load,
         "make": make,
         "take": take,
+        "overwrite": overwrite,
         "run": run,
         "renew": renew,
         "time": time,

@@ -6,23 +6,23 @@ import sys
 from types import ModuleType
 from typing import Any, Dict, List, Set
 
-from .refusal import CANDIDATE, Refusal
+from .refusal import CANDIDATE, Refusal, is_own
 
 
 class Kernels:
-    """The kernels that stand in a module. Each first launch is seen; later ones cost nothing more.
+    """The kernels that stand in the modules. Each first launch is seen; later ones cost nothing more.
 
     Functions that only other kernels call count as kernels too, so that what is asked is whether any was launched.
     """
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, *modules: ModuleType) -> None:
         self.interpreted = False
         self._launched: Set[str] = set()
         self._found: Dict[str, Any] = {}
         jit = sys.modules.get("triton.runtime.jit")
         if jit is None:
             return
-        for name, value in vars(module).items():
+        for name, value in [item for module in modules for item in vars(module).items()]:
             if isinstance(value, jit.KernelInterface):
                 self._found[name] = value
                 self._see(name, _innermost(value, jit.KernelInterface))
@@ -51,7 +51,7 @@ class Kernels:
             return
         names = ", ".join(f"`{name}`" for name in self.names())
         code = getattr(getattr(_innermost(next(iter(self._found.values()))), "fn", None), "__code__", None)
-        place = {"file": path, "line": code.co_firstlineno} if code is not None and code.co_filename == path else {}
+        place = {"file": code.co_filename, "line": code.co_firstlineno} if code is not None and is_own(code.co_filename, path) else {}
         raise Refusal(
             "no-kernel-launched",
             f"{CANDIDATE} launches none of its Triton kernels: {names}",

@@ -7,9 +7,9 @@ import importlib.util
 import os
 import sys
 from types import ModuleType
-from typing import Any, Callable, Set
+from typing import Any, Callable, List, Optional, Set
 
-from .refusal import REFERENCE, Refusal, from_exception
+from .refusal import REFERENCE, Refusal, from_exception, is_own
 
 NUMPY = "numpy"
 PYTORCH = "pytorch"
@@ -57,8 +57,8 @@ def import_reference(path: str) -> ModuleType:
     return import_file(path, "kinstr_reference", REFERENCE)
 
 
-def import_file(path: str, name: str, who: str) -> ModuleType:
-    """Runs the user's file as the module `name`."""
+def import_file(path: str, name: str, who: str, own: Optional[str] = None) -> ModuleType:
+    """Runs the user's file as the module `name`. Errors are placed in it, or in the files of the folder `own`."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise Refusal("unreadable", f"{path} is not a Python file")
@@ -67,8 +67,20 @@ def import_file(path: str, name: str, who: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
-        raise from_exception(error, path, "being imported", who) from error
+        raise from_exception(error, own or path, "being imported", who) from error
     return module
+
+
+def import_from(folder: str, path: str, who: str) -> ModuleType:
+    """Runs a file of the package `folder`. It may import the others, from the package (`from .other`) and by their names alone."""
+    sys.path[:0] = [os.path.dirname(folder), folder]
+    inside = os.path.relpath(os.path.splitext(path)[0], os.path.dirname(folder))
+    return import_file(path, inside.replace(os.sep, "."), who, folder)
+
+
+def modules_in(own: str) -> List[ModuleType]:
+    """What was imported of the file `own`, or from the folder `own`."""
+    return [module for module in list(sys.modules.values()) if is_own(getattr(module, "__file__", None), own)]
 
 
 def function_of(module: ModuleType, name: str, path: str, who: str = REFERENCE) -> Callable[..., Any]:

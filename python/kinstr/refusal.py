@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import Any, Dict, Optional
 
@@ -61,7 +62,7 @@ def from_exception(error: BaseException, path: str, doing: str, who: str = REFER
 
 _MODULES = {
     REFERENCE: "scripts/setup installs NumPy; scripts/setup --torch installs PyTorch too",
-    CANDIDATE: "a candidate is one file: it may import what is installed beside PyTorch, and nothing that lies beside it",
+    CANDIDATE: "a candidate may import what is installed beside PyTorch, and the other sources of its solution; nothing that lies beside it",
 }
 _RETURN = "return from forward instead"
 _ROOM = "it ran out of the memory that --memory allows"
@@ -87,9 +88,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _place(error: BaseException, path: str) -> Dict[str, Any]:
-    """The last line of the user's file that led to the error; frames of the host would tell the user nothing."""
-    if isinstance(error, SyntaxError) and error.filename == path:
-        return {"file": path, "line": error.lineno}
+    """The last line of the user's file, or of a file in the user's folder, that led to the error; frames of the host would tell the user nothing."""
+    if isinstance(error, SyntaxError) and is_own(error.filename, path):
+        return {"file": error.filename, "line": error.lineno}
     frames = traceback.extract_tb(error.__traceback__)
-    mine = [frame for frame in frames if frame.filename == path]
-    return {"file": path, "line": mine[-1].lineno} if mine else {}
+    mine = [frame for frame in frames if is_own(frame.filename, path)]
+    return {"file": mine[-1].filename, "line": mine[-1].lineno} if mine else {}
+
+
+def is_own(file: Optional[str], path: str) -> bool:
+    """Whether `file` is the user's file `path`, or lies in the folder `path`."""
+    return file is not None and (file == path or file.startswith(path + os.sep))

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any, Dict, List, Optional, Tuple
 
+from .refusal import is_own
+
 
 class Watch:
     """Sees every file that Python opens from now on, and lets nobody open the problem's.
@@ -32,9 +34,9 @@ class Watch:
         raise PermissionError(f"{self.seen} is the problem's, and not for candidates")
 
     def place(self, path: str) -> Dict[str, Any]:
-        """The line of `path` that opened it, if one did."""
-        lines = [line for file, line in self._frames if file == path]
-        return {"file": path, "line": lines[0]} if lines else {}
+        """The line of the file or folder `path` that opened it, if one did."""
+        own = [{"file": file, "line": line} for file, line in self._frames if is_own(file, path)]
+        return own[0] if own else {}
 
 
 class Patches:

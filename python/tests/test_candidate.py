@@ -294,6 +294,39 @@ class CandidateTest(unittest.TestCase):
         with self.assertRaises(Refusal):
             to_plain(torch.zeros(MOST_BYTES), "problem.py")
 
+    def written(self, main):
+        """A host that loaded a package whose `main` writes to its destination."""
+        folder = os.path.join(self.folder.name, "package")
+        os.mkdir(folder)
+        self.write("package/helper.py", "def total(x):\n    return x.no_such_op() if x.sum() > 1e6 else x.sum()\n")
+        host = self.started()
+        path = self.write("package/main.py", "from .helper import total\n" + main)
+        fields = {"path": path, "folder": folder, "problem": self.problem, "function": "run", "destinations": True}
+        self.addCleanup(self.forget, list(sys.path), set(sys.modules))
+        self.done(host, "load", **fields)
+        self.done(host, "make", seed=3, init_inputs=[], strides=[[2, 1]])
+        return host
+
+    def forget(self, path, modules):
+        sys.path[:] = path
+        for name in set(sys.modules) - modules:
+            if name.startswith("package"):
+                del sys.modules[name]
+
+    def test_destinations_are_written_and_overwritten(self):
+        host = self.written("def run(x, y):\n    y[:2] = total(x)\n")
+        host.output_views[0].fill_(7)
+        self.done(host, "overwrite")
+        self.done(host, "run", calls=1)
+        self.done(host, "fetch")
+        self.assertTrue(torch.allclose(host.output_views[0][:2], host.input_views[0].sum()))
+        self.assertTrue((host.output_views[0][2] == 7).all())
+
+    def test_lines_of_other_files_of_a_package_are_the_candidate_s(self):
+        host = self.written("def run(x, y):\n    y[:] = total(x + 1e7)\n")
+        error = self.ask(host, "run", calls=1)["error"]
+        self.assertEqual((os.path.basename(error["file"]), error["line"]), ("helper.py", 2), error)
+
     def test_inputs_can_be_made_anew_for_the_model_that_is_there(self):
         text = (
             PROBLEM

@@ -41,7 +41,7 @@ Exit codes, with a report for the first two:
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Options {
-    /// Candidate: a file in MLIR, C, C++ or LLVM IR; or in Python, with a class `ModelNew` for a KernelBench problem and a function `run` for others
+    /// Candidate: a file in MLIR, C, C++ or LLVM IR; in Python, with a class `ModelNew` for a KernelBench problem and a function `run` for others; or a FlashInfer-Bench solution in .json
     candidate: PathBuf,
     /// Problem: a TOML file, a KernelBench .py file as it is, or a FlashInfer-Bench definition in .json
     #[arg(long)]
@@ -199,7 +199,7 @@ fn written_workloads(problem: &Path) -> Result<Vec<Value>, Failure> {
 /// Writes the report beside its events, and prints it.
 fn publish(options: &Options, dir: &Path, outcome: Outcome, workloads: &[Value]) -> Result<(), Failure> {
     let cause = outcome.failure.as_ref().map(Complaint::cause);
-    let traces = traces(&outcome.report, workloads, cause);
+    let traces = traces(&outcome.report, workloads, &outcome.name, cause);
     let report = match options.detail {
         Detail::Short => outcome.report.bounded(DEFAULT_LIMIT),
         Detail::Full => outcome.report,

@@ -235,6 +235,7 @@ fn audit(
     worker.take()?;
     for poison in AUDITS {
         arena.poison_outputs_with(poison);
+        worker.put_outputs()?;
         worker.run(1)?;
         worker.fetch()?;
         if !verifier.agrees(arena, poison) {
@@ -243,6 +244,7 @@ fn audit(
     }
     for _ in 0..DISPLACED_CALLS {
         verifier.displace(arena);
+        worker.put_outputs()?;
         worker.run(1)?;
         worker.fetch()?;
         if !verifier.agrees(arena, POISON) {
@@ -377,6 +379,7 @@ impl Verifier {
                 self.turn += 1;
                 if self.turn.is_power_of_two() {
                     arena.poison_outputs();
+                    running.put_outputs()?;
                 }
             }
             Moment::After(0) if self.turn.is_power_of_two() => {

@@ -75,6 +75,8 @@ pub struct Outcome {
     pub report: Report,
     /// What failed, if a stage did, ready to be shown.
     pub failure: Option<crate::complaint::Complaint>,
+    /// Name of the candidate: a solution's own, or its file's.
+    pub name: String,
     /// True if all of it was done before, so that nothing was run.
     pub was_done: bool,
 }
@@ -89,7 +91,7 @@ pub fn evaluate(options: &Options, observer: &mut dyn Observer) -> Result<Outcom
     let was_done = session.is_judged();
     let failure = stages::run(&mut session)?;
     let report = fold(session.log.events(), session.log.dir());
-    Ok(Outcome { report, failure, was_done })
+    Ok(Outcome { report, failure, name: session.source.name(), was_done })
 }
 
 /// The report of an evaluation from its directory alone.

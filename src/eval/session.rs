@@ -92,6 +92,9 @@ impl<'a> Session<'a> {
         let site = site?;
         let probes = site.probes();
         let Opened { mut source, problem, early } = opened?;
+        if let Some(solution) = &source.solution {
+            solution.solves(&problem.name, &source.path)?;
+        }
         source.entry_is_named_after(&problem.name);
         room::check(&problem)?;
         let digests = digests(&problem, &source);

@@ -15,7 +15,7 @@ use crate::{
     reference::{self, Reference, host_buffers},
     store::{compiled_dir, digest},
     tensor::Seed,
-    worker::{Fault, Limits, Printed, PythonSetup, PythonWorker, Tensors, Worker},
+    worker::{Entry, Fault, Limits, Printed, PythonSetup, PythonWorker, Tensors, Worker},
 };
 use kinstr_runtime::{
     arena::Arena,
@@ -123,7 +123,7 @@ impl Subject<'_> {
     }
 }
 
-/// The function that a candidate in Python defines where the problem is no model.
+/// The function that a file in Python defines where the problem is no model.
 const FUNCTION: &str = "run";
 
 /// Begins a process for a candidate in Python, whose tensors will lie in `memory`. Importing PyTorch takes seconds, in which
@@ -164,8 +164,21 @@ fn start_python(
     })?;
     session.note_once(format!("the candidate runs on {}, 1 thread", worker.versions().join(", ")))?;
     let problem = &session.problem;
-    let function = (!problem.reference_makes_inputs()).then_some(FUNCTION);
-    worker.load(&session.source.path, problem.reference.path(), function)?;
+    let entry = match &session.source.solution {
+        Some(solution) => Entry {
+            file: solution.entry(),
+            function: Some(solution.function()),
+            folder: Some(&solution.folder),
+            takes_destinations: solution.takes_destinations(),
+        },
+        None => Entry {
+            file: session.source.path.clone(),
+            function: (!problem.reference_makes_inputs()).then_some(FUNCTION),
+            folder: None,
+            takes_destinations: false,
+        },
+    };
+    worker.load(&entry, problem.reference.path())?;
     let loaded = worker.loaded().clone();
     if let Some(line) = loaded.repeats_line {
         let place = format!("{}:{line}", session.source.path.display());
@@ -205,6 +218,7 @@ impl Running {
             Self::Native(worker) => worker.run_on(arena, poison).map(drop),
             Self::Python(worker) => {
                 arena.poison_outputs_with(poison);
+                worker.put_outputs()?;
                 worker.run(1)?;
                 worker.fetch()
             }
@@ -219,6 +233,17 @@ impl Running {
         match self {
             Self::Native(_) => Ok(()),
             Self::Python(worker) => worker.take(),
+        }
+    }
+
+    /// Has the tensors that the next call finds for its outputs hold what those in the arena do, where they are others.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn put_outputs(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Native(_) => Ok(()),
+            Self::Python(worker) => worker.put_outputs(),
         }
     }
 

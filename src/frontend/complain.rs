@@ -12,10 +12,10 @@ impl From<&FrontendError> for Complaint {
                 Self::new("candidate::read", text).help("check the path and its permissions")
             }
             FrontendError::Kind { .. } => Self::new("candidate::kind", text).help(
-                "candidates are MLIR files (`.mlir`): linalg, scf, affine, vector, memref, math; LLVM IR (`.ll`); C and C++ (`.c`, `.cpp`, `.cc`); Python with a class `ModelNew` (`.py`)",
+                "candidates are MLIR files (`.mlir`): linalg, scf, affine, vector, memref, math; LLVM IR (`.ll`); C and C++ (`.c`, `.cpp`, `.cc`); Python with a class `ModelNew` or a function `run` (`.py`); FlashInfer-Bench Solutions (`.json`)",
             ),
             FrontendError::NotCompiled { .. } => Self::new("candidate::python", text)
-                .help("`kinstr eval` runs it, where the problem is a KernelBench file; `kinstr opt --target cuda:sm_90` compiles its Triton kernels"),
+                .help("`kinstr eval` runs it; `kinstr opt --target cuda:sm_90` compiles its Triton kernels"),
             FrontendError::Directive { error, .. } => {
                 Self::new("candidate::directive", text).help(directive_help(error))
             }
@@ -36,6 +36,9 @@ impl From<&FrontendError> for Complaint {
             }
             FrontendError::Includes { .. } => Self::new("candidate::includes", text)
                 .help("write its text into the candidate; headers of the system may be included"),
+            FrontendError::Solution { .. } => Self::new("candidate::solution", text).help(
+                "a FlashInfer-Bench Solution has a name, the definition it solves, a spec with language and entry point, and sources",
+            ),
             FrontendError::OtherMachine { .. } => Self::new("candidate::machine", text)
                 .help("compile it for this machine, or leave `target triple` and `target datalayout` out"),
             FrontendError::Entry(_) => Self::new("candidate::entry", text)

@@ -10,13 +10,18 @@ pub mod directives;
 pub mod llvm_ir;
 pub mod mlir;
 pub mod signature;
+pub mod solution;
 pub mod triton;
 
 use crate::complaint::Complaint;
 use directives::{DirectiveError, Directives};
 use kinstr_passes::{context::Message, transforms::TransformError};
 use serde::{Deserialize, Serialize};
+use solution::Solution;
 use std::path::{Path, PathBuf};
+
+/// Suffix of FlashInfer-Bench Solutions.
+const SOLUTION: &str = "json";
 
 /// What a candidate is written in, by its file's suffix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,19 +34,20 @@ pub enum Language {
     C,
     /// `.cpp`, `.cc`.
     Cpp,
-    /// `.py`, which is run and not compiled.
+    /// `.py`, or `.json` with Python in it; it is run and not compiled.
     Python,
 }
 
 impl Language {
     /// Every suffix that is taken, with its language.
-    pub const SUFFIXES: [(&str, Self); 6] = [
+    pub const SUFFIXES: [(&str, Self); 7] = [
         ("mlir", Self::Mlir),
         ("ll", Self::LlvmIr),
         ("c", Self::C),
         ("cpp", Self::Cpp),
         ("cc", Self::Cpp),
         ("py", Self::Python),
+        (SOLUTION, Self::Python),
     ];
 
     fn of(path: &Path) -> Option<Self> {
@@ -77,6 +83,8 @@ pub struct Source {
     pub language: Language,
     /// Its directives.
     pub directives: Directives,
+    /// What the text says, if it is a FlashInfer-Bench Solution.
+    pub solution: Option<Solution>,
     /// What the compiler made of it, once it was asked.
     compiled: c::Compiled,
 }
@@ -109,6 +117,9 @@ pub enum FrontendError {
     /// It includes a file of its own, which no digest knows.
     #[error("{} includes {}: a candidate is one file", path.display(), included.join(", "))]
     Includes { path: PathBuf, included: Vec<String> },
+    /// It is no FlashInfer-Bench Solution, or none for this problem.
+    #[error("{} is no solution that can be taken: {reason}", path.display())]
+    Solution { path: PathBuf, reason: String },
     /// It was made for another machine.
     #[error("{} is LLVM IR for {theirs}, and this machine is {ours}", path.display())]
     OtherMachine { path: PathBuf, theirs: String, ours: String },
@@ -127,7 +138,7 @@ impl Source {
     /// Reads `path`; `-` is MLIR on standard input.
     ///
     /// # Errors
-    /// [`FrontendError::Read`], `Kind` for a suffix that no front end takes, `Directive`.
+    /// [`FrontendError::Read`], `Kind` for a suffix that no front end takes, `Directive`, `Solution`.
     pub fn read(path: &Path) -> Result<Self, FrontendError> {
         let failed = |error| FrontendError::Read { path: path.into(), error };
         if path == Path::new("-") {
@@ -139,7 +150,11 @@ impl Source {
             std::fs::metadata(path).map_err(failed)?;
             return Err(FrontendError::Kind { path: path.into() });
         };
-        Self::new(path, std::fs::read_to_string(path).map_err(failed)?, language)
+        let mut source = Self::new(path, std::fs::read_to_string(path).map_err(failed)?, language)?;
+        if path.extension().is_some_and(|suffix| suffix == SOLUTION) {
+            source.solution = Some(Solution::read(path, &source.text)?);
+        }
+        Ok(source)
     }
 
     /// A candidate from its text.
@@ -149,7 +164,8 @@ impl Source {
     pub fn new(path: &Path, text: String, language: Language) -> Result<Self, FrontendError> {
         let directives = directives::read(&text, language)
             .map_err(|(line, error)| FrontendError::Directive { path: path.into(), line, error })?;
-        Ok(Self { path: path.into(), text, language, directives, compiled: c::Compiled::default() })
+        let compiled = c::Compiled::default();
+        Ok(Self { path: path.into(), text, language, directives, solution: None, compiled })
     }
 
     /// Candidates in C are called by the name of their problem unless they say otherwise; MLIR has one public
@@ -177,7 +193,18 @@ impl Source {
 
     /// `complaint` with its places in this source shown.
     pub fn show(&self, complaint: Complaint) -> Complaint {
-        complaint.shown_in(&self.path.to_string_lossy(), &self.text)
+        match &self.solution {
+            Some(solution) => solution.show(complaint),
+            None => complaint.shown_in(&self.path.to_string_lossy(), &self.text),
+        }
+    }
+
+    /// What the candidate is called: by a solution itself, or by its file.
+    pub fn name(&self) -> String {
+        match &self.solution {
+            Some(solution) => solution.name.clone(),
+            None => self.path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        }
     }
 
     /// The file's name without its folder.

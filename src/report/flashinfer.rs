@@ -2,20 +2,25 @@
 
 use kinstr_trace::report::{Correctness, Fault, Report, Verdict, WorkloadReport};
 use serde_json::{Map, Value, json};
-use std::path::Path;
 
 /// What a number that is not finite is written as.
 const NOT_FINITE: &str = "Infinity";
 
-/// The Traces of a report on a definition's `workloads`, which are written as they were read. `cause` is the kind of the failure
+/// The Traces of a report on a definition's `workloads`, which are written as they were read, for the solution of that name. `cause` is the kind of the failure
 /// that ended the evaluation, if one did. Workloads of which nothing can be said are left out: a problem that wrong
 /// answers would pass, a machine that failed, a right answer that was not timed.
-pub fn traces(report: &Report, workloads: &[Value], cause: Option<&str>) -> String {
+pub fn traces(report: &Report, workloads: &[Value], solution: &str, cause: Option<&str>) -> String {
     let lines = workloads.iter().zip(&report.workloads);
-    lines.filter_map(|(written, workload)| trace(report, written, workload, cause)).collect()
+    lines.filter_map(|(written, workload)| trace(report, written, workload, solution, cause)).collect()
 }
 
-fn trace(report: &Report, written: &Value, workload: &WorkloadReport, cause: Option<&str>) -> Option<String> {
+fn trace(
+    report: &Report,
+    written: &Value,
+    workload: &WorkloadReport,
+    solution: &str,
+    cause: Option<&str>,
+) -> Option<String> {
     let status = status(report, workload, cause)?;
     let mut evaluation = Map::new();
     evaluation.insert("status".into(), status.into());
@@ -28,7 +33,6 @@ fn trace(report: &Report, written: &Value, workload: &WorkloadReport, cause: Opt
     if status == PASSED {
         evaluation.insert("performance".into(), performance(workload)?);
     }
-    let solution = Path::new(&report.candidate).file_stem().unwrap_or_default().to_string_lossy();
     let trace = json!({
         "definition": report.problem,
         "workload": written,
@@ -93,7 +97,7 @@ mod tests {
 
     fn evaluations(report: &Report, cause: Option<&str>) -> Vec<Value> {
         let workloads: Vec<Value> = report.workloads.iter().map(|w| json!({ "uuid": w.index })).collect();
-        let lines = traces(report, &workloads, cause);
+        let lines = traces(report, &workloads, "name", cause);
         let read = |line: &str| -> Value { serde_json::from_str(line).unwrap() };
         lines.lines().map(read).map(|trace| trace["evaluation"].clone()).collect()
     }

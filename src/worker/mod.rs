@@ -25,7 +25,7 @@ pub use limits::Limits;
 pub use native::{Setup, THIS_PROGRAM, Worker};
 pub use objection::Objection;
 pub use process::Process;
-pub use python::{Making, PythonSetup, PythonWorker, Tensors};
+pub use python::{Entry, Making, PythonSetup, PythonWorker, Tensors};
 pub use reply::{Refusal, Reply};
 pub use scratch::Scratch;
 

@@ -1,6 +1,6 @@
 //! What the Python host says is wrong with a candidate.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use kinstr_trace::sites::Place;
 use serde_json::Value;
@@ -49,24 +49,24 @@ pub struct Objection {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// Line of the candidate's file, if it is about one.
+    /// Line of a file of the candidate's, if it is about one.
     pub place: Option<Place>,
 }
 
 impl Objection {
-    /// What `refusal` says of the candidate in `path`, which the user calls `name`.
+    /// What `refusal` says of the candidate in the file or folder `path`, which the user calls `name`.
     pub fn new(refusal: &Refusal, path: &Path, name: &Path) -> Self {
         let known = KINDS.into_iter().find(|kind| *kind == refusal.kind);
-        let file = refusal.details.get("file").and_then(Value::as_str);
-        let line =
-            refusal.details.get("line").and_then(Value::as_u64).filter(|_| file.map(Path::new) == Some(path));
-        let place = |line| Place { file: name.display().to_string(), line, column: 0 };
+        let file =
+            refusal.details.get("file").and_then(Value::as_str).and_then(|file| named(file, path, name));
+        let line = refusal.details.get("line").and_then(Value::as_u64).and_then(|line| line.try_into().ok());
+        let place = file.zip(line).map(|(file, line)| Place { file, line, column: 0 });
         let message = refusal.message.strip_prefix("the candidate ").unwrap_or(&refusal.message);
         Self {
             kind: known.unwrap_or("refused"),
             message: shortened(message),
             hint: refusal.hint.as_deref().map(shortened),
-            place: line.and_then(|line| line.try_into().ok()).map(place),
+            place,
         }
     }
 
@@ -74,6 +74,14 @@ impl Objection {
     pub fn hint(&self) -> &str {
         self.hint.as_deref().unwrap_or("the line is where the candidate's file led to it")
     }
+}
+
+/// What the user calls `file`, if it is the candidate's.
+fn named(file: &str, path: &Path, name: &Path) -> Option<String> {
+    let inside = Path::new(file).strip_prefix(path).ok()?;
+    let leaves = !inside.components().all(|part| matches!(part, Component::Normal(_)));
+    let whole = if inside.as_os_str().is_empty() { name.to_owned() } else { name.join(inside) };
+    (!leaves).then(|| whole.display().to_string())
 }
 
 fn shortened(text: &str) -> String {
@@ -98,6 +106,9 @@ mod tests {
         let own = objection(&refusal("raised", "the candidate raised it", "/c.py"));
         assert_eq!((own.kind, own.to_string()), ("raised", "raised it".into()));
         assert_eq!(own.place.map(|place| (place.file, place.line)), Some(("c.py".into(), 3)));
+        let inside = |file| Objection::new(&refusal("raised", "x", file), Path::new("/s"), Path::new(""));
+        assert_eq!(inside("/s/a/b.py").place.map(|place| place.file), Some("a/b.py".into()));
+        assert_eq!(inside("/s/../b.py").place, None);
         let other = objection(&refusal("sudo", "x", "/etc/passwd"));
         assert_eq!((other.kind, other.place), ("refused", None));
     }

@@ -61,6 +61,19 @@ pub struct Tensors {
     pub arguments: usize,
 }
 
+/// What is called of a candidate in Python.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The file that is imported.
+    pub file: PathBuf,
+    /// The function that is called; without one, the file's `ModelNew`.
+    pub function: Option<&'a str>,
+    /// The folder of its sources, if it has several, whose names in it people know.
+    pub folder: Option<&'a Path>,
+    /// Whether it takes tensors for its outputs after the inputs, and writes to them.
+    pub takes_destinations: bool,
+}
+
 /// How the reference's model was made, if it is one, so that the candidate's can be made likewise.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Making {
@@ -74,13 +87,14 @@ pub struct Making {
 #[derive(Debug)]
 pub struct PythonWorker {
     process: Process,
-    /// The candidate's file, whole, and as the user named it.
+    /// The candidate's file, or the folder of its sources, whole, and as the user named it.
     candidate: (PathBuf, PathBuf),
     limits: Limits,
     tainted: bool,
     isolation: Vec<&'static str>,
     versions: Vec<String>,
     loaded: Loaded,
+    takes_destinations: bool,
     /// Where it may write besides its scratch directory.
     places: Vec<PathBuf>,
     /// Number of the file that its tensors are to lie in.
@@ -166,6 +180,7 @@ impl PythonWorker {
             isolation,
             versions: Vec::new(),
             loaded: Loaded::default(),
+            takes_destinations: false,
             places,
             memory: number,
             started: false,
@@ -223,17 +238,27 @@ impl PythonWorker {
         [scratch].into_iter().chain(self.places.iter().cloned()).chain(nodes).collect()
     }
 
-    /// Imports the candidate, of which `function` is called, or else its `ModelNew`. `problem` is the file that it must not
-    /// look at.
+    /// Imports the candidate. `problem` is the file that it must not look at.
     ///
     /// # Errors
     /// When it cannot be imported, or has no such thing.
-    pub fn load(&mut self, candidate: &Path, problem: &Path, function: Option<&str>) -> Result<(), Fault> {
+    pub fn load(&mut self, entry: &Entry<'_>, problem: &Path) -> Result<(), Fault> {
         self.tainted = true;
-        let whole = std::fs::canonicalize(candidate).map_err(InfrastructureFault::System)?;
-        let problem = std::fs::canonicalize(problem).map_err(InfrastructureFault::System)?;
-        let request = json!({ "op": "load", "path": whole, "problem": problem, "function": function });
-        self.candidate = (whole, candidate.to_owned());
+        let whole = |path: &Path| std::fs::canonicalize(path).map_err(InfrastructureFault::System);
+        let (file, folder) = (whole(&entry.file)?, entry.folder.map(whole).transpose()?);
+        let request = json!({
+            "op": "load",
+            "path": file,
+            "folder": folder,
+            "problem": whole(problem)?,
+            "function": entry.function,
+            "destinations": entry.takes_destinations,
+        });
+        self.takes_destinations = entry.takes_destinations;
+        self.candidate = match folder {
+            Some(folder) => (folder, PathBuf::new()),
+            None => (file, entry.file.clone()),
+        };
         self.loaded = self.ask_within(&request, self.compiling())?.0;
         Ok(())
     }
@@ -256,6 +281,14 @@ impl PythonWorker {
     /// When the process has ended.
     pub fn take(&mut self) -> Result<(), Fault> {
         self.tell(&json!({ "op": "take" })).map(drop)
+    }
+
+    /// Has the tensors that the candidate is to write to hold what the outputs in the arena do, if it takes such.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn put_outputs(&mut self) -> Result<(), Fault> {
+        if self.takes_destinations { self.tell(&json!({ "op": "overwrite" })).map(drop) } else { Ok(()) }
     }
 
     /// Calls the model `calls` times, and answers how long the request took by our clock.

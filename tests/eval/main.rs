@@ -9,6 +9,7 @@ mod faults;
 mod help;
 mod python;
 mod resume;
+mod solution;
 mod support;
 mod unreadable;
 mod wrong;

@@ -290,8 +290,12 @@ impl<'w, 'r> TimedCandidate<'w, 'r> {
 
 impl DeviceTimed for TimedCandidate<'_, '_> {
     fn time(&mut self, calls: u32) -> Result<Vec<f64>, Fault> {
-        let (times, _) = self.worker.time_calls(calls, true, &self.rotate)?;
         self.turn += 1;
+        if self.turn.is_power_of_two() {
+            self.arena.poison_outputs();
+            self.worker.put_outputs()?;
+        }
+        let (times, _) = self.worker.time_calls(calls, true, &self.rotate)?;
         self.fresh = times.fresh_addresses;
         self.launches = times.launches;
         if self.turn.is_power_of_two() {
