@@ -249,7 +249,11 @@ fn shape(name: &str) -> Option<Shape> {
     let element = name.split('.').next_back()?;
     let bits = element.trim_start_matches(|c: char| c.is_ascii_alphabetic()).trim_end_matches("x2");
     let bits: u32 = bits.parse().ok()?;
-    let lanes = if element.ends_with("x2") { lanes * 2 } else { lanes };
+    // What no instruction has is no number to reckon with.
+    if lanes > 8 || bits > 128 {
+        return None;
+    }
+    let lanes: u32 = if element.ends_with("x2") { lanes * 2 } else { lanes };
     // What is added up atomically is a number, of a load only its size is known.
     let prefix = if element.starts_with(['f']) { "f" } else { "i" };
     Some(Shape { lanes, element: format!("{prefix}{bits}") })
@@ -258,10 +262,11 @@ fn shape(name: &str) -> Option<Shape> {
 /// Bytes of `[ $0 + 0 ], [ $1 + 0 ], 0x10, $2`.
 fn copied_bytes(instruction: &Instruction<'_>) -> Option<u32> {
     let text = instruction.rest.split(',').nth(2)?.trim();
-    match text.strip_prefix("0x") {
+    let bytes = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
-    }
+    };
+    bytes.filter(|bytes| [4, 8, 16].contains(bytes))
 }
 
 #[cfg(test)]
@@ -307,6 +312,10 @@ mod tests {
         assert_eq!(known("tanh.approx.f32 $0, $1;"), None);
         assert_eq!(known("fence.proxy.async.shared::cta;"), Some(Vec::new()));
         assert_eq!(known(""), Some(Vec::new()));
+        assert_eq!(shape("ld.global.v4294967295.b32x2"), None);
+        let endless =
+            instruction("cp.async.cg.shared.global [ $0 + 0 ], [ $1 + 0 ], 0xffffffff, $2").unwrap();
+        assert_eq!(copied_bytes(&endless), None);
     }
 
     #[test]

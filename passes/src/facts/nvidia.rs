@@ -91,7 +91,7 @@ fn matrix_bytes(own: &str) -> Option<(AccessKind, u32)> {
         _ => return None,
     };
     let count: u32 = rest.split('.').find_map(|part| part.strip_prefix('x')?.parse().ok())?;
-    rest.contains(".b16").then_some((kind, 4 * count))
+    (rest.contains(".b16") && count <= 4).then_some((kind, 4 * count))
 }
 
 /// Inline PTX that neither loads nor stores: copies, atomic updates, waits, and barriers to the compiler, of which no
