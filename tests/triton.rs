@@ -70,7 +70,7 @@ fn instrumented(name: &str) -> Instrumented {
         std::fs::write(&file, ptx).unwrap();
         // Triton brings it along.
         let assembler = Tools::find().ptxas.unwrap();
-        ptxas::assemble(&assembler, &file, "sm_90a").unwrap().kernels.pop().unwrap()
+        ptxas::assemble(&assembler, &file, "sm_90a", &[]).unwrap().kernels.pop().unwrap()
     };
     Instrumented {
         sites: sites.sites,

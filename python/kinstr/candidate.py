@@ -15,6 +15,7 @@ takes seconds in which the problem is not known yet.
 | `renew` | `calls`, `call`, `rotate` | moves the elements of inputs before each call |
 | `time` | `calls`, `call`, `rotate` | times calls on the GPU as the host does; without `call`, what surrounds them |
 | `fetch` | | writes the last outputs, and the inputs as they are now, to their buffers |
+| `launches` | `folder` | calls the model, and writes to that folder which Triton kernels it launches, with what: see `kinstr.launches` |
 | `oddities` | | what the candidate does that has no effect, and that a reader should know |
 """
 
@@ -24,6 +25,7 @@ import importlib
 import importlib.util
 import mmap
 import os
+import shutil
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
@@ -233,6 +235,35 @@ class Candidate(Host):
     def _keep_result(self, arguments: List[Any]) -> None:
         self.result = self._call_with(arguments)
 
+    def launches(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Writes down what one call launches with Triton."""
+        from .launches import Launches
+
+        if self.kernels is None or not self.kernels.names():
+            raise Refusal("not-replayed", f"{CANDIDATE} has no Triton kernels")
+        if self.kernels.traced():
+            raise Refusal("not-replayed", f"{CANDIDATE} uses torch.compile, which launches kernels of its own, unseen")
+        watched = {index: value for index, value in enumerate(self.arguments)}
+        originals = dict(enumerate(self.input_views))
+        for number, (buffer, view) in enumerate(zip(self.state, self.state_views), len(self.inputs)):
+            value = self.model_new.state_dict().get(buffer.name) if self.model_new is not None else None
+            if value is not None and value.is_contiguous() and value.nbytes == view.nbytes:
+                watched[number], originals[number] = value, view
+        launches = Launches(self.tensors, watched)
+        try:
+            # What it compiles and tunes is done by the first call.
+            self._call()
+            self.result = launches.watch(self._call)
+            launches.know_outputs(as_list(self.result))
+            shutil.rmtree(request["folder"], ignore_errors=True)
+            os.mkdir(request["folder"])
+            launches.write(request["folder"], originals)
+        except Refusal:
+            raise
+        except BaseException as error:
+            raise from_exception(error, self.own, "its launches being noted", CANDIDATE) from error
+        return {"launches": len(launches.launches)}
+
     def oddities(self, _request: Dict[str, Any]) -> Dict[str, Any]:
         """What is the reference's alone to say, and what of PyTorch's was replaced."""
         own = [name for name in loading.KERNELBENCH_NAMES if name in vars(self.module)]
@@ -300,6 +331,7 @@ class Candidate(Host):
         "run": run,
         "renew": renew,
         "time": time,
+        "launches": launches,
         "oddities": oddities,
         "fetch": fetch,
     }

@@ -45,9 +45,14 @@ class Kernels:
         """All that were found."""
         return sorted(self._found)
 
+    def traced(self) -> bool:
+        """Whether `torch.compile` made code of any function: it launches copies of kernels."""
+        dynamo = sys.modules.get("torch._dynamo.utils")
+        return dynamo is not None and dynamo.counters["frames"]["ok"] > 0
+
     def refuse_idle(self, path: str) -> None:
         """Refuses a candidate that has been called and left every one of its kernels alone."""
-        if not self._found or self._launched or _traced():
+        if not self._found or self._launched or self.traced():
             return
         names = ", ".join(f"`{name}`" for name in self.names())
         code = getattr(getattr(_innermost(next(iter(self._found.values()))), "fn", None), "__code__", None)
@@ -58,12 +63,6 @@ class Kernels:
             "what they should compute comes from somewhere else: launch them in forward, without a way around them",
             **place,
         )
-
-
-def _traced() -> bool:
-    """Whether `torch.compile` made code of any function: it launches copies of kernels."""
-    dynamo = sys.modules.get("torch._dynamo.utils")
-    return dynamo is not None and dynamo.counters["frames"]["ok"] > 0
 
 
 def _innermost(value: Any, kind: Any = object) -> Any:

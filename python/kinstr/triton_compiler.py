@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import loading
 from .host import main
 from .refusal import CANDIDATE, Refusal, from_exception
+from .triton_stages import compile_to_llvm_ir
 
 
 class TritonCompiler:
@@ -47,7 +48,6 @@ class TritonCompiler:
 
     def compile(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Compiles a kernel as far as LLVM IR."""
-        import triton
         from triton.backends.compiler import GPUTarget
         from triton.compiler import ASTSource
 
@@ -55,35 +55,13 @@ class TritonCompiler:
         function = self._function(kernel)
         signature, constants, attributes = self._specialised(function, kernel)
         source = ASTSource(fn=function, signature=signature, constexprs=constants, attrs=attributes)
-        found: Dict[str, Any] = {}
-
-        def stop_at_llvm_ir(_backend: Any, stages: Dict[str, Any], *_: Any) -> None:
-            make_llvm_ir, make_ptx = stages["llir"], stages["ptx"]
-
-            def keep(module: Any, metadata: Any) -> str:
-                found["llvm_ir"] = make_llvm_ir(module, metadata)
-                found["finish"] = (make_ptx, metadata)
-                return found["llvm_ir"]
-
-            stages["llir"] = keep
-            # The assembler has nothing to do: what it would be given is not what will run.
-            stages["ptx"] = lambda module, metadata: module
-            stages["cubin"] = lambda module, metadata: b""
-
-        triton.knobs.runtime.add_stages_inspection_hook = stop_at_llvm_ir
-        unmark = _mark_scopes() if request.get("markers") else None
         target = GPUTarget("cuda", int(self.chip.removeprefix("sm_").rstrip("af")), 32)
         try:
-            triton.compile(source, target=target, options=kernel["options"])
+            compiled = compile_to_llvm_ir(source, target, kernel["options"], bool(request.get("markers")))
         except BaseException as error:
-            if "llvm_ir" not in found:
-                raise self._refusal(error, function, "being compiled") from error
-        finally:
-            if unmark is not None:
-                unmark()
-            triton.knobs.runtime.add_stages_inspection_hook = None
-        self.stages[kernel["name"]] = found["finish"]
-        return {"llvm_ir": found["llvm_ir"]}
+            raise self._refusal(error, function, "being compiled") from error
+        self.stages[kernel["name"]] = compiled.finish
+        return {"llvm_ir": compiled.llvm_ir}
 
     def finish(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Makes PTX of LLVM IR."""
@@ -180,26 +158,6 @@ class TritonCompiler:
             return {"ok": op(self, request)}
         except Refusal as refusal:
             return {"error": refusal.reply()}
-
-
-def _mark_scopes() -> Callable[[], None]:
-    """Makes scopes leave markers, which without Triton's own profiler are nothing; answers how to undo it."""
-    from triton.language.core import _unwrap_if_constexpr
-    from triton.profiler import language
-
-    before = language.record
-
-    def mark(is_start: Any, scope_name: Any, semantic: Any) -> None:
-        border = "begin" if _unwrap_if_constexpr(is_start) else "end"
-        assembly = f"// kinstr: {border} {_unwrap_if_constexpr(scope_name)}\n\tmov.u32 $0, 0;"
-        # Triton knows no assembly without a result; `ptxas` drops what nobody uses.
-        semantic.builder.create_inline_asm(assembly, "=r", [], [semantic.builder.get_int32_ty()], False, 1)
-
-    def undo() -> None:
-        language.record = before
-
-    language.record = mark
-    return undo
 
 
 def _dtype(name: str) -> Any:

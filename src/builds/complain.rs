@@ -9,6 +9,7 @@ impl From<&BuildError> for Complaint {
             BuildError::Frontend(error) => error.into(),
             BuildError::Lower(error) => error.into(),
             BuildError::Codegen(error) => error.into(),
+            BuildError::Triton(error) => error.into(),
             BuildError::Dialect(error) => Self::new("internal::dialect", error.to_string()),
             BuildError::Refused(refusal) => refusal.complaint.clone(),
             BuildError::Store(error) => Self::new("store", error.to_string())
@@ -28,6 +29,7 @@ impl BuildError {
         use kinstr_trace::report::Fault;
         match self {
             Self::Refused(refusal) => refusal.fault,
+            Self::Triton(error) => error.fault(),
             Self::Store(_) | Self::Damaged { .. } => Fault::Infrastructure,
             Self::Frontend(FrontendError::NoCompiler { .. } | FrontendError::System(_)) => {
                 Fault::Infrastructure

@@ -208,7 +208,7 @@ impl<'a> Maker<'a> {
         let Some(ptxas) = &self.tools.ptxas else { return Ok((Object::Ptx(ptx), Vec::new())) };
         write(self.dir, file, ptx.as_bytes())?;
         let path = self.dir.join(file);
-        let assembled = ptxas::assemble(ptxas, &path, self.chip)?;
+        let assembled = ptxas::assemble(ptxas, &path, self.chip, &[])?;
         // The PTX of all modules stands in one file beside; one that stays harms nobody.
         let _ = std::fs::remove_file(path);
         Ok((Object::Cubin(assembled.cubin), assembled.kernels))
@@ -216,13 +216,24 @@ impl<'a> Maker<'a> {
 
     fn link(&self, binaries: &[Binary], library: &str) -> Result<(), BuildError> {
         let Structured { module, signature } = &self.structured;
-        let mut structured = Structured { module: clone_module(module), signature: signature.clone() };
-        host::lower(self.mlir, &mut structured, binaries)?;
-        let llvm = codegen::context();
-        let code = lower::to_llvm_ir(self.mlir, &structured.module, &llvm)?;
-        codegen::optimize(&code, &self.cpu)?;
-        let object = codegen::assemble(&codegen::emit_assembly(&code, &self.cpu)?, &self.cpu)?;
-        codegen::write_library(&object, &self.dir.join(library), Libraries::wanted_by(&code))?;
-        Ok(())
+        let structured = Structured { module: clone_module(module), signature: signature.clone() };
+        write_library(self.mlir, structured, binaries, &self.cpu, &self.dir.join(library))
     }
+}
+
+/// Writes the library of host code that launches the kernels in `binaries`.
+pub(super) fn write_library<'c>(
+    mlir: &'c Mlir,
+    mut host: Structured<'c>,
+    binaries: &[Binary],
+    cpu: &Machine,
+    path: &Path,
+) -> Result<(), BuildError> {
+    host::lower(mlir, &mut host, binaries)?;
+    let llvm = codegen::context();
+    let code = lower::to_llvm_ir(mlir, &host.module, &llvm)?;
+    codegen::optimize(&code, cpu)?;
+    let object = codegen::assemble(&codegen::emit_assembly(&code, cpu)?, cpu)?;
+    codegen::write_library(&object, path, Libraries::wanted_by(&code))?;
+    Ok(())
 }

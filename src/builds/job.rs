@@ -1,7 +1,7 @@
 //! What the compiling process is asked, and what it answers. Candidates are parsed, optimised and instrumented there:
 //! whatever they do to MLIR and LLVM, kinstr goes on.
 
-use super::{BuildError, Manifest, Probes, device, make};
+use super::{BuildError, Manifest, Probes, device, make, replay};
 use crate::{
     codegen::{cuda::Tools, machine::Machine},
     complaint::Complaint,
@@ -129,6 +129,9 @@ impl Job {
                 know_bitcode(&source, &examined)?;
                 match target {
                     Target::Cpu => make::make(&source, &probes, dir),
+                    Target::Cuda { chip } if source.language == Language::Launches => {
+                        replay::make(&source, &probes, &chip, &tools, dir)
+                    }
                     Target::Cuda { chip } => device::make(&source, &probes, &chip, &tools, dir),
                 }
             }
@@ -136,6 +139,9 @@ impl Job {
                 know_bitcode(&source, &examined)?;
                 match manifest.target {
                     Target::Cpu => make::make_chosen(&source, &probes, &choice, *manifest, dir),
+                    Target::Cuda { .. } if source.language == Language::Launches => {
+                        replay::make_chosen(&source, &probes, &choice, *manifest, &tools, dir)
+                    }
                     Target::Cuda { .. } => {
                         device::make_chosen(&source, &probes, &choice, *manifest, &tools, dir)
                     }

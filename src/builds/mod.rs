@@ -8,6 +8,7 @@ mod job;
 mod ledger;
 mod make;
 pub mod optimize;
+mod replay;
 
 pub use confined::{LLVM_ENDED, SUBCOMMAND};
 pub use job::{Refusal, perform, with_stack};
@@ -15,7 +16,11 @@ pub use job::{Refusal, perform, with_stack};
 use crate::{
     codegen::{CodegenError, assembly::AssemblyFacts, cuda::Tools, machine::Machine},
     complaint::Complaint,
-    frontend::{self, FrontendError, Language, Source, signature::Written},
+    frontend::{
+        self, FrontendError, Language, Source,
+        signature::Written,
+        triton::{Stages, TritonError},
+    },
     lower::LowerError,
     store::{Store, StoreError, Stored, build_identity, digest},
     target::Target,
@@ -42,6 +47,8 @@ pub enum BuildError {
     Codegen(#[from] CodegenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Triton(#[from] TritonError),
     /// The compiling process refused the candidate.
     #[error("{}", .0.complaint)]
     Refused(Box<Refusal>),
@@ -252,9 +259,9 @@ fn shown(error: FrontendError, source: &Source) -> BuildError {
 /// # Errors
 /// [`BuildError`].
 pub fn build(source: &Source, probes: &Probes, store: &Store, target: &Target) -> Result<Builds, BuildError> {
-    let tools = tools_for(target);
+    let tools = tools_for(source, target)?;
     let digest = digest_of(source, &format!("{target} {tools:?} {probes:?}"))?;
-    let examined = examined(source, store)?.dir;
+    let examined = examined_in(source, store)?;
     let work = || Work::Build {
         probes: probes.clone(),
         target: target.clone(),
@@ -276,10 +283,10 @@ pub fn with_choice(
     builds: &Builds,
     store: &Store,
 ) -> Result<Builds, BuildError> {
-    let tools = tools_for(&builds.manifest.target);
+    let tools = tools_for(source, &builds.manifest.target)?;
     let keys = choice.0.iter().map(String::as_bytes);
     let digest = digest([builds.digest.as_bytes()].into_iter().chain(keys));
-    let examined = examined(source, store)?.dir;
+    let examined = examined_in(source, store)?;
     let work = || Work::Choose {
         probes: probes.clone(),
         choice: choice.clone(),
@@ -291,10 +298,22 @@ pub fn with_choice(
 }
 
 /// Looked for here: the compiling process has no environment to look at.
-fn tools_for(target: &Target) -> Tools {
-    match target {
+fn tools_for(source: &Source, target: &Target) -> Result<Tools, BuildError> {
+    Ok(match target {
         Target::Cpu => Tools::default(),
+        // Triton has an assembler of its own.
+        Target::Cuda { .. } if source.language == Language::Launches => {
+            Tools { triton: Some(Stages::find()?), ..Tools::default() }
+        }
         Target::Cuda { .. } => Tools::find(),
+    })
+}
+
+/// Where what another compiler made of the candidate is, if one did.
+fn examined_in(source: &Source, store: &Store) -> Result<PathBuf, BuildError> {
+    match source.language {
+        Language::Launches => Ok(PathBuf::new()),
+        _ => Ok(examined(source, store)?.dir),
     }
 }
 

@@ -178,7 +178,7 @@ impl<'a> Job<'a> {
             Language::Python if let Some(device::Vendor::Nvidia { chip }) = self.vendor()? => {
                 self.emit_triton(&chip)
             }
-            Language::Python => {
+            Language::Python | Language::Launches => {
                 let path = self.source.path.clone();
                 Err(Failure::usage(&FrontendError::NotCompiled { path }))
             }

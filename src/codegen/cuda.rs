@@ -4,7 +4,7 @@
 //! instruction; they are linked in before O3, which inlines what is called and drops the rest.
 
 use super::{CodegenError, machine::Machine};
-use crate::store::cache_dir;
+use crate::{frontend::triton::Stages, store::cache_dir};
 use inkwell::module::{Linkage, Module};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ pub struct Tools {
     pub libdevice: Option<PathBuf>,
     /// Where libdevice was looked for.
     pub looked_for_libdevice: Vec<String>,
+    /// Triton's own stages, where what it launched is built.
+    #[serde(default)]
+    pub triton: Option<Stages>,
 }
 
 impl Tools {
@@ -36,7 +39,7 @@ impl Tools {
         looked_for_libdevice.push(format!("Triton in {}", cache_dir().join("venv").display()));
         looked_for_libdevice.push("/usr/local/cuda*/nvvm/libdevice".to_owned());
         let there = |list: Vec<PathBuf>| list.into_iter().find(|path| path.is_file());
-        Self { ptxas: there(ptxas), libdevice: there(libdevice), looked_for_libdevice }
+        Self { ptxas: there(ptxas), libdevice: there(libdevice), looked_for_libdevice, triton: None }
     }
 }
 

@@ -13,15 +13,17 @@ pub struct Assembled {
     pub kernels: Vec<KernelResources>,
 }
 
-/// Assembles the file `ptx` for `chip`, into a file beside it.
+/// Assembles the file `ptx` for `chip`, with these `options` too, into a file beside it.
 ///
 /// # Errors
 /// [`CodegenError::Ptxas`] with its own words.
-pub fn assemble(ptxas: &Path, ptx: &Path, chip: &str) -> Result<Assembled, CodegenError> {
+pub fn assemble(ptxas: &Path, ptx: &Path, chip: &str, options: &[&str]) -> Result<Assembled, CodegenError> {
     let cubin = ptx.with_extension("cubin");
     let refused = |reason: String| CodegenError::Ptxas { reason };
     let output = Command::new(ptxas)
-        .args(["-v", "--gpu-name", chip, "-lineinfo", "-o"])
+        .args(["-v", "--gpu-name", chip, "-lineinfo"])
+        .args(options)
+        .arg("-o")
         .arg(&cubin)
         .arg(ptx)
         .output()

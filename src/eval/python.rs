@@ -1,4 +1,4 @@
-//! The stages of a candidate in Python: it is run as it is, so that there are no builds and no probes.
+//! The stages of a candidate in Python: it is run as it is. What it launches with Triton on a GPU is then built with probes, and launched again.
 
 use super::{
     check::check,
@@ -14,10 +14,16 @@ use super::{
 use crate::jobs::event::{Event, Stage};
 use kinstr_trace::report::LayerStatus;
 
-/// Layers that rest on probes, and why there are none.
+/// Layers that rest on probes, and why there are none on a CPU.
 const UNSEEN: [(&str, &str); 2] = [
-    ("kernel-counters", "a candidate in Python is run as it is: no build of it counts what its blocks do"),
-    ("intra-kernel", "a candidate in Python is run as it is: there is no build of it for probes to go into"),
+    (
+        "kernel-counters",
+        "a candidate in Python is run as it is on a CPU: no build of it counts what its blocks do",
+    ),
+    (
+        "intra-kernel",
+        "a candidate in Python is run as it is on a CPU: there is no build of it for probes to go into",
+    ),
 ];
 
 const INTERPRETED: &str =
@@ -53,8 +59,12 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
         }
         around(session, living)?;
     }
-    for (name, why) in UNSEEN {
-        unavailable(session, name, why)?;
+    if session.site.ordinal().is_some() {
+        device::replay::run(session, living)?;
+    } else {
+        for (name, why) in UNSEEN {
+            unavailable(session, name, why)?;
+        }
     }
     Ok(finish(session)?)
 }

@@ -4,7 +4,7 @@ use super::{
     EvalError, Options,
     arguments::{limits, put_inputs},
     destination::{Destination, Site},
-    device::Crew,
+    device::{Crew, Tensors},
     failure::{StageFailure, Stop},
     reference::Living,
     room,
@@ -67,6 +67,8 @@ pub struct Session<'a> {
     pub arenas: Vec<Option<Arena>>,
     /// The same before there are inputs, where processes have them already.
     pub blank: Vec<Option<Arena>>,
+    /// What tensors hold on which launches are repeated, by workload; empty where the candidate itself is called.
+    pub replayed: Vec<Tensors>,
     /// The processes of a candidate on a GPU, from stage to stage.
     pub crew: Crew,
     /// A reference that is not needed any more, and ends.
@@ -147,6 +149,7 @@ impl<'a> Session<'a> {
             log,
             arenas,
             blank,
+            replayed: Vec::new(),
             crew: Crew::default(),
             leaving: Living::default(),
             clean_outputs,
@@ -168,6 +171,9 @@ impl<'a> Session<'a> {
     /// Give them back through [`Session::arenas`].
     pub fn take_arena(&mut self, reference: &mut Reference, workload: usize) -> Result<Arena, Stop> {
         if let Some(arena) = self.arenas[workload].take() {
+            return Ok(arena);
+        }
+        if let Some(arena) = self.replayed_arena(workload)? {
             return Ok(arena);
         }
         let seed = self.seed(workload, 0);

@@ -57,6 +57,7 @@ pub fn read(text: &str, language: Language) -> Result<Directives, (usize, Direct
         Language::LlvmIr => ";",
         Language::Python => "#",
         Language::Mlir | Language::C | Language::Cpp => "//",
+        Language::Launches => return Ok(Directives::default()),
     };
     let mut found = Directives::default();
     for (index, line) in text.lines().enumerate() {

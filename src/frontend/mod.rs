@@ -36,6 +36,8 @@ pub enum Language {
     Cpp,
     /// `.py`, or `.json` with Python in it; it is run and not compiled.
     Python,
+    /// What such a candidate launched with Triton ([`triton::launches::Replay`]); no file is in it.
+    Launches,
 }
 
 impl Language {
@@ -68,6 +70,7 @@ impl Language {
             Self::C => "C",
             Self::Cpp => "C++",
             Self::Python => "Python",
+            Self::Launches => "Triton launches",
         }
     }
 }

@@ -52,7 +52,9 @@ pub fn written(source: &Source, mlir: &Mlir, machine: &Machine) -> Result<Writte
     let llvm = ffi::create_llvm_context();
     let module = match source.language {
         Language::LlvmIr => llvm_ir::parse(source, &llvm, machine)?,
-        Language::Python => return Err(FrontendError::NotCompiled { path: source.path.clone() }),
+        Language::Python | Language::Launches => {
+            return Err(FrontendError::NotCompiled { path: source.path.clone() });
+        }
         _ => c::compile(source, c::Markers::Vanish, &llvm)?,
     };
     let entry = wrap_pointers::find_entry(&module, source.directives.entry.as_deref())?;

@@ -27,6 +27,8 @@ pub enum Stage {
     Measure,
     /// Peaks of the device.
     Peaks,
+    /// What a candidate in Python launches with Triton, launched again.
+    Replay,
     /// Records of the counting build, and the port model of the loops that they show to be hot.
     Counters,
     /// Records of the observing build.
@@ -46,6 +48,7 @@ impl Stage {
             Self::Check => "check",
             Self::Measure => "measure",
             Self::Peaks => "peaks",
+            Self::Replay => "replay",
             Self::Counters => "counters",
             Self::System => "system",
             Self::Observe => "observe",

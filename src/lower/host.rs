@@ -97,7 +97,8 @@ fn embed<'c>(mlir: &'c Mlir, module: &Module<'c>, binaries: &[Binary]) -> Result
 }
 
 impl Binary {
-    fn text(&self) -> String {
+    /// It as an op of MLIR's.
+    pub(super) fn text(&self) -> String {
         let (format, bytes) = match &self.object {
             Object::Cubin(bytes) => ("bin", bytes.as_slice()),
             Object::Ptx(text) => ("assembly", text.as_bytes()),

@@ -6,6 +6,7 @@ pub mod device;
 pub mod host;
 pub mod pipelines;
 pub mod refuse;
+pub mod replay;
 mod schedule;
 mod timing;
 

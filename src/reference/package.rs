@@ -6,19 +6,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of the package, by name.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 15] = [
     ("__init__.py", include_str!("../../python/kinstr/__init__.py")),
     ("candidate.py", include_str!("../../python/kinstr/candidate.py")),
     ("faults.py", include_str!("../../python/kinstr/faults.py")),
     ("host.py", include_str!("../../python/kinstr/host.py")),
     ("kernelbench.py", include_str!("../../python/kinstr/kernelbench.py")),
     ("kernels.py", include_str!("../../python/kinstr/kernels.py")),
+    ("launches.py", include_str!("../../python/kinstr/launches.py")),
     ("leaving.py", include_str!("../../python/kinstr/leaving.py")),
     ("loading.py", include_str!("../../python/kinstr/loading.py")),
     ("plain.py", include_str!("../../python/kinstr/plain.py")),
     ("refusal.py", include_str!("../../python/kinstr/refusal.py")),
     ("tensors.py", include_str!("../../python/kinstr/tensors.py")),
     ("triton_compiler.py", include_str!("../../python/kinstr/triton_compiler.py")),
+    ("triton_stages.py", include_str!("../../python/kinstr/triton_stages.py")),
     ("watch.py", include_str!("../../python/kinstr/watch.py")),
 ];
 

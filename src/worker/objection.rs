@@ -11,7 +11,7 @@ use super::reply::Refusal;
 /// Characters of a message that are kept: what a candidate raises may hold a whole tensor.
 const LONGEST: usize = 600;
 /// Kinds that the host knows. The candidate's code runs in the same process, so that others may come.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "raised",
     "called-exit",
     "illegal-address",
@@ -26,6 +26,7 @@ const KINDS: [&str; 25] = [
     "no-model",
     "not-a-module",
     "not-a-tensor",
+    "not-replayed",
     "out-of-device-memory",
     "reads-problem",
     "unsupported",

@@ -316,6 +316,18 @@ impl PythonWorker {
         self.ask(&json!({ "op": "time", "calls": calls, "call": call, "rotate": rotate }))
     }
 
+    /// Has the host write down what one call launches with Triton. Answers the folder.
+    ///
+    /// # Errors
+    /// An objection of the kind `not-replayed` where launches cannot be told; else as [`PythonWorker::run`].
+    pub fn launches(&mut self) -> Result<PathBuf, Fault> {
+        let folder = self.process.scratch().join("launches");
+        let request = json!({ "op": "launches", "folder": folder });
+        // Kernels with scopes are compiled once more.
+        let time = self.compiling();
+        self.ask_within(&request, time).map(|(_, _): (Value, _)| folder)
+    }
+
     /// What it does to its own process.
     ///
     /// # Errors

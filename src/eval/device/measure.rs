@@ -33,9 +33,9 @@ use std::{
 /// Part of the budget that clean timing may spend; the rest is for the certificate.
 const SHARE: f64 = 0.6;
 /// Calls whose launches and host calls are taken down: the first may do what the others do not.
-const TRACED: u32 = 3;
+pub const TRACED: u32 = 3;
 /// Launches of a call that make one call enough.
-const MANY_LAUNCHES: u32 = 500;
+pub const MANY_LAUNCHES: u32 = 500;
 /// Calls in a row by which the parent's clock checks the device's, and the times it does.
 const CHECKED: u32 = 10;
 const CHECKS: usize = 3;

@@ -6,8 +6,10 @@ mod crew;
 pub(super) mod measure;
 pub(super) mod peaks;
 mod records;
+pub(super) mod replay;
 
 pub use crew::{Crew, Duty, reserve};
+pub use replay::Tensors;
 
 use super::{
     reference::Living,
@@ -35,6 +37,17 @@ pub fn run(session: &mut Session<'_>, builds: &Builds, living: &mut Living) -> R
         return Ok(());
     }
     explain(session, Stage::Peaks, "peaks", peaks::peaks)?;
+    look_inside(session, builds, living)?;
+    finish(session)?;
+    session.crew.dismiss();
+    living.dismiss();
+    // The system cleans up while the report is made.
+    session.leaving = std::mem::take(living);
+    Ok(())
+}
+
+/// Runs the builds with probes.
+fn look_inside(session: &mut Session<'_>, builds: &Builds, living: &mut Living) -> Result<(), Ended> {
     explain(session, Stage::Counters, "kernel-counters", |session| {
         let reference = living.get(session)?;
         records::counters(session, builds, reference)
@@ -49,11 +62,5 @@ pub fn run(session: &mut Session<'_>, builds: &Builds, living: &mut Living) -> R
     })?;
     let why =
         "the range profiler of CUPTI is not asked: counts come from probes alone, which need no privileges";
-    session.push(Event::Layer { name: COUNTERS.into(), status: LayerStatus::Unavailable(why.into()) })?;
-    finish(session)?;
-    session.crew.dismiss();
-    living.dismiss();
-    // The system cleans up while the report is made.
-    session.leaving = std::mem::take(living);
-    Ok(())
+    Ok(session.push(Event::Layer { name: COUNTERS.into(), status: LayerStatus::Unavailable(why.into()) })?)
 }

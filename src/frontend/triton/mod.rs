@@ -2,10 +2,13 @@
 
 mod compiler;
 mod directive;
+pub mod launches;
+mod stages;
 mod text;
 
 pub use compiler::Compiler;
 pub use directive::{KernelError, KernelSpec};
+pub use stages::{Finished, Stages, Unfinished};
 pub use text::as_triton_reads_it;
 
 use crate::{
@@ -49,6 +52,12 @@ pub enum TritonError {
     /// Its reply is not what this version of kinstr expects.
     #[error("the process that compiles Triton kernels gave a reply that does not fit its request: {0}")]
     Protocol(String),
+    /// What was written down of its launches is not what a host of kinstr's writes.
+    #[error("the launches that were noted cannot be read: {0}")]
+    Launches(String),
+    /// Triton does not take LLVM IR with probes in it.
+    #[error("Triton's own stages do not make PTX of the instrumented LLVM IR: {0}")]
+    Stages(String),
     /// What Triton made is no LLVM IR that this version reads.
     #[error("the LLVM IR that Triton made of `{kernel}` is not valid: {reason}")]
     Code { kernel: String, reason: String },
@@ -60,9 +69,9 @@ impl TritonError {
         match self {
             Self::NoKernels { .. } => Fault::Candidate,
             Self::Refused { objection, .. } if objection.kind == "missing-module" => Fault::Infrastructure,
-            Self::Refused { .. } | Self::Died { .. } => Fault::Candidate,
+            Self::Refused { .. } | Self::Died { .. } | Self::Launches(_) => Fault::Candidate,
             Self::Python(_) | Self::Start(_) => Fault::Infrastructure,
-            Self::Protocol(_) | Self::Code { .. } => Fault::Internal,
+            Self::Protocol(_) | Self::Code { .. } | Self::Stages(_) => Fault::Internal,
         }
     }
 }
@@ -98,7 +107,10 @@ impl From<&TritonError> for Complaint {
                     None => complaint,
                 }
             }
-            TritonError::Protocol(_) => Self::new("internal::triton", text),
+            TritonError::Launches(_) => {
+                Self::new("triton::launches", text).help("does the candidate write to its working directory?")
+            }
+            TritonError::Protocol(_) | TritonError::Stages(_) => Self::new("internal::triton", text),
             TritonError::Code { .. } => Self::new("internal::triton", text)
                 .help(format!("kinstr reads the LLVM IR of LLVM {}", crate::codegen::llvm_version())),
         }

@@ -1,0 +1,153 @@
+"""What is written down of a call's launches, with a stand-in for Triton's compiled kernels: no GPU is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+import unittest
+from collections import namedtuple
+from types import SimpleNamespace
+from typing import Any, Dict
+from unittest import mock
+
+from kinstr.launches import Launches, scalar
+from kinstr.refusal import Refusal
+from kinstr.tensors import TorchTensors
+
+Metadata = namedtuple("Metadata", "num_warps num_ctas shared global_scratch_size target")
+
+
+class CompiledKernel:
+    """As Triton's, as far as launching goes; what it does is a function of its arguments."""
+
+    def __init__(self, name: str, signature: Dict[str, str], does: Any, **metadata: Any) -> None:
+        fields: Dict[str, Any] = {"num_warps": 4, "num_ctas": 1, "shared": 64, "global_scratch_size": 0}
+        self.metadata = Metadata(**{**fields, **metadata}, target=SimpleNamespace(arch=90))
+        self.name, self.does = name, does
+        self.src = SimpleNamespace(signature=signature)
+        self.asm = {"llir": "llvm ir", "ptx": "ptx"}
+
+    @property
+    def run(self) -> Any:
+        return lambda x, y, z, *others: self.does(*others[6:])
+
+    def launch(self, *arguments: Any) -> None:
+        self.run(2, 1, 1, *[None] * 6, *arguments)
+
+
+class LaunchesTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.tensors = TorchTensors()
+        self.torch = self.tensors.torch
+
+    def noted(self, call: Any, inputs: Dict[int, Any]) -> Dict[str, Any]:
+        launches = Launches(self.tensors, inputs)
+        originals = {index: value.clone() for index, value in inputs.items()}
+        with mock.patch("triton.compiler.CompiledKernel", CompiledKernel):
+            results = launches.watch(call)
+        launches.know_outputs(results)
+        with tempfile.TemporaryDirectory() as folder:
+            launches.write(folder, originals)
+            with open(os.path.join(folder, "launches.json"), encoding="utf-8") as file:
+                told: Dict[str, Any] = json.load(file)
+            told["files"] = {}
+            for name in os.listdir(folder):
+                with open(os.path.join(folder, name), "rb") as content:
+                    told["files"][name] = content.read()
+        return told
+
+    def test_memory_is_told_apart_by_where_it_comes_from(self) -> None:
+        torch = self.torch
+        x, table = torch.arange(4.0), torch.tensor([2.0, 3.0, 4.0, 5.0])
+
+        def does(x: Any, table: Any, total: Any, y: Any, n: int, block: int) -> None:
+            total += x.sum()
+            y.copy_(x * table)
+
+        kernel = CompiledKernel(
+            "k", {"x": "*fp32", "t": "*fp32", "s": "*fp32", "y": "*fp32", "n": "i32", "B": "constexpr"}, does
+        )
+
+        def call() -> Any:
+            y, total = torch.empty_like(x), torch.zeros(1)
+            for _ in range(2):
+                kernel.launch(x, table, total, y, 4, 16)
+            return [y]
+
+        told = self.noted(call, {0: x})
+        shown = [{key: memory[key] for key in ("bytes", "input", "output", "content", "changed")} for memory in told["memory"]]
+        self.assertEqual(
+            shown,
+            [
+                {"bytes": 16, "input": 0, "output": None, "content": False, "changed": False},
+                {"bytes": 16, "input": None, "output": None, "content": True, "changed": False},
+                {"bytes": 4, "input": None, "output": None, "content": True, "changed": True},
+                {"bytes": 16, "input": None, "output": 0, "content": False, "changed": False},
+            ],
+        )
+        self.assertEqual(told["files"]["memory-1"], struct.pack("<4f", 2, 3, 4, 5))
+        self.assertEqual(told["files"]["memory-2"], struct.pack("<f", 0))
+        self.assertEqual([kernel["name"] for kernel in told["kernels"]], ["k"])
+        self.assertEqual(len(told["launches"]), 2)
+        launch = told["launches"][0]
+        self.assertEqual((launch["kernel"], launch["grid"], launch["threads"], launch["shared"]), (0, [2, 1, 1], 128, 64))
+        # The arguments without constants, and no scratch memory.
+        addresses = [{"memory": number, "offset": 0} for number in range(4)]
+        null = {"bits": 64, "value": 0}
+        self.assertEqual(launch["arguments"], [*addresses, {"bits": 32, "value": 4}, null, null])
+
+    def test_views_are_places_in_what_they_are_views_of(self) -> None:
+        x = self.torch.arange(8.0)
+        kernel = CompiledKernel("k", {"x": "*fp32"}, lambda x: None)
+        told = self.noted(lambda: kernel.launch(x[2:]) or [], {3: x})
+        self.assertEqual(told["launches"][0]["arguments"][0], {"memory": 0, "offset": 8})
+        self.assertEqual(told["memory"][0]["input"], 3)
+
+    def test_what_pytorch_computes_is_content_and_what_it_only_allocates_is_not(self) -> None:
+        torch = self.torch
+        x = torch.arange(4.0)
+        kernel = CompiledKernel("k", {"x": "*fp32", "y": "*fp32", "z": "*fp32"}, lambda x, y, z: None)
+
+        def call() -> Any:
+            filled = torch.empty(4)
+            filled.fill_(7)
+            kernel.launch(x * 2, filled, torch.empty(4).view(2, 2))
+            return []
+
+        told = self.noted(call, {0: x})
+        self.assertEqual([memory["content"] for memory in told["memory"]], [True, True, False])
+        self.assertEqual(told["others"], {"aten.fill_": 1, "aten.mul": 1})
+
+    def test_scratch_memory_is_memory(self) -> None:
+        kernel = CompiledKernel("k", {}, lambda: None, global_scratch_size=32)
+        told = self.noted(lambda: kernel.launch() or [], {})
+        self.assertEqual(told["launches"][0]["arguments"], [{"memory": 0, "offset": 0}, {"bits": 64, "value": 0}])
+        self.assertEqual((told["memory"][0]["bytes"], told["memory"][0]["content"]), (64, False))
+
+    def test_what_cannot_be_repeated_says_so(self) -> None:
+        x = self.torch.zeros(1)
+        clustered = CompiledKernel("k", {"x": "*fp32"}, lambda x: None, num_ctas=2)
+        described = CompiledKernel("k", {"x": "tensordesc<fp32[8, 8]>"}, lambda x: None)
+        address = CompiledKernel("k", {"x": "*fp32"}, lambda x: None)
+        for kernel, argument in [(clustered, x), (described, x), (address, 4096)]:
+            with self.assertRaises(Refusal) as refused:
+                self.noted(lambda kernel=kernel, argument=argument: kernel.launch(argument), {})
+            self.assertEqual(refused.exception.kind, "not-replayed")
+
+
+class ScalarTest(unittest.TestCase):
+    def test_numbers_are_the_bits_that_are_passed(self) -> None:
+        self.assertEqual(scalar("i32", -1), {"bits": 32, "value": 0xFFFFFFFF})
+        self.assertEqual(scalar("i1", True), {"bits": 8, "value": 1})
+        self.assertEqual(scalar("u64", 1 << 63), {"bits": 64, "value": 1 << 63})
+        self.assertEqual(scalar("fp32", 1.5), {"bits": 32, "value": 0x3FC00000})
+        self.assertEqual(scalar("fp16", 1.0), {"bits": 16, "value": 0x3C00})
+        self.assertEqual(scalar("bf16", 1.0), {"bits": 16, "value": 0x3F80})
+        with self.assertRaises(Refusal):
+            scalar("fp8e5", 1.0)
+
+
+if __name__ == "__main__":
+    unittest.main()
