@@ -89,7 +89,9 @@ def options_of(metadata: Dict[str, Any]) -> Dict[str, Any]:
 
     # Libraries are linked by then, and a file of the user's is of no use twice.
     left_out = ("extern_libs", "ir_override")
-    return {name: metadata[name] for name in CUDAOptions.__dataclass_fields__ if name in metadata and name not in left_out}
+    options = {name: metadata[name] for name in CUDAOptions.__dataclass_fields__ if name in metadata and name not in left_out}
+    # JSON has no tuples, and Triton wants options that can be hashed.
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
 def finish(llvm_ir: str, metadata: Dict[str, Any]) -> str:

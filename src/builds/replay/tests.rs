@@ -33,9 +33,9 @@ for number, block in enumerate([1024, 2048]):
     target = GPUTarget("cuda", 90, 32)
     compiled = compile_to_llvm_ir(source, target, {"num_warps": 4}, False)
     marked = compile_to_llvm_ir(source, target, {"num_warps": 4}, True)
-    known = dict(compiled.finish[1])
-    metadata = {name: value for name, value in known.items() if isinstance(value, (int, str, bool, type(None)))}
-    metadata["arch_number"] = 90
+    metadata = {name: value for name, value in compiled.finish[1].items() if name != "target"}
+    # As it comes back from where Triton keeps it.
+    metadata = json.loads(json.dumps(metadata | {"arch_number": 90}))
     def write(name, text):
         with open(os.path.join(folder, name), "w") as file:
             file.write(text)

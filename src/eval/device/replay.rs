@@ -50,7 +50,7 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
     let mut found = None;
     let mut prepare_all = |session: &mut Session<'_>| {
         let reference = living.get(session)?;
-        found = prepare(session, reference)?;
+        found = Some(prepare(session, reference)?);
         Ok(Done)
     };
     if session.is_done(Stage::Build) {
@@ -61,7 +61,11 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
     } else {
         explain(session, Stage::Build, "intra-kernel", prepare_all)?;
     }
-    let Some((stand_in, builds)) = found else { return Ok(()) };
+    let (stand_in, builds) = match found {
+        Some(Ok(found)) => found,
+        Some(Err(why)) => return unavailable(session, &LAYERS, &why),
+        None => return unavailable(session, &LAYERS[..1], "its kernels could not be built with probes"),
+    };
     let before = session.stand_in(stand_in);
     let looked = look(session, living, &builds);
     session.stand_in(before);
@@ -124,8 +128,19 @@ impl Session<'_> {
     }
 }
 
-/// Notes the launches of every workload and builds their kernels. `None`, and layers that say why, if that is not to be had.
-fn prepare(session: &mut Session<'_>, reference: &mut Reference) -> Result<Option<(StandIn, Builds)>, Stop> {
+fn unavailable(session: &mut Session<'_>, layers: &[&str], why: &str) -> Result<(), Ended> {
+    for name in layers {
+        let status = LayerStatus::Unavailable(why.to_owned());
+        session.push(Event::Layer { name: (*name).into(), status })?;
+    }
+    Ok(())
+}
+
+/// Notes the launches of every workload and builds their kernels. The inner error says why that is not to be had.
+fn prepare(
+    session: &mut Session<'_>,
+    reference: &mut Reference,
+) -> Result<Result<(StandIn, Builds), String>, Stop> {
     let mut noted = Vec::new();
     let mut calls = Vec::new();
     for workload in 0..session.problem.workloads.len() {
@@ -135,13 +150,7 @@ fn prepare(session: &mut Session<'_>, reference: &mut Reference) -> Result<Optio
                 noted.push(launches);
                 calls.push(call);
             }
-            Err(why) => {
-                for name in LAYERS {
-                    let status = LayerStatus::Unavailable(why.clone());
-                    session.push(Event::Layer { name: name.into(), status })?;
-                }
-                return Ok(None);
-            }
+            Err(why) => return Ok(Err(why)),
         }
     }
     let inputs = u32::try_from(session.problem.inputs.len()).unwrap_or(u32::MAX);
@@ -156,7 +165,7 @@ fn prepare(session: &mut Session<'_>, reference: &mut Reference) -> Result<Optio
     tell(session, &noted, &replay, &builds)?;
     let problem = problem_of(session, &replay, &buffers);
     let (arenas, clean_outputs) = (tensors.iter().map(|_| None).collect(), vec![None; tensors.len()]);
-    Ok(Some((StandIn { problem, source, tensors, arenas, clean_outputs }, builds)))
+    Ok(Ok((StandIn { problem, source, tensors, arenas, clean_outputs }, builds)))
 }
 
 /// The problem's buffers around a call.
