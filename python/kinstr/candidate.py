@@ -243,12 +243,11 @@ class Candidate(Host):
             raise Refusal("not-replayed", f"{CANDIDATE} has no Triton kernels")
         if self.kernels.traced():
             raise Refusal("not-replayed", f"{CANDIDATE} uses torch.compile, which launches kernels of its own, unseen")
-        watched = {index: value for index, value in enumerate(self.arguments)}
-        originals = dict(enumerate(self.input_views))
+        watched = dict(enumerate(self.arguments))
         for number, (buffer, view) in enumerate(zip(self.state, self.state_views), len(self.inputs)):
             value = self.model_new.state_dict().get(buffer.name) if self.model_new is not None else None
             if value is not None and value.is_contiguous() and value.nbytes == view.nbytes:
-                watched[number], originals[number] = value, view
+                watched[number] = value
         launches = Launches(self.tensors, watched)
         try:
             # What it compiles and tunes is done by the first call.
@@ -257,7 +256,7 @@ class Candidate(Host):
             launches.know_outputs(as_list(self.result))
             shutil.rmtree(request["folder"], ignore_errors=True)
             os.mkdir(request["folder"])
-            launches.write(request["folder"], originals)
+            launches.write(request["folder"])
         except Refusal:
             raise
         except BaseException as error:

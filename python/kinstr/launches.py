@@ -199,15 +199,11 @@ class Launches:
             if memory is not None and value.is_contiguous() and value.nbytes == memory.storage.nbytes():
                 memory.output = index
 
-    def write(self, folder: str, originals: Dict[int, Any]) -> None:
-        """Writes all of it to an empty folder. `originals` are the inputs as they were, by their number."""
-        for memory in self.memory.values():
-            before = memory.content if memory.content is not None else originals.get(memory.input)
-            if before is not None:
-                now = memory.bytes(self.torch, self.device).cpu()
-                memory.changed = not self.torch.equal(now, before.reshape(-1).view(self.torch.uint8))
+    def write(self, folder: str) -> None:
+        """Writes all of it to an empty folder."""
         for number, memory in enumerate(self.memory.values()):
             if memory.content is not None:
+                memory.changed = not self.torch.equal(memory.bytes(self.torch, self.device).cpu(), memory.content)
                 memory.content.numpy().tofile(os.path.join(folder, f"memory-{number}"))
         told = {
             "kernels": [self._written(folder, number, kernel) for number, kernel in enumerate(self.kernels)],

@@ -5,6 +5,7 @@ use super::{
     arguments::{digest_outputs, outputs, start_worker, timed_limits},
     budget, certificate,
     check::check_guards,
+    device::Duty,
     failure::Stop,
     model,
     session::{Done, Session},
@@ -194,10 +195,7 @@ pub fn note_other_outputs(
     let left = digest_outputs(arena, &session.problem);
     let clean = match session.clean_outputs[workload] {
         Some(clean) => clean,
-        None => {
-            start(session, builds, &builds.manifest.clean, workload, arena)?.run_on(arena, POISON)?;
-            digest_outputs(arena, &session.problem)
-        }
+        None => run_clean(session, builds, workload, arena)?,
     };
     session.clean_outputs[workload] = Some(clean);
     if left != clean {
@@ -205,6 +203,23 @@ pub fn note_other_outputs(
         session.push(Event::Note { text })?;
     }
     Ok(())
+}
+
+/// The digest of the outputs that the clean build leaves in `arena`.
+fn run_clean(
+    session: &mut Session<'_>,
+    builds: &Builds,
+    workload: usize,
+    arena: &mut Arena,
+) -> Result<blake3::Hash, Stop> {
+    let build = &builds.manifest.clean;
+    let mut worker = match session.site.ordinal() {
+        Some(_) => session.hire(Duty::Clean, builds, build, workload, arena)?,
+        None => start(session, builds, build, workload, arena)?,
+    };
+    worker.run_on(arena, POISON)?;
+    session.crew.give_back(Duty::Clean, worker);
+    Ok(digest_outputs(arena, &session.problem))
 }
 
 /// What a workload says of a timing build.

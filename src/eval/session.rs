@@ -4,7 +4,7 @@ use super::{
     EvalError, Options,
     arguments::{limits, put_inputs},
     destination::{Destination, Site},
-    device::{Crew, Tensors},
+    device::{Crew, StandIn},
     failure::{StageFailure, Stop},
     reference::Living,
     room,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     builds::Probes,
-    frontend::{Language, Source},
+    frontend::{Language, Source, triton::launches::Noted},
     jobs::{
         event::{Event, Failure, Stage},
         fold::current,
@@ -28,7 +28,7 @@ use kinstr_runtime::{
     arena::{Arena, ArenaError},
     shared::Memory,
 };
-use kinstr_trace::report::{Fault, Provenance};
+use kinstr_trace::report::{Fault, LayerStatus, Provenance};
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, OwnedFd},
@@ -67,8 +67,10 @@ pub struct Session<'a> {
     pub arenas: Vec<Option<Arena>>,
     /// The same before there are inputs, where processes have them already.
     pub blank: Vec<Option<Arena>>,
-    /// What tensors hold on which launches are repeated, by workload; empty where the candidate itself is called.
-    pub replayed: Vec<Tensors>,
+    /// What a candidate in Python launched in a call, by workload, until it is looked into.
+    pub noted: Vec<Option<Result<Noted, LayerStatus>>>,
+    /// What is replaced while launches are repeated.
+    pub replaced: Option<StandIn>,
     /// The processes of a candidate on a GPU, from stage to stage.
     pub crew: Crew,
     /// A reference that is not needed any more, and ends.
@@ -130,6 +132,7 @@ impl<'a> Session<'a> {
         let [mut arenas, blank] =
             [(); 2].map(|()| problem.workloads.iter().map(|_| None).collect::<Vec<_>>());
         let clean_outputs = vec![None; problem.workloads.len()];
+        let noted = problem.workloads.iter().map(|_| None).collect();
         let mut python = None;
         if let (Some(early), Some(place)) = (early, arenas.first_mut()) {
             let Early { worker, memory } = early;
@@ -149,7 +152,8 @@ impl<'a> Session<'a> {
             log,
             arenas,
             blank,
-            replayed: Vec::new(),
+            noted,
+            replaced: None,
             crew: Crew::default(),
             leaving: Living::default(),
             clean_outputs,

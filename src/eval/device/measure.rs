@@ -10,6 +10,7 @@ use super::{
         subject::{Inputs, Running, Subject},
     },
     crew::Duty,
+    replay,
 };
 use crate::{
     correctness::{Comparer, POISON},
@@ -119,7 +120,11 @@ fn time(
     };
     session.arenas[workload] = Some(arena);
     match worker {
-        Running::Python(worker) => session.python = Some(worker),
+        Running::Python(mut worker) => {
+            // Its tensors are as the last call found them, and what it compiles is compiled.
+            session.noted[workload] = (verifier.correct && follows).then(|| replay::note(&mut worker));
+            session.python = Some(worker);
+        }
         Running::Native(worker) => session.crew.give_back(Duty::Clean, *worker),
     }
     if !verifier.correct {

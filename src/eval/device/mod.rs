@@ -9,7 +9,7 @@ mod records;
 pub(super) mod replay;
 
 pub use crew::{Crew, Duty, reserve};
-pub use replay::Tensors;
+pub use replay::StandIn;
 
 use super::{
     reference::Living,

@@ -6,7 +6,7 @@
 
 use super::{
     super::{
-        arguments::{outputs, put_inputs},
+        arguments::{digest_of, outputs, put_inputs},
         failure::Stop,
         reference::Living,
         session::{Done, Ended, Session},
@@ -29,9 +29,8 @@ use crate::{
     },
     jobs::event::{BuildKind, Event, Stage},
     problem::{Axis, AxisSize, Contents, Extent, Input, Output, Problem, Workload},
-    reference::Reference,
     tensor::DType,
-    worker::{Fault, fault::CandidateFault},
+    worker::{Fault, PythonWorker, fault::CandidateFault},
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::LayerStatus;
@@ -49,8 +48,7 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
     }
     let mut found = None;
     let mut prepare_all = |session: &mut Session<'_>| {
-        let reference = living.get(session)?;
-        found = Some(prepare(session, reference)?);
+        found = Some(prepare(session, living)?);
         Ok(Done)
     };
     if session.is_done(Stage::Build) {
@@ -63,13 +61,23 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
     }
     let (stand_in, builds) = match found {
         Some(Ok(found)) => found,
-        Some(Err(why)) => return unavailable(session, &LAYERS, &why),
-        None => return unavailable(session, &LAYERS[..1], "its kernels could not be built with probes"),
+        Some(Err(status)) => return say(session, &LAYERS, &status),
+        None => {
+            let status = LayerStatus::Unavailable("its kernels could not be built with probes".into());
+            return say(session, &LAYERS[..1], &status);
+        }
     };
-    let before = session.stand_in(stand_in);
+    session.replay(stand_in);
     let looked = look(session, living, &builds);
-    session.stand_in(before);
+    session.end_replay();
     looked
+}
+
+fn say(session: &mut Session<'_>, layers: &[&str], status: &LayerStatus) -> Result<(), Ended> {
+    for name in layers {
+        session.push(Event::Layer { name: (*name).into(), status: status.clone() })?;
+    }
+    Ok(())
 }
 
 fn look(session: &mut Session<'_>, living: &mut Living, builds: &Builds) -> Result<(), Ended> {
@@ -80,83 +88,111 @@ fn look(session: &mut Session<'_>, living: &mut Living, builds: &Builds) -> Resu
     look_inside(session, builds, living)
 }
 
-/// What takes the place of problem and candidate while kernels are launched again.
+/// What takes the place of problem and candidate while kernels are launched again; afterwards, what was in that place.
+#[derive(Debug)]
 pub struct StandIn {
     problem: Problem,
     source: Source,
-    tensors: Vec<Tensors>,
     arenas: Vec<Option<Arena>>,
     clean_outputs: Vec<Option<blake3::Hash>>,
+    tensors: Vec<Tensors>,
 }
 
 /// The contents of a workload's tensors.
-#[derive(Debug, Default)]
-pub struct Tensors {
-    /// What calls read: the workload's number before all else.
-    inputs: Vec<Vec<u8>>,
-    /// What the candidate left in the problem's outputs that calls write to, by the number of the output.
-    expected: Vec<(usize, Vec<u8>)>,
+#[derive(Debug)]
+struct Tensors {
+    /// What calls read, after the workload's number.
+    inputs: Vec<Held>,
+    /// The problem's outputs that calls write to: number of the output here, and of the buffer there.
+    outputs: Vec<(usize, usize)>,
+}
+
+/// What a tensor holds.
+#[derive(Debug)]
+enum Held {
+    /// What the problem's buffer of that number does.
+    Buffer(usize),
+    Bytes(Vec<u8>),
 }
 
 impl Session<'_> {
-    /// Puts other things in the place of problem, candidate and tensors. Answers what was there.
-    fn stand_in(&mut self, other: StandIn) -> StandIn {
-        let StandIn { problem, source, tensors, arenas, clean_outputs } = other;
-        self.crew = Crew::default();
-        self.blank = arenas.iter().map(|_| None).collect();
-        StandIn {
-            problem: std::mem::replace(&mut self.problem, problem),
-            source: std::mem::replace(&mut self.source, source),
-            tensors: std::mem::replace(&mut self.replayed, tensors),
-            arenas: std::mem::replace(&mut self.arenas, arenas),
-            clean_outputs: std::mem::replace(&mut self.clean_outputs, clean_outputs),
+    /// Puts other things in the place of problem, candidate and tensors, until [`Session::end_replay`].
+    fn replay(&mut self, mut other: StandIn) {
+        self.swap(&mut other);
+        self.replaced = Some(other);
+    }
+
+    fn end_replay(&mut self) {
+        if let Some(mut before) = self.replaced.take() {
+            self.swap(&mut before);
         }
     }
 
-    /// The tensors of a workload, if launches are repeated on them.
+    fn swap(&mut self, other: &mut StandIn) {
+        self.crew = Crew::default();
+        self.blank = other.arenas.iter().map(|_| None).collect();
+        std::mem::swap(&mut self.problem, &mut other.problem);
+        std::mem::swap(&mut self.source, &mut other.source);
+        std::mem::swap(&mut self.arenas, &mut other.arenas);
+        std::mem::swap(&mut self.clean_outputs, &mut other.clean_outputs);
+    }
+
+    /// New tensors of a workload, if launches are repeated now.
     ///
     /// # Errors
     /// When there is no memory for them.
     pub fn replayed_arena(&mut self, workload: usize) -> Result<Option<Arena>, Stop> {
-        if self.replayed.is_empty() {
+        if self.replaced.is_none() {
             return Ok(None);
         }
         let mut arena = self.new_arena(workload)?;
-        let inputs: Vec<&[u8]> = self.replayed[workload].inputs.iter().map(Vec::as_slice).collect();
-        put_inputs(&mut arena, &inputs);
+        let number = (workload as u64).to_le_bytes();
+        let Some(before) = &self.replaced else { return Ok(None) };
+        let held = before.tensors[workload].inputs.iter().map(|held| match held {
+            Held::Buffer(index) => {
+                before.arenas[workload].as_ref().map_or(&[][..], |arena| arena.bytes(*index))
+            }
+            Held::Bytes(bytes) => bytes,
+        });
+        put_inputs(&mut arena, &std::iter::once(&number[..]).chain(held).collect::<Vec<_>>());
         Ok(Some(arena))
     }
 }
 
-fn unavailable(session: &mut Session<'_>, layers: &[&str], why: &str) -> Result<(), Ended> {
-    for name in layers {
-        let status = LayerStatus::Unavailable(why.to_owned());
-        session.push(Event::Layer { name: (*name).into(), status })?;
+/// What one call launches, told by a process that has made it.
+///
+/// # Errors
+/// What becomes of the layers that rest on it.
+pub fn note(worker: &mut PythonWorker) -> Result<Noted, LayerStatus> {
+    let folder = worker.launches().map_err(|fault| match fault {
+        Fault::Candidate(CandidateFault::Python(objection)) if objection.kind == "not-replayed" => {
+            LayerStatus::Unavailable(objection.to_string())
+        }
+        fault => LayerStatus::Failed(format!("its launches could not be noted: the candidate {fault}")),
+    })?;
+    let noted = Noted::read(&folder).map_err(|error| LayerStatus::Failed(error.to_string()))?;
+    match noted.launches() {
+        0 => Err(LayerStatus::Unavailable("no launch of a Triton kernel was seen".into())),
+        _ => Ok(noted),
     }
-    Ok(())
 }
 
-/// Notes the launches of every workload and builds their kernels. The inner error says why that is not to be had.
+/// The launches of every workload, and builds of their kernels. The inner error is what becomes of the layers that rest on them.
 fn prepare(
     session: &mut Session<'_>,
-    reference: &mut Reference,
-) -> Result<Result<(StandIn, Builds), String>, Stop> {
+    living: &mut Living,
+) -> Result<Result<(StandIn, Builds), LayerStatus>, Stop> {
     let mut noted = Vec::new();
-    let mut calls = Vec::new();
     for workload in 0..session.problem.workloads.len() {
-        session.progress(&format!("noting launches of {}", session.problem.workloads[workload].name.clone()));
-        match note(session, reference, workload)? {
-            Ok((launches, call)) => {
-                noted.push(launches);
-                calls.push(call);
-            }
-            Err(why) => return Ok(Err(why)),
+        match noted_of(session, living, workload)? {
+            Ok(launches) => noted.push(launches),
+            Err(status) => return Ok(Err(status)),
         }
     }
     let inputs = u32::try_from(session.problem.inputs.len()).unwrap_or(u32::MAX);
     let (replay, buffers) = Replay::of(&noted, inputs);
-    let tensors = buffers.iter().zip(&calls).enumerate();
-    let tensors = tensors.map(|(workload, (buffers, call))| tensors_of(&replay, workload, buffers, call));
+    let tensors =
+        buffers.iter().enumerate().map(|(workload, buffers)| tensors_of(session, &replay, workload, buffers));
     let tensors: Vec<Tensors> = tensors.collect::<Result<_, TritonError>>().map_err(BuildError::from)?;
     session.progress("building");
     let source = source_of(session, &replay)?;
@@ -165,73 +201,62 @@ fn prepare(
     tell(session, &noted, &replay, &builds)?;
     let problem = problem_of(session, &replay, &buffers);
     let (arenas, clean_outputs) = (tensors.iter().map(|_| None).collect(), vec![None; tensors.len()]);
-    Ok(Ok((StandIn { problem, source, tensors, arenas, clean_outputs }, builds)))
+    Ok(Ok((StandIn { problem, source, arenas, clean_outputs, tensors }, builds)))
 }
 
-/// The problem's buffers around a call.
-struct Around {
-    inputs: Vec<Vec<u8>>,
-    outputs: Vec<Vec<u8>>,
-}
-
-/// What one call launches. The inner error says why that cannot be launched again.
-fn note(
+/// What was noted when the workload was timed; in a run that goes on after another one, of one more call.
+fn noted_of(
     session: &mut Session<'_>,
-    reference: &mut Reference,
+    living: &mut Living,
     workload: usize,
-) -> Result<Result<(Noted, Around), String>, Stop> {
+) -> Result<Result<Noted, LayerStatus>, Stop> {
+    if let Some(noted) = session.noted[workload].take() {
+        return Ok(noted);
+    }
+    session.progress(&format!("noting launches of {}", session.problem.workloads[workload].name.clone()));
+    let reference = living.get(session)?;
     let inputs = Inputs { workload, seed: session.timing_seed(workload) };
     let mut arena = session.fill_arena(reference, workload, inputs.seed)?;
     let limits = session.limits();
     let mut running = Subject::Python.start(session, reference, inputs, &arena, limits)?;
     running.run_on(&mut arena, POISON)?;
-    let Running::Python(mut worker) = running else { return Ok(Err("it is not in Python".into())) };
-    let noted = match worker.launches() {
-        Err(Fault::Candidate(CandidateFault::Python(objection))) if objection.kind == "not-replayed" => {
-            Err(objection.to_string())
-        }
-        folder => {
-            let noted = Noted::read(&folder?).map_err(BuildError::from)?;
-            match noted.launches() {
-                0 => Err("no launch of a Triton kernel was seen".to_owned()),
-                _ => Ok(noted),
-            }
-        }
-    };
-    let call = Around {
-        inputs: (0..session.problem.inputs.len()).map(|index| arena.bytes(index).to_vec()).collect(),
-        outputs: outputs(&arena, &session.problem).into_iter().map(<[u8]>::to_vec).collect(),
-    };
     session.arenas[workload] = Some(arena);
+    let Running::Python(mut worker) = running else {
+        return Ok(Err(LayerStatus::Unavailable("the candidate is not in Python".into())));
+    };
+    let noted = note(&mut worker);
     session.python = Some(worker);
-    Ok(noted.map(|noted| (noted, call)))
+    Ok(noted)
 }
 
-/// What the buffers of a workload hold.
+/// What the tensors of a workload hold.
 fn tensors_of(
+    session: &Session<'_>,
     replay: &Replay,
     workload: usize,
     buffers: &Buffers<'_>,
-    call: &Around,
 ) -> Result<Tensors, TritonError> {
-    let mut inputs = vec![(workload as i64).to_le_bytes().to_vec()];
+    let arena = session.arenas[workload].as_ref();
+    let is_buffer = |index: usize, bytes: u64| {
+        arena.is_some_and(|arena| {
+            index < arena.layout().buffers.len() && arena.bytes(index).len() as u64 == bytes
+        })
+    };
+    let mut inputs = Vec::new();
     for (bytes, before) in &buffers.inputs {
-        let held = match before {
-            Before::Bytes(held) => Some(held.to_vec()),
-            Before::Input(input) => call.inputs.get(*input as usize).cloned(),
-        };
-        let held = held.filter(|held| held.len() as u64 == *bytes);
-        inputs.push(
-            held.ok_or_else(|| TritonError::Launches("memory is not as large as it was said to be".into()))?,
-        );
+        inputs.push(match before {
+            Before::Bytes(held) if held.len() as u64 == *bytes => Held::Bytes(held.to_vec()),
+            Before::Input(input) if is_buffer(*input as usize, *bytes) => Held::Buffer(*input as usize),
+            _ => return Err(TritonError::Launches("memory is not as large as it was said to be".into())),
+        });
     }
     // Other workloads may have more.
-    inputs.resize(1 + replay.inputs, vec![0; UNUSED as usize]);
-    let expected = buffers.outputs.iter().enumerate().filter_map(|(index, (bytes, output))| {
-        let held = call.outputs.get((*output)? as usize)?;
-        (held.len() as u64 == *bytes).then(|| (index, held.clone()))
+    inputs.resize_with(replay.inputs, || Held::Bytes(vec![0; UNUSED as usize]));
+    let outputs = buffers.outputs.iter().enumerate().filter_map(|(index, (bytes, output))| {
+        let buffer = session.problem.inputs.len() + (*output)? as usize;
+        is_buffer(buffer, *bytes).then_some((index, buffer))
     });
-    Ok(Tensors { inputs, expected: expected.collect() })
+    Ok(Tensors { inputs, outputs: outputs.collect() })
 }
 
 /// Bytes of a buffer that a workload has no use for.
@@ -320,8 +345,8 @@ fn launch_again(session: &mut Session<'_>, builds: &Builds) -> Result<Done, Stop
         Crew::complete(session, builds);
         worker.run_on(&mut arena, POISON)?;
         let left = outputs(&arena, &session.problem);
-        let expected = &session.replayed[workload].expected;
-        let differ = expected.iter().any(|(index, expected)| left.get(*index) != Some(&expected.as_slice()));
+        session.clean_outputs[workload] = Some(digest_of(&left));
+        let differ = session.replaced.as_ref().is_some_and(|before| before.differs(workload, &left));
         let first = worker.trace(1)?;
         let activity = match first.launches.len() > MANY_LAUNCHES as usize {
             true => first,
@@ -343,4 +368,13 @@ fn launch_again(session: &mut Session<'_>, builds: &Builds) -> Result<Done, Stop
         session.push(Event::Launched { workload, build: BuildKind::Clean, activity })?;
     }
     Ok(Done)
+}
+
+impl StandIn {
+    /// Whether the problem's outputs, as far as they are among those that were `left`, hold other bits there than the candidate gave them.
+    fn differs(&self, workload: usize, left: &[&[u8]]) -> bool {
+        let Some(arena) = &self.arenas[workload] else { return false };
+        let mut outputs = self.tensors[workload].outputs.iter();
+        outputs.any(|(index, buffer)| left.get(*index).is_some_and(|left| *left != arena.bytes(*buffer)))
+    }
 }
