@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import gpu_faults
+import gpu_kernels
 import gpu_python
 from gpu_run import Runner
 
@@ -245,7 +246,7 @@ def keep(run: Runner, out: pathlib.Path) -> None:
 
 SECTIONS = {"doctor": doctor, "faults": gpu_faults.faults, "examples": examples, "figures": figures}
 # What is run only if it is asked for: these import PyTorch dozens of times.
-ALONE = {"python": gpu_python.python}
+ALONE = {"python": gpu_python.python, "triton": gpu_kernels.kernels}
 
 chosen.out.mkdir(parents=True, exist_ok=True)
 with tempfile.TemporaryDirectory(prefix="gpu-test-") as scratch:

@@ -42,6 +42,9 @@ INTEGERS: Dict[str, Tuple[int, int]] = {
 
 #: Sets of tensors on a GPU that are kinstr's own: arguments, two to take turns, outputs, and what rolling takes meanwhile.
 SETS = 6
+#: Bytes that are overwritten before a timed call, at least: as many as KernelBench overwrites. Besides the cache, they give the host some
+#: 100 microseconds in which what it launches costs no time on the GPU: Triton's own launch takes 20 to 50.
+OVERWRITTEN = 256 << 20
 #: Waiting for a GPU that has nothing to do takes less.
 SYNCHRONIZING_NS = 30_000
 
@@ -164,7 +167,7 @@ class TorchTensors:
     def limit_memory(self, memory: int, tensors: int) -> None:
         """Lets the process allocate `memory` bytes on the GPU beyond several sets of tensors of so many bytes."""
         properties = self.torch.cuda.get_device_properties(self.device)
-        beyond = SETS * tensors + 2 * properties.L2_cache_size
+        beyond = SETS * tensors + overwritten(properties.L2_cache_size)
         fraction = min(1.0, (memory + beyond) / properties.total_memory)
         self.torch.cuda.set_per_process_memory_fraction(fraction, self.device)
 
@@ -192,13 +195,13 @@ class TorchTensors:
 
     def time(self, call: Callable[[List[Any]], Any], arguments: List[Any], calls: int, rotate: bool) -> List[float]:
         """Nanoseconds of each call on the GPU, until all of its work is done. Inputs change places from call to call, with
-        `rotate` those of floats also move by elements, and twice the cache is overwritten before each call. The last one
+        `rotate` those of floats also move by elements, and at least twice the cache is overwritten before each call. The last one
         finds the inputs as they are."""
         if self.device is None:
             raise Refusal("protocol", "`time` without a GPU")
         torch = self.torch
         if self._scratch is None:
-            words = 2 * torch.cuda.get_device_properties(self.device).L2_cache_size // 4
+            words = overwritten(torch.cuda.get_device_properties(self.device).L2_cache_size) // 4
             self._scratch = torch.empty(words, dtype=torch.int32, device=self.device)
         sets = [[value.clone() for value in arguments] for _ in range(2)]
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -261,6 +264,11 @@ class TorchTensors:
                 view.copy_(value)
             else:
                 view.fill_(value)
+
+
+def overwritten(cache: int) -> int:
+    """Bytes that are overwritten before a timed call on a GPU with a cache of so many."""
+    return max(2 * cache, OVERWRITTEN)
 
 
 def as_list(result: Any) -> List[Any]:

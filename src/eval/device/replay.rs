@@ -32,7 +32,7 @@ use crate::{
     tensor::DType,
     worker::{Fault, PythonWorker, fault::CandidateFault},
 };
-use kinstr_runtime::arena::Arena;
+use kinstr_runtime::{arena::Arena, gpu::Activity};
 use kinstr_trace::report::LayerStatus;
 
 /// The layers that rest on it.
@@ -362,12 +362,34 @@ fn launch_again(session: &mut Session<'_>, builds: &Builds) -> Result<Done, Stop
             );
             session.push(Event::Note { text })?;
         }
+        note_share(session, workload, &activity)?;
         // The host is kinstr's, and says nothing of the candidate's.
         let activity =
             kinstr_runtime::gpu::Activity { host_calls: Vec::new(), host_calls_lost: 0, ..activity };
         session.push(Event::Launched { workload, build: BuildKind::Clean, activity })?;
     }
     Ok(Done)
+}
+
+/// Kernels below this part of a call's time leave something else to explain.
+const MOST_OF_IT: f64 = 0.8;
+
+/// Says what of a call's time the kernels are not.
+fn note_share(session: &mut Session<'_>, workload: usize, activity: &Activity) -> Result<(), Stop> {
+    let all: Option<f64> = activity.launches.iter().map(|launch| launch.device_ns).sum();
+    let (Some(all), Some(call_ns)) = (all, session.clean_ns(workload)) else { return Ok(()) };
+    let kernels_ns = all / f64::from(activity.calls.max(1));
+    if kernels_ns >= MOST_OF_IT * call_ns {
+        return Ok(());
+    }
+    let name = &session.problem.workloads[workload].name;
+    let text = format!(
+        "{name}: Triton kernels take {:.1} of the {:.1} µs of a call; in the rest the GPU does other work, or waits until the host has launched \
+         the next",
+        kernels_ns / 1e3,
+        call_ns / 1e3
+    );
+    Ok(session.push(Event::Note { text })?)
 }
 
 impl StandIn {
