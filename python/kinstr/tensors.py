@@ -43,7 +43,7 @@ INTEGERS: Dict[str, Tuple[int, int]] = {
 #: Sets of tensors on a GPU that are kinstr's own: arguments, two to take turns, outputs, and what rolling takes meanwhile.
 SETS = 6
 #: Bytes that are overwritten before a timed call, at least: as many as KernelBench overwrites. Besides the cache, they give the host some
-#: 100 microseconds in which what it launches costs no time on the GPU: Triton's own launch takes 20 to 50.
+#: 200 microseconds in which what it launches costs no time on the GPU: Triton's own launch takes 20 to 50.
 OVERWRITTEN = 256 << 20
 #: Waiting for a GPU that has nothing to do takes less.
 SYNCHRONIZING_NS = 30_000
@@ -212,6 +212,8 @@ class TorchTensors:
                 if rotate and source.is_floating_point() and source.numel() > 1:
                     value.copy_(torch.roll(source.reshape(-1), left).reshape(source.shape))
             self._scratch.fill_(left)
+            # Read as well, so that a call does not wait until what was written has left the cache.
+            self._scratch.sum()
             begin.record()
             call(current)
             end.record()

@@ -217,7 +217,7 @@ fn add_flops(line: &mut LineFacts, fact: FlopFact) {
 
 /// Ops that are no instruction: constants, debug information, lifetimes, assumptions.
 fn is_free(name: &str) -> bool {
-    const FREE: [&str; 9] = [
+    const FREE: [&str; 12] = [
         "llvm.mlir.constant",
         "llvm.mlir.zero",
         "llvm.mlir.undef",
@@ -227,6 +227,10 @@ fn is_free(name: &str) -> bool {
         "llvm.intr.experimental.noalias.scope.decl",
         "llvm.intr.sideeffect",
         "llvm.freeze",
+        // What is in a struct or known by another type is in registers all the same.
+        "llvm.bitcast",
+        "llvm.extractvalue",
+        "llvm.insertvalue",
     ];
     FREE.contains(&name)
         || name.starts_with("llvm.intr.dbg.")
