@@ -39,7 +39,23 @@ from .tensors import Buffer, NumpyTensors, TorchTensors, as_list, store  # noqa:
 REPLIES = 3
 
 
-class Host:
+class Answering:
+    """Something that does what requests ask for, by the name of their `op`."""
+
+    OPS: Dict[str, Callable[..., Dict[str, Any]]] = {}
+
+    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """The reply to a request, without its nonce."""
+        op = self.OPS.get(request.get("op", ""))
+        try:
+            if op is None:
+                raise Refusal("protocol", f"unknown op `{request.get('op')}`")
+            return {"ok": op(self, request)}
+        except Refusal as refusal:
+            return {"error": refusal.reply()}
+
+
+class Host(Answering):
     """One reference, from `load` to the last `run`."""
 
     def __init__(self) -> None:
@@ -237,18 +253,8 @@ class Host:
         "run": run,
     }
 
-    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """The reply to a request, without its nonce."""
-        op = self.OPS.get(request.get("op", ""))
-        try:
-            if op is None:
-                raise Refusal("protocol", f"unknown op `{request.get('op')}`")
-            return {"ok": op(self, request)}
-        except Refusal as refusal:
-            return {"error": refusal.reply()}
 
-
-def serve(host: Host, requests: TextIO, replies: TextIO) -> None:
+def serve(host: Answering, requests: TextIO, replies: TextIO) -> None:
     """Answers requests until there are no more."""
     for line in requests:
         request = json.loads(line)
@@ -258,7 +264,7 @@ def serve(host: Host, requests: TextIO, replies: TextIO) -> None:
         replies.flush()
 
 
-def main(host: Host, keeps_output: bool = False) -> None:
+def main(host: Answering, keeps_output: bool = False) -> None:
     """Takes standard input and descriptor 3 for itself, so that the user's file gets at neither, and serves."""
     sys.dont_write_bytecode = True
     requests = os.fdopen(os.dup(0), encoding="utf-8")
