@@ -27,9 +27,9 @@ import os
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
-from . import leaving, loading
+from . import bytecode, leaving, loading
 from .host import Host, main
-from .kernels import Kernels
+from .kernels import Kernels, know_triton
 from .plain import from_plain
 from .refusal import CANDIDATE, Refusal, from_exception
 from .tensors import Buffer, TorchTensors, as_list, store
@@ -46,6 +46,7 @@ class Candidate(Host):
         super().__init__()
         self.device = device
         self.unable: Optional[Refusal] = None
+        bytecode.look_up()
         try:
             self.tensors = TorchTensors(device)
         except Exception as error:
@@ -53,6 +54,7 @@ class Candidate(Host):
         if device is not None and importlib.util.find_spec("triton") is not None:
             # Time in which the reference is asked what the problem is.
             importlib.import_module("triton.language")
+            know_triton()
         self.torch: Any = None
         self.module: Any = None
         self.model_new: Any = None

@@ -60,6 +60,13 @@ class Kernels:
         )
 
 
+def know_triton() -> None:
+    """Has Triton find out which Triton it is, which it needs to look for a compiled kernel: it reads 400 MB of itself once a process."""
+    key = getattr(sys.modules.get("triton.runtime.cache"), "triton_key", None)
+    if key is not None:
+        key()
+
+
 def _traced() -> bool:
     """Whether `torch.compile` made code of any function: it launches copies of kernels."""
     dynamo = sys.modules.get("torch._dynamo.utils")

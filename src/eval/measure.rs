@@ -16,6 +16,7 @@ use crate::{
         Interval, Measurement, Moment, Plan, Samples, Timed, Watched, attained_confidence, interleave,
         peak_resident, summary,
     },
+    problem::Problem,
     reference::{Reference, Variant},
     worker::{
         Fault,
@@ -207,11 +208,19 @@ pub fn follows_inputs(
         put_inputs(arena, &reference.inputs());
         worker.take()?;
         worker.run_on(arena, POISON)?;
-        if !Verifier::new(session, workload, reference).agrees(arena, POISON) {
+        // Copying large tensors, to be kept, would take longer than all else here.
+        if !agrees(&session.problem, workload, &reference.expected(), arena, POISON) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether the outputs in `arena`, which held `poison` before, are the expected ones.
+pub fn agrees(problem: &Problem, workload: usize, expected: &[&[u8]], arena: &Arena, poison: u8) -> bool {
+    let Some(workload) = problem.workloads.get(workload) else { return false };
+    let compared = Comparer::new(problem, workload).compare(expected, &outputs(arena, problem), poison);
+    compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed))
 }
 
 /// Looks once more at what was timed: calls that find new inputs and overwritten outputs must not take far longer than
@@ -348,7 +357,7 @@ struct TimedCalls {
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
 /// so that comparing takes no time from measuring.
 pub struct Verifier {
-    problem: crate::problem::Problem,
+    problem: Problem,
     workload: usize,
     inputs: Vec<Vec<u8>>,
     expected: Vec<Vec<u8>>,
@@ -399,11 +408,8 @@ impl Verifier {
     }
 
     fn compare(&self, arena: &Arena, poison: u8) -> bool {
-        let Some(workload) = self.problem.workloads.get(self.workload) else { return false };
         let expected: Vec<&[u8]> = self.expected.iter().map(Vec::as_slice).collect();
-        let comparer = Comparer::new(&self.problem, workload);
-        let compared = comparer.compare(&expected, &outputs(arena, &self.problem), poison);
-        compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed))
+        agrees(&self.problem, self.workload, &expected, arena, poison)
     }
 
     /// Moves the elements of every output by half its length.
