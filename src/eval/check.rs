@@ -232,3 +232,19 @@ impl<'s, 'a> Checker<'s, 'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_found_in_any_chunk() {
+        let before = vec![7; 3 * COMPARED_AT_ONCE / 2];
+        assert_eq!(first_difference(&before, &before), None);
+        for at in [0, COMPARED_AT_ONCE - 1, COMPARED_AT_ONCE, before.len() - 1] {
+            let mut now = before.clone();
+            now[at..].fill(8);
+            assert_eq!(first_difference(&now, &before), Some(at));
+        }
+    }
+}

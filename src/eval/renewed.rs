@@ -226,7 +226,7 @@ mod tests {
         let (blatant, batches) = Machine { works: 9e6, idles: 50.0, ..QUIET }.judged();
         assert!(blatant.skips && batches < MOST_BATCHES);
         // Nor does a machine save it that disturbs less than half of its calls in a row.
-        let busy = |batch: usize| if batch % 3 == 0 { 1e6 } else { 0.0 };
+        let busy = |batch: usize| if batch.is_multiple_of(3) { 1e6 } else { 0.0 };
         assert!(Machine { works: 400_000.0, idles: 50.0, disturbs: busy, ..QUIET }.judged().0.skips);
     }
 

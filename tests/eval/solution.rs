@@ -88,6 +88,17 @@ def double(y, x, n, BLOCK: tl.constexpr):
 }
 
 #[test]
+fn one_process_serves_all_workloads() {
+    let tells = WRITES.replace("import torch\n", "import os\nimport torch\nprint(os.getpid(), flush=True)\n");
+    let other = WORKLOAD.replace("1000", "2000").replace("one", "two");
+    let case = case(&solution(&tells, None)).file("definition.jsonl", &format!("{WORKLOAD}\n{other}\n"));
+    let run = case.accepted();
+    assert_eq!(run.field("/workloads").as_array().map(Vec::len), Some(2));
+    assert!(run.field("/workloads/1/times/candidate/median_ns").as_f64().is_some_and(|ns| ns > 0.0));
+    assert_eq!(run.notes().matches("the candidate prints on standard output").count(), 1, "{}", run.notes());
+}
+
+#[test]
 fn a_source_hides_nothing_that_is_installed() {
     let main = "import torch\nfrom .json import FACTOR\n\ndef scale(x, y):\n    import json\n    assert json.dumps([FACTOR]) == '[2]'\n    torch.mul(x, FACTOR, out=y)\n";
     let mut solution = solution(main, None);

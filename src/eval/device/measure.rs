@@ -5,7 +5,9 @@ use super::{
         arguments::{digest_outputs, float_arguments, float_inputs},
         baseline::{self, TimedReference},
         failure::Stop,
-        measure::{COMPILED, KEEPS_RESULTS, OTHER_OUTPUTS, REFERENCE, agrees, follows_inputs, speedup, times},
+        measure::{
+            COMPILED, KEEPS_RESULTS, OTHER_OUTPUTS, REFERENCE, agrees, follows_inputs, speedup, times,
+        },
         session::{Done, Session},
         subject::{Inputs, Running, Subject},
     },
