@@ -8,7 +8,7 @@ use super::{
     reference::Living,
     session::{Ended, Session},
     stages::{explain, finish},
-    subject::Subject,
+    subject::{Subject, begin_python},
     system,
 };
 use crate::jobs::event::{Event, Stage};
@@ -30,6 +30,7 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
         session.push(Event::Device { facts: device.facts.clone() })?;
     }
     session.stage(Stage::Check, |session| {
+        begin_python(session)?;
         let reference = living.get(session)?;
         check(session, Subject::Python, reference)
     })?;

@@ -198,8 +198,8 @@ impl<'a> Session<'a> {
     }
 
     /// Makes tensors of all workloads but `workload`, where there are none yet.
-    pub fn make_others(&mut self, workload: usize) -> Result<(), Stop> {
-        for other in (0..self.problem.workloads.len()).filter(|other| *other != workload) {
+    pub fn make_others(&mut self, workload: Option<usize>) -> Result<(), Stop> {
+        for other in (0..self.problem.workloads.len()).filter(|other| Some(*other) != workload) {
             if self.arenas[other].is_none() && self.blank[other].is_none() {
                 self.blank[other] = Some(Arena::new(&buffer_specs(&self.problem, other))?);
             }
@@ -207,10 +207,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The tensors of all workloads, those of `workload` in `arena`.
-    pub fn arenas_with<'s>(&'s self, workload: usize, arena: &'s Arena) -> Vec<&'s Arena> {
-        let kept = |other: usize| self.arenas[other].as_ref().or(self.blank[other].as_ref());
-        let one = |other| if other == workload { Some(arena) } else { kept(other) };
+    /// The tensors of all workloads, where those of one are in hand.
+    pub fn arenas_with<'s>(&'s self, in_hand: Option<(usize, &'s Arena)>) -> Vec<&'s Arena> {
+        let kept = |workload: usize| self.arenas[workload].as_ref().or(self.blank[workload].as_ref());
+        let one = |workload| match in_hand {
+            Some((known, arena)) if known == workload => Some(arena),
+            _ => kept(workload),
+        };
         (0..self.problem.workloads.len()).filter_map(one).collect()
     }
 

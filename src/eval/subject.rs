@@ -80,13 +80,7 @@ impl Subject<'_> {
                 let known = session.python.take().filter(|worker| worker.shares(inputs.workload, arena));
                 let mut worker = match known {
                     Some(worker) => worker,
-                    None => {
-                        session.make_others(inputs.workload)?;
-                        let arenas = session.arenas_with(inputs.workload, arena);
-                        let memory: Vec<_> = arenas.iter().map(|arena| arena.fd()).collect();
-                        let ordinal = session.site.ordinal();
-                        Box::new(spawn_python(session.options, &session.source, ordinal, &memory)?)
-                    }
+                    None => spawn_for(session, Some((inputs.workload, arena)))?,
                 };
                 if !worker.is_started() {
                     start_python(session, &mut worker, inputs.workload, arena)?;
@@ -155,6 +149,25 @@ pub fn spawn_python(
     Ok(PythonWorker::spawn(setup)?)
 }
 
+/// The same for all workloads of a session, where the tensors of one are in hand.
+fn spawn_for(session: &mut Session<'_>, in_hand: Option<(usize, &Arena)>) -> Result<Box<PythonWorker>, Stop> {
+    session.make_others(in_hand.map(|(workload, _)| workload))?;
+    let memory: Vec<_> = session.arenas_with(in_hand).iter().map(|arena| arena.fd()).collect();
+    let ordinal = session.site.ordinal();
+    Ok(Box::new(spawn_python(session.options, &session.source, ordinal, &memory)?))
+}
+
+/// Begins the process of a candidate in Python, if there is none: while it imports PyTorch, so may the reference's.
+///
+/// # Errors
+/// As [`spawn_python`].
+pub fn begin_python(session: &mut Session<'_>) -> Result<(), Stop> {
+    if session.python.is_none() {
+        session.python = Some(spawn_for(session, None)?);
+    }
+    Ok(())
+}
+
 /// Starts it, and loads the candidate.
 fn start_python(
     session: &mut Session<'_>,
@@ -164,7 +177,7 @@ fn start_python(
 ) -> Result<(), Stop> {
     let problem = &session.problem;
     let is_argument = |input: &&crate::problem::Input| !matches!(input.contents, Contents::State);
-    let tensors = problem.workloads.iter().zip(session.arenas_with(workload, arena));
+    let tensors = problem.workloads.iter().zip(session.arenas_with(Some((workload, arena))));
     worker.start(&Tensors {
         buffers: tensors.map(|(workload, arena)| host_buffers(problem, workload, arena)).collect(),
         arguments: problem.inputs.iter().filter(is_argument).count(),
