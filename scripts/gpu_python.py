@@ -1,11 +1,13 @@
-"""Candidates in Python on the GPU, for scripts/gpu_test.py: PyTorch, Triton, torch.compile, load_inline, and what goes wrong."""
+"""Candidates in Python on the GPU, for scripts/gpu_test.py: PyTorch, Triton, torch.compile, load_inline, solutions, and what goes wrong."""
 
+import json
 import pathlib
 import re
 import time
 
 FOLDER = pathlib.Path("tests/gpu/python")
 PROBLEM = FOLDER / "softmax.py"
+SOLUTIONS = FOLDER / "solution"
 SMALL = pathlib.Path("examples/kernelbench/level1/softmax.py")
 
 # Candidates that are right, and what a note of their report must say.
@@ -32,42 +34,97 @@ WRONG = [
 
 
 def python(run) -> None:
-    """Times end to end first, cold and warm; then each of the others."""
-    # A cache of its own, so that cold is cold; peaks are measured by a sound candidate before.
-    cache = run.scratch / "cache"
-    env = {"XDG_CACHE_HOME": str(cache)}
+    """Everything below."""
+    for section in SECTIONS.values():
+        section(run)
+
+
+def environment(run) -> dict[str, str]:
+    """A cache of its own, so that cold is cold."""
+    return {"XDG_CACHE_HOME": str(run.scratch / "cache")}
+
+
+def times(run) -> None:
+    """Times end to end, cold and warm."""
+    env = environment(run)
+    # Peaks are measured by a sound candidate before.
     run.kinstr("doctor", env=env, timeout=60)
     candidate = FOLDER / "triton-softmax.py"
-    for name, bound in [("cold", 15.0), ("warm", 5.0)]:
+    for name, problem, bound in [("cold", PROBLEM, 15.0), ("warm", PROBLEM, 5.0), ("of 128 x 1024, warm", SMALL, 5.0)]:
         begin = time.monotonic()
-        code, report, errors = evaluate(run, candidate, [], env, defaults=True)
+        code, report, errors = evaluate(run, candidate, [], env, defaults=True, problem=problem)
         took = time.monotonic() - begin
         run.row(f"python: triton softmax, {name}", f"{took:.2f} s, exit {code}", f"<= {bound} s", code == 0 and took <= bound, errors[-1500:])
         show(report)
-    begin = time.monotonic()
-    code, report, errors = evaluate(run, candidate, [], env, defaults=True, problem=SMALL)
-    took = time.monotonic() - begin
-    run.row("python: triton softmax of 128 x 1024, warm", f"{took:.2f} s, exit {code}", "<= 5 s", code == 0 and took <= 5, errors[-1500:])
-    show(report)
+
+
+def baseline(run) -> None:
+    """What torch.compile makes of the reference."""
     for name in ["cold", "warm"]:
         begin = time.monotonic()
-        code, report, errors = evaluate(run, candidate, ["--baseline", "compile"], env, defaults=True)
+        code, report, errors = evaluate(run, FOLDER / "triton-softmax.py", ["--baseline", "compile"], environment(run), defaults=True)
         compiled = (report or {}).get("speedup_over_compiled")
         run.row(f"python: --baseline compile, {name}", f"{compiled}", "a number", code == 0 and compiled is not None, errors[-1500:])
         print(f"         {time.monotonic() - begin:.2f} s", flush=True)
         show(report)
+
+
+def right(run) -> None:
+    """Candidates that are right."""
     for name, said in RIGHT:
-        code, report, errors = evaluate(run, FOLDER / f"{name}.py", [], env)
+        code, report, errors = evaluate(run, FOLDER / f"{name}.py", [], environment(run))
         notes = " ".join(report["notes"]) if report else errors[-1500:]
         run.row(f"python: {name}", f"exit {code}", f"0, says {said}", code == 0 and re.search(said, notes) is not None, notes)
         show(report)
+
+
+def kernels(run) -> None:
+    """Kernels that a call launches many of, or that choose their configuration in the first call: no call that counts does."""
+    for name, bound in [("autotuned", 1.0), ("launched-in-a-loop", 10.0)]:
+        code, report, errors = evaluate(run, FOLDER / f"{name}.py", [], environment(run))
+        slower = 1 / report["speedup"] if code == 0 and report else float("inf")
+        run.row(f"python: {name}, time over the reference's", f"{slower:.2f}", f"<= {bound}", slower <= bound, errors[-1500:])
+        show(report)
+
+
+def solutions(run) -> None:
+    """FlashInfer-Bench Solutions for a Definition, one of them wrong, as Traces."""
+    for name, exit_code, status in [("triton-softmax", 0, "PASSED"), ("forgets-a-row", 1, "INCORRECT_NUMERICAL")]:
+        begin = time.monotonic()
+        places = [SOLUTIONS / f"{name}.json", "--problem", SOLUTIONS / "row_softmax.json", "--out", run.scratch / f"solution-{name}"]
+        command = ["eval", *places, "--target", run.chosen.target, "--format", "flashinfer-trace"]
+        code, printed, errors = run.kinstr(*command, env=environment(run), timeout=100)
+        traces = [json.loads(line) for line in printed.splitlines()]
+        found = {trace["evaluation"]["status"] for trace in traces}
+        run.row(f"python: solution {name}", f"exit {code}, {' '.join(found)}", f"{exit_code}, {status}", code == exit_code and found == {status}, errors[-1500:])
+        print(f"         {time.monotonic() - begin:.2f} s", flush=True)
+        for trace in traces:
+            uuid, evaluation = trace["workload"]["uuid"], trace["evaluation"]
+            print(f"         {uuid}: {evaluation.get('performance') or evaluation['log']}", flush=True)
+        if status == "PASSED":
+            sound = [trace["evaluation"]["performance"]["speedup_factor"] > 0 and trace["evaluation"]["environment"]["hardware"] for trace in traces]
+            run.row("python: traces of the workloads", str(len(traces)), "3, each with a speedup", len(traces) == 3 and all(sound))
+
+
+def wrong(run) -> None:
+    """Candidates that are not."""
     for name, said, options in WRONG:
-        code, report, errors = evaluate(run, FOLDER / f"{name}.py", options, env)
+        code, report, errors = evaluate(run, FOLDER / f"{name}.py", options, environment(run))
         told = report["verdict_detail"] if report else errors[-1500:]
         told = " ".join(told.split())
-        right = code == 1 and report is not None and re.search(said, told) is not None
-        run.row(f"python: {name}", f"exit {code}", f"1, says {said}", right, told)
+        judged = code == 1 and report is not None and re.search(said, told) is not None
+        run.row(f"python: {name}", f"exit {code}", f"1, says {said}", judged, told)
         print(f"         {told[:300]}", flush=True)
+
+
+SECTIONS = {
+    "python-times": times,
+    "python-baseline": baseline,
+    "python-right": right,
+    "python-kernels": kernels,
+    "python-solutions": solutions,
+    "python-wrong": wrong,
+}
 
 
 def evaluate(run, candidate, options, env, defaults=False, problem=PROBLEM):

@@ -16,7 +16,7 @@ import gpu_python
 from gpu_run import Runner
 
 parser = argparse.ArgumentParser(prog="scripts/gpu-test", description=__doc__)
-parser.add_argument("--only", metavar="NAME", help="doctor, faults, examples, figures, python (which a whole run leaves out), or a part of an example's path")
+parser.add_argument("--only", metavar="NAME", help="doctor, faults, examples, figures, python (which a whole run leaves out) or a part of it such as python-times, or a part of an example's path")
 parser.add_argument("--target", default="cuda:0", help="where to run (default: cuda:0)")
 parser.add_argument("--reference", choices=["numpy", "torch", "mlir"], default="numpy", help="which references to compare with (default: numpy)")
 parser.add_argument("--budget", default="0.5", metavar="SECONDS", help="measuring time for each example (default: 0.5)")
@@ -246,7 +246,7 @@ def keep(run: Runner, out: pathlib.Path) -> None:
 
 SECTIONS = {"doctor": doctor, "faults": gpu_faults.faults, "examples": examples, "figures": figures}
 # What is run only if it is asked for: these import PyTorch dozens of times.
-ALONE = {"python": gpu_python.python, "triton": gpu_kernels.kernels}
+ALONE = {"python": gpu_python.python, **gpu_python.SECTIONS, "triton": gpu_kernels.kernels}
 
 chosen.out.mkdir(parents=True, exist_ok=True)
 with tempfile.TemporaryDirectory(prefix="gpu-test-") as scratch:

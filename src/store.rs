@@ -60,6 +60,12 @@ pub fn compiled_references() -> PathBuf {
     cache_dir().join("compiled-references")
 }
 
+/// Where the bytecode is kept of packages that were installed without. Only processes that host references write there, and before
+/// they run the user's file.
+pub fn bytecode_dir() -> PathBuf {
+    cache_dir().join("bytecode")
+}
+
 /// Removes all but the latest `kept` directories in `parent`. What cannot be read or removed is left: this is housekeeping.
 pub fn keep_latest(parent: &Path, kept: usize) {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();

@@ -39,6 +39,7 @@ fn the_exit_code_says_whose_fault_it_is() {
     ends("k.mlir", "func.func", &[], 1, "k.mlir is not valid MLIR");
     ends("k.ll", "define", &[], 1, "k.ll is not valid LLVM IR");
     ends("k.mlir", MLIR, &["--emit", "ptx", "--chip", "bogus"], 2, "its chips are named like `sm_90`");
+    ends("k.mlir", MLIR, &["--target", "cuda:sm_9z"], 2, "its chips are named like `sm_90`");
     ends("k.txt", "", &[], 2, "no candidate this version can read");
     let to_full = ["--probes", "block-count", "--sites", "/dev/full"];
     ends("k.c", C, &to_full, 3, "cannot write /dev/full");

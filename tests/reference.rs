@@ -61,6 +61,14 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 }
 
 #[test]
+fn bytecode_of_others_is_out_of_reach() {
+    let case = Case::new(
+        "import os\n\ndef run(x):\n    open(os.path.join(os.environ['KINSTR_BYTECODE'], 'torch.pyc'), 'w').close()\n    return x + x\n",
+    );
+    assert!(case.refused().message.contains("PermissionError"), "{}", case.refused().message);
+}
+
+#[test]
 fn numpy_outputs_follow_seed_and_workload() {
     let case =
         Case::new("import numpy as np\ndef run(x):\n    print('noise')\n    return x * np.float32(2)\n");

@@ -215,6 +215,9 @@ fn scopes_are_regions_of_their_names() {
 
 #[test]
 fn what_is_wrong_is_told_with_its_line() {
+    let (ended, said) = opt(SCOPED, &["--target", "cuda:sm_9z", "--emit", "ptx"]);
+    assert_eq!(ended, Some(2), "{said}");
+    assert!(said.contains("its chips are named like `sm_90`"), "{said}");
     let emit = ["--target", "cuda:sm_90", "--emit", "llvm-ir"];
     let refused = |text: &str, code: i32, words: &[&str]| {
         let (ended, said) = opt(text, &emit);

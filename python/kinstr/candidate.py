@@ -6,7 +6,8 @@ takes seconds in which the problem is not known yet.
 
 | op | fields | does |
 |---|---|---|
-| `start` | `fd`, `buffers`, `inputs`, `cores`, `memory`, `filter`, `writable` | maps the arena, gives up what a candidate must not have |
+| `start` | `workloads` (of each `fd` and `buffers`), `inputs`, `cores`, `memory`, `filter`, `writable` | maps the arenas, gives up what a candidate must not have |
+| `select` | `workload` (number) | all below is about this one; without it about the first |
 | `load` | `path`, `folder`, `problem`, `function`, `destinations` | imports the candidate, of which `folder` may be a package; it defines `ModelNew`, or the function if one is named |
 | `make` | `seed`, `init_inputs`, `strides` | makes `ModelNew`, if there is one, as the reference's model was made, and takes the inputs |
 | `take` | | copies the input buffers; the model stays |
@@ -29,9 +30,9 @@ import shutil
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
-from . import leaving, loading
+from . import bytecode, leaving, loading
 from .host import Host, main
-from .kernels import Kernels
+from .kernels import Kernels, know_triton
 from .plain import from_plain
 from .refusal import CANDIDATE, Refusal, from_exception
 from .tensors import Buffer, TorchTensors, as_list, store
@@ -41,6 +42,24 @@ from .watch import Patches, Watch, repeated
 MODEL = "ModelNew"
 
 
+class Workload:
+    """The tensors of a workload, of which the first `arguments` inputs are a model's arguments, and the others its weights."""
+
+    def __init__(self, tensors: TorchTensors, arguments: int, fd: int, buffers: List[Dict[str, Any]]) -> None:
+        memory = mmap.mmap(fd, 0)
+        parsed = [Buffer.parse(fields) for fields in buffers]
+        inputs = [buffer for buffer in parsed if buffer.role == "input"]
+        self.inputs, self.state = inputs[:arguments], inputs[arguments:]
+        self.outputs = [buffer for buffer in parsed if buffer.role == "output"]
+        self.input_views, self.state_views, self.output_views = (
+            [tensors.view(memory, buffer) for buffer in part] for part in (self.inputs, self.state, self.outputs)
+        )
+
+    def nbytes(self) -> int:
+        """Of arguments and outputs."""
+        return sum(view.nbytes for view in self.input_views + self.output_views)
+
+
 class Candidate(Host):
     """One candidate, from `start` to the last `fetch`."""
 
@@ -48,6 +67,7 @@ class Candidate(Host):
         super().__init__()
         self.device = device
         self.unable: Optional[Refusal] = None
+        bytecode.look_up()
         try:
             self.tensors = TorchTensors(device)
         except Exception as error:
@@ -55,6 +75,7 @@ class Candidate(Host):
         if device is not None and importlib.util.find_spec("triton") is not None:
             # Time in which the reference is asked what the problem is.
             importlib.import_module("triton.language")
+            know_triton()
         self.torch: Any = None
         self.module: Any = None
         self.model_new: Any = None
@@ -64,6 +85,7 @@ class Candidate(Host):
         self.takes_destinations = False
         #: What the function writes to, if it does not return its outputs.
         self.destinations: List[Any] = []
+        self.workloads: List[Workload] = []
         self.state: List[Buffer] = []
         self.state_views: List[Any] = []
         self.result: Any = None
@@ -79,19 +101,13 @@ class Candidate(Host):
             raise Refusal("no-device", f"PyTorch {self.tensors.version()} sees no GPU {self.device} here")
         self.torch = self.tensors.torch
         self.function = self.forward
-        buffers = [Buffer.parse(fields) for fields in request["buffers"]]
-        self.memory = mmap.mmap(request["fd"], 0)
-        inputs = [buffer for buffer in buffers if buffer.role == "input"]
-        self.inputs, self.state = inputs[: request["inputs"]], inputs[request["inputs"] :]
-        self.outputs = [buffer for buffer in buffers if buffer.role == "output"]
-        self.input_views = [self.tensors.view(self.memory, buffer) for buffer in self.inputs]
-        self.state_views = [self.tensors.view(self.memory, buffer) for buffer in self.state]
-        self.output_views = [self.tensors.view(self.memory, buffer) for buffer in self.outputs]
+        self.workloads = [Workload(self.tensors, request["inputs"], **workload) for workload in request["workloads"]]
+        self.select({"workload": 0})
         bound = leaving.bind_to(request["cores"])
         if self.device is None:
             limited = leaving.limit_memory(request["memory"])
         else:
-            self.tensors.limit_memory(request["memory"], sum(view.nbytes for view in self.input_views + self.output_views))
+            self.tensors.limit_memory(request["memory"], max(workload.nbytes() for workload in self.workloads))
             limited = True
         writable = request["writable"]
         writes = writable is None or leaving.write_only_in(writable["places"], writable["rights"])
@@ -107,6 +123,16 @@ class Candidate(Host):
             "memory_limited": limited,
             "confined_to_program": confined,
         }
+
+    def select(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Makes one workload the one at hand, and keeps nothing of another."""
+        chosen = self.workloads[request["workload"]]
+        self.inputs, self.state, self.outputs = chosen.inputs, chosen.state, chosen.outputs
+        self.input_views, self.state_views, self.output_views = chosen.input_views, chosen.state_views, chosen.output_views
+        self.arguments, self.destinations, self.result = [], [], None
+        if self.kernels is not None:
+            self.kernels.expect()
+        return {}
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Imports the candidate."""
@@ -323,6 +349,7 @@ class Candidate(Host):
 
     OPS: Dict[str, Callable[..., Dict[str, Any]]] = {
         "start": start,
+        "select": select,
         "load": load,
         "make": make,
         "take": take,

@@ -6,7 +6,7 @@ runs on one thread, as candidates for the CPU do.
 
 | op | fields | does |
 |---|---|---|
-| `load` | `path`, `function` (null for KernelBench), `device` (number of a GPU, or null), `cores` | imports the reference, and runs on those cores from then on |
+| `load` | `path`, `function` (null for KernelBench), `device` (number of a GPU, or null), `cores`, `writable` | imports the reference, and runs on those cores and writes in those places from then on |
 | `describe` | `seed` | KernelBench: names, element types and shapes |
 | `bind` | `fd`, `buffers` | maps the arena; a buffer is `{name, role, offset, dtype, shape}` |
 | `fill` | `seed`, `model` | KernelBench: makes inputs, and with `model` the model, and writes both to the input buffers |
@@ -29,7 +29,7 @@ from typing import Any, Callable, Dict, List, Optional, TextIO
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"
 
-from . import leaving, loading  # noqa: E402
+from . import bytecode, leaving, loading  # noqa: E402
 from .kernelbench import KernelBench  # noqa: E402
 from .plain import to_plain  # noqa: E402
 from .refusal import REFERENCE, Refusal, from_exception  # noqa: E402
@@ -39,7 +39,23 @@ from .tensors import Buffer, NumpyTensors, TorchTensors, as_list, store  # noqa:
 REPLIES = 3
 
 
-class Host:
+class Answering:
+    """Something that does what requests ask for, by the name of their `op`."""
+
+    OPS: Dict[str, Callable[..., Dict[str, Any]]] = {}
+
+    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """The reply to a request, without its nonce."""
+        op = self.OPS.get(request.get("op", ""))
+        try:
+            if op is None:
+                raise Refusal("protocol", f"unknown op `{request.get('op')}`")
+            return {"ok": op(self, request)}
+        except Refusal as refusal:
+            return {"error": refusal.reply()}
+
+
+class Host(Answering):
     """One reference, from `load` to the last `run`."""
 
     def __init__(self) -> None:
@@ -64,11 +80,12 @@ class Host:
         if request["function"] is None and self.kind != loading.KERNELBENCH:
             raise self._not_kernelbench()
         try:
-            numpy = self.kind == loading.NUMPY
-            self.tensors = NumpyTensors() if numpy else TorchTensors(request.get("device"))
+            self.tensors = self._tensors(request.get("device"))
         except ModuleNotFoundError as error:
             raise from_exception(error, self.path, "being loaded") from error
         bound = leaving.bind_to(request.get("cores", []))
+        writable = request.get("writable")
+        writes = writable is None or leaving.write_only_in(writable["places"], writable["rights"])
         module = loading.import_reference(self.path)
         if self.kind == loading.KERNELBENCH:
             for name in loading.KERNELBENCH_NAMES:
@@ -79,7 +96,22 @@ class Host:
             self.function = loading.function_of(module, request["function"], self.path)
         versions = [f"python {sys.version.split()[0]}", self.tensors.version()]
         device = self.tensors.device_name()
-        return {"kind": self.kind, "threads": 1, "versions": versions, "device": device, "own_cores": bound}
+        return {
+            "kind": self.kind,
+            "threads": 1,
+            "versions": versions,
+            "device": device,
+            "own_cores": bound,
+            "writes_confined": writes,
+        }
+
+    def _tensors(self, device: Optional[int]) -> Any:
+        """What the reference's library is seen through, once that is imported."""
+        if self.kind == loading.NUMPY:
+            return NumpyTensors()
+        bytecode.look_up()
+        with bytecode.kept():
+            return TorchTensors(device)
 
     def describe(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """KernelBench: what the problem's inputs, state and outputs are."""
@@ -237,18 +269,8 @@ class Host:
         "run": run,
     }
 
-    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """The reply to a request, without its nonce."""
-        op = self.OPS.get(request.get("op", ""))
-        try:
-            if op is None:
-                raise Refusal("protocol", f"unknown op `{request.get('op')}`")
-            return {"ok": op(self, request)}
-        except Refusal as refusal:
-            return {"error": refusal.reply()}
 
-
-def serve(host: Host, requests: TextIO, replies: TextIO) -> None:
+def serve(host: Answering, requests: TextIO, replies: TextIO) -> None:
     """Answers requests until there are no more."""
     for line in requests:
         request = json.loads(line)
@@ -258,7 +280,7 @@ def serve(host: Host, requests: TextIO, replies: TextIO) -> None:
         replies.flush()
 
 
-def main(host: Host, keeps_output: bool = False) -> None:
+def main(host: Answering, keeps_output: bool = False) -> None:
     """Takes standard input and descriptor 3 for itself, so that the user's file gets at neither, and serves."""
     sys.dont_write_bytecode = True
     requests = os.fdopen(os.dup(0), encoding="utf-8")

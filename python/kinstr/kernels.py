@@ -25,10 +25,20 @@ class Kernels:
         for name, value in [item for module in modules for item in vars(module).items()]:
             if isinstance(value, jit.KernelInterface):
                 self._found[name] = value
-                self._see(name, _innermost(value, jit.KernelInterface))
+                if type(_innermost(value, jit.KernelInterface)).__name__ == "InterpretedFunction":
+                    self.interpreted = True
+                    _settle(value)
+        self.expect()
+
+    def expect(self) -> None:
+        """From now on, what was launched before does not count."""
+        self._launched.clear()
+        for name, value in self._found.items():
+            self._see(name, _innermost(value, sys.modules["triton.runtime.jit"].KernelInterface))
 
     def _see(self, name: str, kernel: Any) -> None:
-        self.interpreted |= type(kernel).__name__ == "InterpretedFunction"
+        # Of a kernel that was not launched, the hook is still there.
+        vars(kernel).pop("run", None)
         run = kernel.run
 
         def first(*arguments: Any, **options: Any) -> Any:
@@ -63,6 +73,21 @@ class Kernels:
             "what they should compute comes from somewhere else: launch them in forward, without a way around them",
             **place,
         )
+
+
+def know_triton() -> None:
+    """Has Triton find out which Triton it is, which it needs to look for a compiled kernel: it reads 400 MB of itself once a process."""
+    key = getattr(sys.modules.get("triton.runtime.cache"), "triton_key", None)
+    if key is not None:
+        key()
+
+
+def _settle(value: Any) -> None:
+    """Leaves an autotuner its first configuration: there is no GPU on which it could time them."""
+    while type(value).__name__ in ("Autotuner", "Heuristics"):
+        if type(value).__name__ == "Autotuner":
+            del value.configs[1:]
+        value = value.fn
 
 
 def _innermost(value: Any, kind: Any = object) -> Any:

@@ -72,8 +72,9 @@ def import_file(path: str, name: str, who: str, own: Optional[str] = None) -> Mo
 
 
 def import_from(folder: str, path: str, who: str) -> ModuleType:
-    """Runs a file of the package `folder`. It may import the others, from the package (`from .other`) and by their names alone."""
-    sys.path[:0] = [os.path.dirname(folder), folder]
+    """Runs a file of the package `folder`. It may import the others, from the package (`from .other`) and by their names alone,
+    unless something that is installed has that name: a `json.py` is not what `import json` means to other packages."""
+    sys.path += [os.path.dirname(folder), folder]
     inside = os.path.relpath(os.path.splitext(path)[0], os.path.dirname(folder))
     return import_file(path, inside.replace(os.sep, "."), who, folder)
 

@@ -5,8 +5,11 @@ NumPy and PyTorch are imported only by the reference's kind, for PyTorch takes s
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import mmap
+import os
+import threading
 from dataclasses import dataclass
 from time import perf_counter_ns as clock
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
@@ -45,6 +48,8 @@ SETS = 6
 #: Bytes that are overwritten before a timed call, at least: as many as KernelBench overwrites. Besides the cache, they give the host some
 #: 200 microseconds in which what it launches costs no time on the GPU: Triton's own launch takes 20 to 50.
 OVERWRITTEN = 256 << 20
+#: Bytes that are copied at a time to be compared.
+AT_ONCE = 1 << 28
 #: Waiting for a GPU that has nothing to do takes less.
 SYNCHRONIZING_NS = 30_000
 
@@ -137,16 +142,35 @@ class NumpyTensors:
         view[...] = value
 
 
+def _open(device: Optional[int]) -> None:
+    """Opens a GPU, which takes 0.3 s of the driver's time and none of Python's. PyTorch takes over what is open, and tells
+    what is wrong where nothing could be opened."""
+    if device is None:
+        return
+    # As PyTorch sets it, and the driver reads once.
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return
+    handle, context = ctypes.c_int(), ctypes.c_void_p()
+    if driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(handle), device) == 0:
+        driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), handle)
+
+
 class TorchTensors:
     """How PyTorch sees the arena; on a GPU, if one is asked for and PyTorch has it."""
 
     def __init__(self, device: Optional[int] = None) -> None:
+        opening = threading.Thread(target=_open, args=(device,), daemon=True)
+        opening.start()
         # Importing makes nothing but what stays: looking for garbage would take a tenth of its time, and of calls later.
         gc.disable()
         import torch
 
         gc.freeze()
         gc.enable()
+        opening.join()
         # One thread, as candidates have on the CPU.
         torch.set_num_threads(1)
         if torch.get_num_interop_threads() != 1:
@@ -238,10 +262,13 @@ class TorchTensors:
         return view.clone() if self.device is None else view.to(self.device)
 
     def same_bits(self, one: Any, other: Any) -> bool:
-        """Whether the contents are equal bit by bit, NaN included."""
-        raw = self.torch.uint8
-        other = other.to(one.device)
-        return bool(self.torch.equal(one.reshape(-1).view(raw), other.reshape(-1).view(raw)))
+        """Whether the contents are equal bit by bit, NaN included. On a GPU it compares them, which is ten times as fast."""
+        ones, others = (self._raw(value) for value in (one, other))
+        return all(self.torch.equal(a.to(b.device), b) for a, b in zip(ones, others))
+
+    def _raw(self, value: Any) -> Any:
+        """Its bytes, in parts, so that a GPU has room for one more."""
+        return value.reshape(-1).view(self.torch.uint8).split(AT_ONCE)
 
     def is_tensor(self, value: Any) -> bool:
         """Whether it is a tensor."""

@@ -19,12 +19,12 @@ from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import loading
-from .host import main
+from .host import Answering, main
 from .refusal import CANDIDATE, Refusal, from_exception
 from .triton_stages import compile_to_llvm_ir
 
 
-class TritonCompiler:
+class TritonCompiler(Answering):
     """The kernels of one file."""
 
     def __init__(self) -> None:
@@ -148,16 +148,6 @@ class TritonCompiler:
         return None
 
     OPS: Dict[str, Callable[..., Dict[str, Any]]] = {"load": load, "compile": compile, "finish": finish}
-
-    def answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """The reply to a request, without its nonce."""
-        op = self.OPS.get(request.get("op", ""))
-        try:
-            if op is None:
-                raise Refusal("protocol", f"unknown op `{request.get('op')}`")
-            return {"ok": op(self, request)}
-        except Refusal as refusal:
-            return {"error": refusal.reply()}
 
 
 def _dtype(name: str) -> Any:

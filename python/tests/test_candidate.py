@@ -88,7 +88,8 @@ class CandidateTest(unittest.TestCase):
             for index, (name, role, shape) in enumerate(names)
         ]
         host = Candidate()
-        request = {"fd": self.memory, "buffers": buffers, "inputs": 1, "memory": None, "cores": []}
+        workloads = [{"fd": self.memory, "buffers": buffers}] * 2
+        request = {"workloads": workloads, "inputs": 1, "memory": None, "cores": []}
         self.done(host, "start", filter=None, writable=None, **request)
         for view in host.input_views + host.state_views:
             view.copy_(torch.randn(view.shape))
@@ -272,6 +273,19 @@ class CandidateTest(unittest.TestCase):
         self.done(host, "run", calls=1)
         error = self.ask(host, "fetch")["error"]
         self.assertEqual((error["kind"], error["line"]), ("no-kernel-launched", 4))
+
+    @needs_triton
+    def test_a_kernel_has_to_run_for_every_workload(self):
+        launch = "if calls:\n    return x * 2\ncalls.append(1)\ny = torch.empty_like(x)\nkernel[(1,)](y, x, 6)\nreturn y"
+        host = self.made(KERNEL + "calls = []\n" + CANDIDATE + textwrap.indent(launch, " " * 8))
+        for _ in range(2):
+            self.done(host, "run", calls=1)
+            self.done(host, "fetch")
+        self.done(host, "select", workload=1)
+        self.assertIsNone(host.result)
+        self.done(host, "make", seed=4, init_inputs=[to_plain(2, "")], strides=[[2, 1]])
+        self.done(host, "run", calls=1)
+        self.assertEqual(self.ask(host, "fetch")["error"]["kind"], "no-kernel-launched")
 
     def test_what_it_replaces_is_named(self):
         relu, text = torch.relu, "\ntorch.relu = torch.sigmoid\ndef get_inputs():\n    return []\n"

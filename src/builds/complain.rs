@@ -25,15 +25,13 @@ impl From<&BuildError> for Complaint {
 impl BuildError {
     /// Whose fault it is: the candidate's unless the machine or kinstr failed.
     pub fn fault(&self) -> kinstr_trace::report::Fault {
-        use crate::{codegen::CodegenError, frontend::FrontendError, lower::LowerError};
+        use crate::{codegen::CodegenError, lower::LowerError};
         use kinstr_trace::report::Fault;
         match self {
             Self::Refused(refusal) => refusal.fault,
             Self::Triton(error) => error.fault(),
             Self::Store(_) | Self::Damaged { .. } => Fault::Infrastructure,
-            Self::Frontend(FrontendError::NoCompiler { .. } | FrontendError::System(_)) => {
-                Fault::Infrastructure
-            }
+            Self::Frontend(error) if error.is_infrastructure() => Fault::Infrastructure,
             Self::Codegen(
                 CodegenError::NoLinker { .. }
                 | CodegenError::NoLibdevice { .. }

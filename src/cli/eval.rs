@@ -290,7 +290,7 @@ pub fn failure(error: EvalError) -> Failure {
             };
             Failure::new(code, *error)
         }
-        EvalError::Candidate(error) => Failure::usage(&error),
+        EvalError::Candidate(error) => Failure::from(&error),
         EvalError::Reference(error) => Failure::new(reference_code(&error), *error),
         EvalError::NativeReference(_) => {
             Failure::usage(Complaint::new("reference::native", error.to_string()))

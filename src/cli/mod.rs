@@ -12,7 +12,11 @@ mod schema;
 mod show;
 mod trace;
 
-use crate::{complaint::Complaint, frontend::Source, harmless};
+use crate::{
+    complaint::Complaint,
+    frontend::{FrontendError, Source},
+    harmless,
+};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -86,6 +90,14 @@ impl Failure {
     /// An unreadable input or wrong usage.
     pub fn usage(complaint: impl Into<Complaint>) -> Self {
         Self::new(exit::USAGE, complaint.into())
+    }
+}
+
+/// A candidate that cannot be read.
+impl From<&FrontendError> for Failure {
+    fn from(error: &FrontendError) -> Self {
+        let code = if error.is_infrastructure() { exit::INFRASTRUCTURE } else { exit::USAGE };
+        Self::new(code, Complaint::from(error))
     }
 }
 

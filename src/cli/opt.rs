@@ -98,7 +98,7 @@ pub fn run(options: &Options) -> Result<u8, Failure> {
 
 fn run_here(options: &Options) -> Result<u8, Failure> {
     let probes = options.probes.iter().map(|name| find_probe(name)).collect::<Result<Vec<_>, _>>()?;
-    let source = Source::read(&options.file).map_err(|error| Failure::usage(&error))?;
+    let source = Source::read(&options.file).map_err(|error| Failure::from(&error))?;
     let mlir = Mlir::new().map_err(|error| internal(&error.to_string()))?;
     let job = Job { options, mlir: &mlir, source: &source, probes };
     let (text, sites) = job.run().map_err(|failure| failure.shown_in(&source))?;

@@ -32,10 +32,12 @@ impl Machine {
     /// # Errors
     /// [`CodegenError::Target`].
     pub fn nvptx(chip: &str) -> Result<Self, CodegenError> {
-        check_chip(chip, "sm_", "sm_90")?;
+        let rest = check_chip(chip, "sm_", "sm_90")?;
+        // Behind the number stands what code for this chip or this family alone may use.
+        let number = rest.strip_suffix(['a', 'f']).unwrap_or(rest).parse::<u32>();
+        let number = number.map_err(|_| no_such_chip(chip, "sm_90"))?;
         Target::initialize_nvptx(&InitializationConfig::default());
         // The oldest PTX that knows the chip, so that drivers need not be new.
-        let number: u32 = chip["sm_".len()..].trim_end_matches(char::is_alphabetic).parse().unwrap_or(0);
         let features = if number >= 100 { "+ptx87" } else { "+ptx80" };
         Self::create(&TargetTriple::create("nvptx64-nvidia-cuda"), chip, features)
     }
@@ -105,13 +107,13 @@ impl Machine {
 }
 
 /// LLVM makes a machine for any name and emits generic code, so that a name of another family is refused here. Of the
-/// right family but unknown, LLVM says so on standard error.
-fn check_chip(chip: &str, prefix: &str, example: &str) -> Result<(), CodegenError> {
-    let numbered =
-        chip.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    if numbered {
-        return Ok(());
-    }
+/// right family but unknown, LLVM says so on standard error. Answers what stands behind the prefix.
+fn check_chip<'c>(chip: &'c str, prefix: &str, example: &str) -> Result<&'c str, CodegenError> {
+    let rest = chip.strip_prefix(prefix).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    rest.ok_or_else(|| no_such_chip(chip, example))
+}
+
+fn no_such_chip(chip: &str, example: &str) -> CodegenError {
     let reason = format!("its chips are named like `{example}`");
-    Err(CodegenError::Target { target: chip.into(), reason })
+    CodegenError::Target { target: chip.into(), reason }
 }

@@ -20,6 +20,7 @@ use crate::{
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::report::{Fault, LayerStatus, Verdict};
+use rayon::prelude::*;
 
 /// Runs on the same inputs that must agree bit for bit: the seed's own and two more.
 const REPEATS: u32 = 2;
@@ -65,14 +66,25 @@ pub fn check_guards(arena: &Arena) -> Result<(), Stop> {
 /// Whether the inputs in `arena` are still `inputs`: what a candidate in Python is given it can write to.
 pub fn check_inputs(arena: &Arena, inputs: &[&[u8]]) -> Result<(), Stop> {
     for (index, input) in inputs.iter().enumerate() {
-        let other = arena.bytes(index).iter().zip(*input).position(|(now, before)| now != before);
-        if let Some(offset) = other {
+        if let Some(offset) = first_difference(arena.bytes(index), input) {
             let buffer = arena.layout().buffers[index].name.clone();
             return Err(WorkerFault::from(CandidateFault::WritesInput { buffer, offset }).into());
         }
     }
     Ok(())
 }
+
+/// Where `now` is no longer `before`, if it is not.
+fn first_difference(now: &[u8], before: &[u8]) -> Option<usize> {
+    let pairs = now.par_chunks(COMPARED_AT_ONCE).zip(before.par_chunks(COMPARED_AT_ONCE)).enumerate();
+    // Whole chunks are compared many bytes at a time.
+    let (number, (now, before)) = pairs.find_first(|(_, (now, before))| now != before)?;
+    let within = now.iter().zip(before).position(|(now, before)| now != before)?;
+    Some(number * COMPARED_AT_ONCE + within)
+}
+
+/// Bytes that one thread compares at a time.
+const COMPARED_AT_ONCE: usize = 1 << 20;
 
 /// What a candidate in Python does to its own process: nothing rests on it here, but elsewhere it would.
 fn note_oddities(session: &mut Session<'_>, worker: &mut PythonWorker) -> Result<(), Stop> {
@@ -218,5 +230,21 @@ impl<'s, 'a> Checker<'s, 'a> {
                 .push(Event::Note { text: format!("isolation of the candidate is incomplete; {text}") })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_found_in_any_chunk() {
+        let before = vec![7; 3 * COMPARED_AT_ONCE / 2];
+        assert_eq!(first_difference(&before, &before), None);
+        for at in [0, COMPARED_AT_ONCE - 1, COMPARED_AT_ONCE, before.len() - 1] {
+            let mut now = before.clone();
+            now[at..].fill(8);
+            assert_eq!(first_difference(&now, &before), Some(at));
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     baseline::{self, TimedReference},
     check::{check_guards, check_inputs},
     failure::Stop,
+    renewed::{self, Calls, Known, Renewed},
     session::{Done, Session},
     subject::{Inputs, Running, Subject},
 };
@@ -16,11 +17,9 @@ use crate::{
         Interval, Measurement, Moment, Plan, Samples, Timed, Watched, attained_confidence, interleave,
         peak_resident, summary,
     },
+    problem::Problem,
     reference::{Reference, Variant},
-    worker::{
-        Fault,
-        fault::{CandidateFault, InfrastructureFault},
-    },
+    worker::{Fault, fault::InfrastructureFault},
 };
 use kinstr_runtime::arena::Arena;
 use kinstr_trace::{
@@ -81,6 +80,13 @@ fn note_doubts(session: &mut Session<'_>, name: &str, timed: &TimedCalls) -> Res
         );
         session.push(Event::Note { text })?;
     }
+    if let Some(times) = timed.renewed.slower {
+        let text = format!(
+            "{name}: after they had been timed, calls in a row took {times:.1} times as long: the longer time counts; is the \
+             machine busy?"
+        );
+        session.push(Event::Note { text })?;
+    }
     if timed.renewed.raised {
         let text = format!(
             "{name}: the candidate raises on inputs whose elements have changed places, so that calls on new inputs \
@@ -127,7 +133,7 @@ fn time(
     if has_compiled {
         contenders.push(&mut compiled);
     }
-    let measured = interleave(&mut contenders, &plan, &mut |moment| {
+    let mut measured = interleave(&mut contenders, &plan, &mut |moment| {
         verifier.look(moment, &mut arena, &mut worker.borrow_mut())
     })?;
     let system = watched.counts();
@@ -154,7 +160,12 @@ fn time(
     Ok(match (verifier.correct(), audit) {
         (false, _) => Err(OTHER_OUTPUTS),
         (true, Err(unsound)) => Err(unsound),
-        (true, Ok(renewed)) => Ok(TimedCalls { measured, system, peak_resident, renewed }),
+        (true, Ok(renewed)) => {
+            // Of calls in a row that take longer by now, the longer time counts.
+            let slower = renewed.slower.unwrap_or(1.0);
+            measured.contenders[0].nanoseconds.iter_mut().for_each(|ns| *ns *= slower);
+            Ok(TimedCalls { measured, system, peak_resident, renewed })
+        }
     })
 }
 
@@ -207,11 +218,19 @@ pub fn follows_inputs(
         put_inputs(arena, &reference.inputs());
         worker.take()?;
         worker.run_on(arena, POISON)?;
-        if !Verifier::new(session, workload, reference).agrees(arena, POISON) {
+        // Copying large tensors, to be kept, would take longer than all else here.
+        if !agrees(&session.problem, workload, &reference.expected(), arena, POISON) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether the outputs in `arena`, which held `poison` before, are the expected ones.
+pub fn agrees(problem: &Problem, workload: usize, expected: &[&[u8]], arena: &Arena, poison: u8) -> bool {
+    let Some(workload) = problem.workloads.get(workload) else { return false };
+    let compared = Comparer::new(problem, workload).compare(expected, &outputs(arena, problem), poison);
+    compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed))
 }
 
 /// Looks once more at what was timed: calls that find new inputs and overwritten outputs must not take far longer than
@@ -259,41 +278,6 @@ const AUDITS: [u8; 2] = [OTHER_POISON, POISON];
 /// Single calls that find outputs which look like answers and are none. A kernel that is right never looks at them; one
 /// that knows poison, and works on every n-th call where it sees none, is found out in two.
 const DISPLACED_CALLS: u32 = 3;
-/// A call on renewed tensors may take this many times a call in a row: data-dependent work differs, and renewing large
-/// tensors leaves others in the caches.
-const COLD: f64 = 5.0;
-/// And this much longer on top, in ns: changing the protection of inputs flushes their address translations.
-const COLD_NS: f64 = 3_000.0;
-/// The same for each further thread, which may have to be woken.
-const COLD_THREAD_NS: f64 = 200_000.0;
-/// Time for a batch of renewed calls: short enough that some are not disturbed.
-const RENEWED_BATCH_NS: f64 = 1e6;
-/// What renewing costs at least, in ns: system calls, and 5 GB/s of memory.
-const RENEWING_NS: f64 = 5_000.0;
-const RENEWING_NS_PER_BYTE: f64 = 0.2;
-/// Batches before anything is believed, and before a kernel is accused: disturbance only adds, so that the fastest
-/// counts, and a busy machine disturbs most of them.
-const LEAST_BATCHES: usize = 3;
-const MOST_BATCHES: usize = 60;
-/// No disturbance makes each of some batches take this many times what is expected: the others need not be waited for.
-const BLATANT: f64 = 300.0;
-/// A ratio above this is worth a note, after some more batches. No verdict rests on it: caches and data may explain it.
-const NOTED: f64 = 1.5;
-const NOTED_BATCHES: usize = 12;
-
-/// What calls on renewed tensors took.
-#[derive(Debug, Clone, Copy, Default)]
-struct Renewed {
-    /// Shortest time of a call, in ns; the renewing, which is taken off, may blur it to nothing.
-    ns: f64,
-    /// How many times as long as a call in a row, if that is worth a note.
-    noted: Option<f64>,
-    /// So many times as long that work was skipped.
-    skips: bool,
-    /// A candidate in Python raised on inputs whose elements had moved.
-    raised: bool,
-}
-
 /// Times calls that find their inputs changed and their outputs overwritten, and holds them against calls in a row.
 fn time_renewed(
     worker: &mut Running,
@@ -305,36 +289,24 @@ fn time_renewed(
         Running::Native(_) => float_inputs(&verifier.problem),
         Running::Python(_) => float_arguments(&verifier.problem),
     };
-    let renewing = RENEWING_NS + RENEWING_NS_PER_BYTE * verifier.bytes() as f64;
-    let calls = (RENEWED_BATCH_NS / (in_a_row + renewing)).clamp(1.0, 1000.0) as u32;
-    let woken = COLD_THREAD_NS * f64::from(threads.saturating_sub(1));
-    let allowed = |times: f64| times * in_a_row + COLD_NS + woken;
-    let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
-    let mut ns = 0.0;
-    for batch in 1..=MOST_BATCHES {
-        let took = match worker.run_renewed(calls, true, &rotate) {
-            // Moved inputs may be none of the problem's: a matrix that was symmetric no longer is.
-            Err(Fault::Candidate(CandidateFault::Python(_))) => {
-                return Ok(Renewed { raised: true, ..Renewed::default() });
-            }
-            took => took?,
-        };
-        with = with.min(took.as_nanos() as f64);
-        without = without.min(worker.run_renewed(calls, false, &rotate)?.as_nanos() as f64);
-        ns = (with - without) / f64::from(calls);
-        if batch >= LEAST_BATCHES && ns <= allowed(NOTED) {
-            return Ok(Renewed { ns, ..Renewed::default() });
-        }
-        if batch >= NOTED_BATCHES && ns <= allowed(COLD) {
-            return Ok(Renewed { ns, noted: Some(ns / in_a_row), ..Renewed::default() });
-        }
-        let expected = f64::from(calls) * (in_a_row + renewing);
-        let is_blatant = with > BLATANT * expected.max(RENEWED_BATCH_NS) && ns > allowed(COLD);
-        if batch >= LEAST_BATCHES && is_blatant {
-            break;
-        }
+    let known = Known { in_a_row, bytes: verifier.bytes(), threads };
+    renewed::time(&mut Rotating { worker, rotate }, known)
+}
+
+/// Calls of a candidate whose inputs `rotate` can be moved between them.
+struct Rotating<'w> {
+    worker: &'w mut Running,
+    rotate: Vec<usize>,
+}
+
+impl Calls for Rotating<'_> {
+    fn renewed(&mut self, calls: u32, call: bool) -> Result<Duration, Fault> {
+        self.worker.run_renewed(calls, call, &self.rotate)
     }
-    Ok(Renewed { ns, skips: true, ..Renewed::default() })
+
+    fn in_a_row(&mut self, calls: u32) -> Result<Duration, Fault> {
+        self.worker.run(calls)
+    }
 }
 
 /// A measurement, and what the system did meanwhile.
@@ -348,7 +320,7 @@ struct TimedCalls {
 /// Poisons outputs before turns of the candidate and compares them after some: the first, and then ever rarer ones,
 /// so that comparing takes no time from measuring.
 pub struct Verifier {
-    problem: crate::problem::Problem,
+    problem: Problem,
     workload: usize,
     inputs: Vec<Vec<u8>>,
     expected: Vec<Vec<u8>>,
@@ -399,11 +371,8 @@ impl Verifier {
     }
 
     fn compare(&self, arena: &Arena, poison: u8) -> bool {
-        let Some(workload) = self.problem.workloads.get(self.workload) else { return false };
         let expected: Vec<&[u8]> = self.expected.iter().map(Vec::as_slice).collect();
-        let comparer = Comparer::new(&self.problem, workload);
-        let compared = comparer.compare(&expected, &outputs(arena, &self.problem), poison);
-        compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed))
+        agrees(&self.problem, self.workload, &expected, arena, poison)
     }
 
     /// Moves the elements of every output by half its length.

@@ -19,6 +19,7 @@ mod peaks;
 mod python;
 mod records;
 mod reference;
+mod renewed;
 mod room;
 mod session;
 mod stages;

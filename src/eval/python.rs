@@ -8,7 +8,7 @@ use super::{
     reference::Living,
     session::{Ended, Session},
     stages::{explain, finish},
-    subject::Subject,
+    subject::{Subject, begin_python},
     system,
 };
 use crate::jobs::event::{Event, Stage};
@@ -36,6 +36,7 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
         session.push(Event::Device { facts: device.facts.clone() })?;
     }
     session.stage(Stage::Check, |session| {
+        begin_python(session)?;
         let reference = living.get(session)?;
         check(session, Subject::Python, reference)
     })?;
@@ -73,6 +74,12 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
 fn around(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> {
     if session.site.ordinal().is_some() {
         explain(session, Stage::Peaks, "peaks", device::peaks::peaks)?;
+        // Letting go of a device takes both processes a tenth of a second, in which the report is made.
+        if let Some(worker) = &mut session.python {
+            worker.kill();
+        }
+        living.dismiss();
+        session.leaving = std::mem::take(living);
         return unavailable(session, "system", UNTRACED);
     }
     explain(session, Stage::Peaks, "peaks", peaks)?;

@@ -207,6 +207,26 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Makes tensors of all workloads but `workload`, where there are none yet.
+    pub fn make_others(&mut self, workload: Option<usize>) -> Result<(), Stop> {
+        for other in (0..self.problem.workloads.len()).filter(|other| Some(*other) != workload) {
+            if self.arenas[other].is_none() && self.blank[other].is_none() {
+                self.blank[other] = Some(Arena::new(&buffer_specs(&self.problem, other))?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tensors of all workloads, where those of one are in hand.
+    pub fn arenas_with<'s>(&'s self, in_hand: Option<(usize, &'s Arena)>) -> Vec<&'s Arena> {
+        let kept = |workload: usize| self.arenas[workload].as_ref().or(self.blank[workload].as_ref());
+        let one = |workload| match in_hand {
+            Some((known, arena)) if known == workload => Some(arena),
+            _ => kept(workload),
+        };
+        (0..self.problem.workloads.len()).filter_map(one).collect()
+    }
+
     /// The seeds that `workload` is checked with. All but the first depend on the candidate too, so that nobody who
     /// writes one has seen their inputs.
     pub fn seeds(&self, workload: usize) -> Vec<Seed> {
@@ -429,7 +449,7 @@ impl Early {
     fn spawn(options: &Options, source: &Source, device: Option<u32>) -> Result<Self, EvalError> {
         let reserved = Memory::reserve().map_err(|source| ArenaError::Memory { bytes: 0, source });
         let memory = reserved.map_err(ReferenceError::from).map_err(Box::new)?;
-        match spawn_python(options, source, device, memory.as_fd()) {
+        match spawn_python(options, source, device, &[memory.as_fd()]) {
             Ok(worker) => Ok(Self { worker: Box::new(worker), memory }),
             Err(Stop::Fatal(error)) => Err(error),
             Err(Stop::Failed(failed)) => Err(EvalError::Stage(failed)),

@@ -77,18 +77,15 @@ impl Subject<'_> {
                 Ok(Running::Native(Box::new(worker)))
             }
             Self::Python => {
-                let mut worker = match session.python.take().filter(|worker| worker.shares(arena)) {
+                let known = session.python.take().filter(|worker| worker.shares(inputs.workload, arena));
+                let mut worker = match known {
                     Some(worker) => worker,
-                    None => Box::new(spawn_python(
-                        session.options,
-                        &session.source,
-                        session.site.ordinal(),
-                        arena.fd(),
-                    )?),
+                    None => spawn_for(session, Some((inputs.workload, arena)))?,
                 };
                 if !worker.is_started() {
-                    start_python(session, &mut worker, inputs, arena)?;
+                    start_python(session, &mut worker, inputs.workload, arena)?;
                 }
+                worker.select(inputs.workload)?;
                 make(session, &mut worker, reference, inputs)?;
                 Ok(Running::Python(worker))
             }
@@ -126,7 +123,7 @@ impl Subject<'_> {
 /// The function that a file in Python defines where the problem is no model.
 const FUNCTION: &str = "run";
 
-/// Begins a process for a candidate in Python, whose tensors will lie in `memory`. Importing PyTorch takes seconds, in which
+/// Begins a process for a candidate in Python, whose tensors will lie in `memory`, one a workload. Importing PyTorch takes seconds, in which
 /// the problem can be looked at.
 ///
 /// # Errors
@@ -135,10 +132,13 @@ pub fn spawn_python(
     options: &Options,
     source: &Source,
     device: Option<u32>,
-    memory: BorrowedFd<'_>,
+    memory: &[BorrowedFd<'_>],
 ) -> Result<PythonWorker, Stop> {
-    // One process for both stages: it lives as long as a timed one may.
+    // One process for both stages and all workloads: it lives as long as a timed one may, for each of these.
     let limits = timed_limits(options.timeout, options.memory, options.budget);
+    let times = u32::try_from(memory.len()).unwrap_or(u32::MAX);
+    let [cpu, wall] = [limits.cpu, limits.wall].map(|limit| limit.saturating_mul(times));
+    let limits = Limits { cpu, wall, ..limits };
     let setup = PythonSetup {
         limits: device
             .map_or(limits, |ordinal| Limits { memory: limits.memory, ..limits.on_device(ordinal) }),
@@ -149,17 +149,37 @@ pub fn spawn_python(
     Ok(PythonWorker::spawn(setup)?)
 }
 
+/// The same for all workloads of a session, where the tensors of one are in hand.
+fn spawn_for(session: &mut Session<'_>, in_hand: Option<(usize, &Arena)>) -> Result<Box<PythonWorker>, Stop> {
+    session.make_others(in_hand.map(|(workload, _)| workload))?;
+    let memory: Vec<_> = session.arenas_with(in_hand).iter().map(|arena| arena.fd()).collect();
+    let ordinal = session.site.ordinal();
+    Ok(Box::new(spawn_python(session.options, &session.source, ordinal, &memory)?))
+}
+
+/// Begins the process of a candidate in Python, if there is none: while it imports PyTorch, so may the reference's.
+///
+/// # Errors
+/// As [`spawn_python`].
+pub fn begin_python(session: &mut Session<'_>) -> Result<(), Stop> {
+    if session.python.is_none() {
+        session.python = Some(spawn_for(session, None)?);
+    }
+    Ok(())
+}
+
 /// Starts it, and loads the candidate.
 fn start_python(
     session: &mut Session<'_>,
     worker: &mut PythonWorker,
-    inputs: Inputs,
+    workload: usize,
     arena: &Arena,
 ) -> Result<(), Stop> {
     let problem = &session.problem;
     let is_argument = |input: &&crate::problem::Input| !matches!(input.contents, Contents::State);
+    let tensors = problem.workloads.iter().zip(session.arenas_with(Some((workload, arena))));
     worker.start(&Tensors {
-        buffers: host_buffers(problem, &problem.workloads[inputs.workload], arena),
+        buffers: tensors.map(|(workload, arena)| host_buffers(problem, workload, arena)).collect(),
         arguments: problem.inputs.iter().filter(is_argument).count(),
     })?;
     session.note_once(format!("the candidate runs on {}, 1 thread", worker.versions().join(", ")))?;
@@ -186,7 +206,9 @@ fn start_python(
     }
     if loaded.interpreted {
         session.note_once(
-            "Triton kernels run in Triton's interpreter on the CPU: it tells right from wrong, and not fast from slow".into(),
+            "Triton kernels run in Triton's interpreter on the CPU, autotuned ones with their first configuration: it tells right from \
+             wrong, and not fast from slow"
+                .into(),
         )?;
     }
     Ok(())

@@ -39,6 +39,8 @@ impl From<&FrontendError> for Complaint {
             FrontendError::Solution { .. } => Self::new("candidate::solution", text).help(
                 "a FlashInfer-Bench Solution has a name, the definition it solves, a spec with language and entry point, and sources",
             ),
+            FrontendError::Unpack { .. } => Self::new("candidate::unpack", text)
+                .help("is the disk full? XDG_CACHE_HOME chooses another place"),
             FrontendError::OtherMachine { .. } => Self::new("candidate::machine", text)
                 .help("compile it for this machine, or leave `target triple` and `target datalayout` out"),
             FrontendError::Entry(_) => Self::new("candidate::entry", text)

@@ -123,6 +123,9 @@ pub enum FrontendError {
     /// It is no FlashInfer-Bench Solution, or none for this problem.
     #[error("{} is no solution that can be taken: {reason}", path.display())]
     Solution { path: PathBuf, reason: String },
+    /// The sources of a solution have no place.
+    #[error("the sources of {} cannot be unpacked: {error}", path.display())]
+    Unpack { path: PathBuf, error: std::io::Error },
     /// It was made for another machine.
     #[error("{} is LLVM IR for {theirs}, and this machine is {ours}", path.display())]
     OtherMachine { path: PathBuf, theirs: String, ours: String },
@@ -135,6 +138,13 @@ pub enum FrontendError {
     /// The machine refused what running the compiler takes.
     #[error("cannot run the compiler: {0}")]
     System(std::io::Error),
+}
+
+impl FrontendError {
+    /// Whether the machine is to blame, and not the candidate.
+    pub fn is_infrastructure(&self) -> bool {
+        matches!(self, Self::NoCompiler { .. } | Self::System(_) | Self::Unpack { .. })
+    }
 }
 
 impl Source {

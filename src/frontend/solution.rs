@@ -59,12 +59,12 @@ impl Solution {
     /// The solution in `text`, which stands in `path`, with its sources written.
     ///
     /// # Errors
-    /// [`FrontendError::Solution`] for what is no solution, or none that can be taken.
+    /// [`FrontendError::Solution`] for what is no solution, or none that can be taken; `Unpack` where its sources cannot be written.
     pub fn read(path: &Path, text: &str) -> Result<Self, FrontendError> {
         let unfit = |reason| FrontendError::Solution { path: path.into(), reason };
         let mut solution = Self::parsed(text).map_err(unfit)?;
         solution.folder = solution_dir(&digest([text.as_bytes()])).join(PACKAGE);
-        solution.write().map_err(|error| unfit(format!("its sources cannot be written: {error}")))?;
+        solution.write().map_err(|error| FrontendError::Unpack { path: path.into(), error })?;
         Ok(solution)
     }
 

@@ -1,11 +1,11 @@
 //! The Python host, seen from here.
 use super::{Interpreter, ReferenceError, Refused, package};
 use crate::problem::ReferenceSource;
-use crate::store::compiled_references;
+use crate::store::{bytecode_dir, compiled_references};
 use crate::tensor::{Seed, TensorSpec};
 use crate::worker::{Limits, Process, Reply};
 use kinstr_runtime::arena::ArenaError;
-use kinstr_runtime::confine::Measure;
+use kinstr_runtime::confine::{Measure, device_nodes, write_rights};
 use kinstr_runtime::shared::Memory;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -42,6 +42,8 @@ pub(super) struct Loaded {
     pub(super) device: Option<String>,
     /// Whether it runs on the cores it was told.
     own_cores: bool,
+    /// Whether it has given up the right to write elsewhere than in its own places.
+    writes_confined: bool,
 }
 
 impl Loaded {
@@ -121,24 +123,43 @@ impl Host {
         // Importing PyTorch takes seconds: only then does it go where the candidate runs.
         let mut command = command("kinstr.host")?;
         let compiled = compiled_references();
-        let unpack = |source| ReferenceError::Unpack { path: compiled.clone(), source };
-        std::fs::create_dir_all(&compiled).map_err(unpack)?;
+        let bytecode = bytecode_dir();
+        for place in [&compiled, &bytecode] {
+            let unpack = |source| ReferenceError::Unpack { path: place.clone(), source };
+            std::fs::create_dir_all(place).map_err(unpack)?;
+        }
         // Compilers run one at a time, and what they leave stays there for later evaluations.
         command
             .env("TORCHINDUCTOR_COMPILE_THREADS", "1")
             .env("TORCHINDUCTOR_CACHE_DIR", compiled.join("inductor"));
         command.env("TRITON_CACHE_DIR", compiled.join("triton"));
         let process =
-            Process::spawn_writing(command, limits.on_any_core(), fds, std::slice::from_ref(&compiled))
+            Process::spawn_writing(command, limits.on_any_core(), fds, &[compiled.clone(), bytecode])
                 .map_err(ReferenceError::Start)?;
         let isolation = process.isolation().to_vec();
         let mut host = Host { process, path, isolation, loaded: Loaded::default() };
         let path = host.path.to_string_lossy();
         let cores = limits.own_cores();
-        let load =
-            json!({ "op": "load", "path": path, "function": function, "device": device, "cores": cores });
+        let nodes = if device.is_some() { device_nodes() } else { Vec::new() };
+        let places = [host.process.scratch().to_owned(), compiled, PathBuf::from("/dev/null")];
+        let places: Vec<PathBuf> = places.into_iter().chain(nodes).collect();
+        let load = json!({
+            "op": "load",
+            "path": path,
+            "function": function,
+            "device": device,
+            "cores": cores,
+            "writable": { "places": places, "rights": write_rights() },
+        });
         host.loaded = host.ask_within(&load, LOAD_TIMEOUT)?.0;
-        host.isolation.extend((!host.loaded.own_cores).then(|| Measure::OwnCores.name()));
+        let own = [
+            (host.loaded.own_cores, Measure::OwnCores),
+            (host.loaded.writes_confined, Measure::WritesInScratchOnly),
+        ];
+        let missing = own.into_iter().filter(|(done, _)| !done).map(|(_, measure)| measure.name());
+        // What was missing at the start is named already.
+        let missing: Vec<_> = missing.filter(|name| !host.isolation.contains(name)).collect();
+        host.isolation.extend(missing);
         Ok(host)
     }
 
@@ -194,7 +215,7 @@ pub fn command(module: &str) -> Result<Command, ReferenceError> {
     let search = std::env::join_paths(search)
         .map_err(|_| ReferenceError::NoInterpreter { reason: "PYTHONPATH cannot be extended".to_owned() })?;
     let mut command = Command::new(interpreter.path());
-    command.args(["-m", module]).env("PYTHONPATH", search);
+    command.args(["-m", module]).env("PYTHONPATH", search).env("KINSTR_BYTECODE", bytecode_dir());
     Ok(command)
 }
 

@@ -6,8 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of the package, by name.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 16] = [
     ("__init__.py", include_str!("../../python/kinstr/__init__.py")),
+    ("bytecode.py", include_str!("../../python/kinstr/bytecode.py")),
     ("candidate.py", include_str!("../../python/kinstr/candidate.py")),
     ("faults.py", include_str!("../../python/kinstr/faults.py")),
     ("host.py", include_str!("../../python/kinstr/host.py")),

@@ -46,17 +46,17 @@ pub struct PythonSetup<'a> {
     pub limits: Limits,
     /// What starts the host.
     pub command: Command,
-    /// The memory that the tensors are to lie in.
-    pub memory: BorrowedFd<'a>,
+    /// The memory that the tensors are to lie in, one a workload.
+    pub memory: &'a [BorrowedFd<'a>],
     /// Where kernels that the candidate compiles are kept, for later evaluations of the same text alone.
     pub compiled: PathBuf,
 }
 
-/// The tensors of a workload, as a host takes them.
+/// The tensors of all workloads, as a host takes them.
 #[derive(Debug)]
 pub struct Tensors {
-    /// They.
-    pub buffers: Vec<Value>,
+    /// They, by workload.
+    pub buffers: Vec<Vec<Value>>,
     /// How many of the inputs are the model's arguments; the others are its weights.
     pub arguments: usize,
 }
@@ -97,8 +97,10 @@ pub struct PythonWorker {
     takes_destinations: bool,
     /// Where it may write besides its scratch directory.
     places: Vec<PathBuf>,
-    /// Number of the file that its tensors are to lie in.
-    memory: u64,
+    /// Numbers of the files that its tensors are to lie in, by workload.
+    memory: Vec<u64>,
+    /// The workload at hand.
+    selected: usize,
     started: bool,
     /// Whether the model that there is has been called.
     called: bool,
@@ -147,7 +149,7 @@ impl PythonWorker {
     pub fn spawn(setup: PythonSetup<'_>) -> Result<Self, Fault> {
         let PythonSetup { limits, mut command, memory, compiled } = setup;
         let limits = Limits {
-            open_files: OPEN_FILES.max(limits.open_files),
+            open_files: limits.open_files.max(OPEN_FILES + memory.len() as u64),
             processes: limits.device.is_some(),
             ..limits
         };
@@ -168,9 +170,11 @@ impl PythonWorker {
         }
         // The host limits its memory, and binds itself to its core, once it has imported PyTorch.
         let first = Limits { memory: None, ..limits }.on_any_core();
-        let number = fstat(memory).map_err(|error| InfrastructureFault::System(error.into()))?.st_ino;
+        let number = |fd: &BorrowedFd<'_>| fstat(fd).map(|status| status.st_ino);
+        let numbers = memory.iter().map(number).collect::<Result<_, _>>();
+        let numbers = numbers.map_err(|error| InfrastructureFault::System(error.into()))?;
         let process =
-            Process::spawn_writing(command, first, &[memory], &places).map_err(InfrastructureFault::Start)?;
+            Process::spawn_writing(command, first, memory, &places).map_err(InfrastructureFault::Start)?;
         let isolation = process.isolation().to_vec();
         Ok(Self {
             process,
@@ -182,15 +186,16 @@ impl PythonWorker {
             loaded: Loaded::default(),
             takes_destinations: false,
             places,
-            memory: number,
+            memory: numbers,
+            selected: 0,
             started: false,
             called: false,
         })
     }
 
-    /// Whether its tensors lie in `arena`.
-    pub fn shares(&self, arena: &Arena) -> bool {
-        fstat(arena.fd()).is_ok_and(|status| status.st_ino == self.memory)
+    /// Whether the tensors of `workload` lie in `arena`.
+    pub fn shares(&self, workload: usize, arena: &Arena) -> bool {
+        fstat(arena.fd()).is_ok_and(|status| self.memory.get(workload) == Some(&status.st_ino))
     }
 
     /// Whether it has been started.
@@ -207,10 +212,12 @@ impl PythonWorker {
         let filter = leaving_program(self.id(), on_device)
             .map(|program| json!({ "number": libc::SYS_seccomp, "program": hexadecimal(&program) }));
         let writable = on_device.then(|| json!({ "places": self.writable(), "rights": write_rights() }));
+        let workloads = (FIRST_EXTRA_FD..).zip(&tensors.buffers);
+        let workloads: Vec<_> =
+            workloads.map(|(fd, buffers)| json!({ "fd": fd, "buffers": buffers })).collect();
         let request = json!({
             "op": "start",
-            "fd": FIRST_EXTRA_FD,
-            "buffers": tensors.buffers,
+            "workloads": workloads,
             "inputs": tensors.arguments,
             "memory": self.limits.memory,
             "cores": self.limits.own_cores(),
@@ -261,6 +268,17 @@ impl PythonWorker {
         };
         self.loaded = self.ask_within(&request, self.compiling())?.0;
         Ok(())
+    }
+
+    /// Makes `workload` the one that all other calls are about.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn select(&mut self, workload: usize) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.selected, workload) == workload {
+            return Ok(());
+        }
+        self.tell(&json!({ "op": "select", "workload": workload })).map(drop)
     }
 
     /// Makes the candidate's model, with the weights that are in the arena and under the seed of the reference's model, and
@@ -326,6 +344,11 @@ impl PythonWorker {
         // Kernels with scopes are compiled once more.
         let time = self.compiling();
         self.ask_within(&request, time).map(|(_, _): (Value, _)| folder)
+    }
+
+    /// Kills its process, and does not wait until the system has cleaned up after it; dropping it does.
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// What it does to its own process.

@@ -155,6 +155,16 @@ fn triton_kernels_are_interpreted_on_the_cpu() {
 }
 
 #[test]
+fn kernels_that_are_autotuned_or_launched_many_times_are_checked() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let problem = root.join("examples/kernelbench/level1/softmax.py");
+    for name in ["autotuned", "launched-in-a-loop"] {
+        let text = fs::read_to_string(root.join(format!("tests/gpu/python/{name}.py"))).unwrap();
+        Case::of("candidate.py", &text).problem_file(&problem).with(&["--seeds", "1"]).accepted();
+    }
+}
+
+#[test]
 fn what_torch_compile_makes_of_the_reference_is_timed() {
     let run = forward(RIGHT).with(&["--baseline", "compile"]).accepted();
     for field in ["/workloads/0/times/compiled/median_ns", "/speedup_over_compiled"] {

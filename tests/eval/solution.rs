@@ -88,6 +88,38 @@ def double(y, x, n, BLOCK: tl.constexpr):
 }
 
 #[test]
+fn one_process_serves_all_workloads() {
+    let tells = WRITES.replace("import torch\n", "import os\nimport torch\nprint(os.getpid(), flush=True)\n");
+    let other = WORKLOAD.replace("1000", "2000").replace("one", "two");
+    let case = case(&solution(&tells, None)).file("definition.jsonl", &format!("{WORKLOAD}\n{other}\n"));
+    let run = case.accepted();
+    assert_eq!(run.field("/workloads").as_array().map(Vec::len), Some(2));
+    assert!(run.field("/workloads/1/times/candidate/median_ns").as_f64().is_some_and(|ns| ns > 0.0));
+    assert_eq!(run.notes().matches("the candidate prints on standard output").count(), 1, "{}", run.notes());
+}
+
+#[test]
+fn a_source_hides_nothing_that_is_installed() {
+    let main = "import torch\nfrom .json import FACTOR\n\ndef scale(x, y):\n    import json\n    assert json.dumps([FACTOR]) == '[2]'\n    torch.mul(x, FACTOR, out=y)\n";
+    let mut solution = solution(main, None);
+    solution["sources"][0]["path"] = "main.py".into();
+    solution["spec"]["entry_point"] = "main.py::scale".into();
+    solution["sources"][2]["path"] = "json.py".into();
+    // What the host has not imported yet, and PyTorch imports late.
+    solution["sources"][1] = json!({ "path": "timeit.py", "content": "raise ImportError('hidden')\n" });
+    let late = main.replace("import torch\n", "import timeit\nimport torch\n");
+    solution["sources"][0]["content"] = late.into();
+    case(&solution).accepted();
+}
+
+#[test]
+fn a_disk_without_room_is_no_fault_of_a_solution() {
+    // No folder can be made in a file.
+    let case = case(&solution(WRITES, None)).file("full", "").environment("XDG_CACHE_HOME", "full");
+    case.ends(3, &["the sources of", "cannot be unpacked", "is the disk full?"]);
+}
+
+#[test]
 fn errors_name_the_source() {
     let run = case(&solution(&RETURNS.replace("doubled", "broken"), Some(false)));
     run.refused(&["raised AttributeError while running", "ops/helper.py:5:"]).says(&["5 │ return x.missing"]);

@@ -2,10 +2,12 @@
 
 use super::{
     super::{
-        arguments::{digest_outputs, float_arguments, float_inputs, outputs},
+        arguments::{digest_outputs, float_arguments, float_inputs},
         baseline::{self, TimedReference},
         failure::Stop,
-        measure::{COMPILED, KEEPS_RESULTS, OTHER_OUTPUTS, REFERENCE, follows_inputs, speedup, times},
+        measure::{
+            COMPILED, KEEPS_RESULTS, OTHER_OUTPUTS, REFERENCE, agrees, follows_inputs, speedup, times,
+        },
         session::{Done, Session},
         subject::{Inputs, Running, Subject},
     },
@@ -13,7 +15,7 @@ use super::{
     replay,
 };
 use crate::{
-    correctness::{Comparer, POISON},
+    correctness::POISON,
     jobs::event::{BuildKind, Event},
     measure::{DeviceTimed, Measurement, Plan, contradicted, interleave_on_device},
     problem::Problem,
@@ -245,9 +247,7 @@ impl Verifier {
         if self.agreed == Some(digest) {
             return;
         }
-        let comparer = Comparer::new(&self.problem, &self.problem.workloads[self.workload]);
-        let compared = comparer.compare(expected, &outputs(arena, &self.problem), POISON);
-        let agrees = compared.is_ok_and(|outputs| outputs.iter().all(|output| output.passed));
+        let agrees = agrees(&self.problem, self.workload, expected, arena, POISON);
         self.correct &= agrees;
         self.agreed = self.agreed.or(agrees.then_some(digest));
     }
