@@ -274,7 +274,7 @@ class Candidate(Host):
             value = self.model_new.state_dict().get(buffer.name) if self.model_new is not None else None
             if value is not None and value.is_contiguous() and value.nbytes == view.nbytes:
                 watched[number] = value
-        launches = Launches(self.tensors, watched)
+        launches = Launches(self.tensors, watched, self.destinations)
         try:
             # What it compiles and tunes is done by the first call.
             self._call()

@@ -21,7 +21,7 @@ import json
 import os
 import struct
 import sys
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from .refusal import CANDIDATE, Refusal
 from .triton_stages import compile_to_llvm_ir, options_of
@@ -53,8 +53,8 @@ class Memory:
 class Launches:
     """The launches of one call."""
 
-    def __init__(self, tensors: Any, inputs: Dict[int, Any]) -> None:
-        """`inputs` are the tensors that hold the problem's, by their number."""
+    def __init__(self, tensors: Any, inputs: Dict[int, Any], destinations: Sequence[Any] = ()) -> None:
+        """`inputs` are the tensors that hold the problem's, by their number; what is in `destinations` does not matter."""
         self.torch, self.finish = tensors.torch, tensors.finish
         self.device = tensors.device or self.torch.device("cpu")
         self.inputs = {value.untyped_storage().data_ptr(): (index, value) for index, value in inputs.items()}
@@ -64,7 +64,7 @@ class Launches:
         self.launches: List[Dict[str, Any]] = []
         self.others: Dict[str, int] = {}
         #: Addresses of what was allocated in the call and has not been written to by PyTorch; nothing is freed meanwhile.
-        self._empty: Dict[int, Any] = {}
+        self._empty: Dict[int, Any] = {value.untyped_storage().data_ptr(): value for value in destinations}
         self._kept: List[Any] = []
         self._noted = 0
 

@@ -119,6 +119,14 @@ class LaunchesTest(unittest.TestCase):
         self.assertEqual([memory["content"] for memory in told["memory"]], [True, True, False])
         self.assertEqual(told["others"], {"aten.fill_": 1, "aten.mul": 1})
 
+    def test_what_is_in_destinations_does_not_matter(self) -> None:
+        y = self.torch.full((4,), 7.0)
+        kernel = CompiledKernel("k", {"y": "*fp32"}, lambda y: y.fill_(1))
+        launches = Launches(self.tensors, {}, [y])
+        with mock.patch("triton.compiler.CompiledKernel", CompiledKernel):
+            launches.watch(lambda: kernel.launch(y))
+        self.assertEqual([memory.content for memory in launches.memory.values()], [None])
+
     def test_scratch_memory_is_memory(self) -> None:
         kernel = CompiledKernel("k", {}, lambda: None, global_scratch_size=32)
         told = self.noted(lambda: kernel.launch() or [], {})

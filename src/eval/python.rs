@@ -62,6 +62,12 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
     }
     if session.site.ordinal().is_some() {
         device::replay::run(session, living)?;
+        // Letting go of a device takes both processes a tenth of a second, in which the report is made.
+        if let Some(worker) = &mut session.python {
+            worker.kill();
+        }
+        living.dismiss();
+        session.leaving = std::mem::take(living);
     } else {
         for (name, why) in UNSEEN {
             unavailable(session, name, why)?;
@@ -74,12 +80,6 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
 fn around(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> {
     if session.site.ordinal().is_some() {
         explain(session, Stage::Peaks, "peaks", device::peaks::peaks)?;
-        // Letting go of a device takes both processes a tenth of a second, in which the report is made.
-        if let Some(worker) = &mut session.python {
-            worker.kill();
-        }
-        living.dismiss();
-        session.leaving = std::mem::take(living);
         return unavailable(session, "system", UNTRACED);
     }
     explain(session, Stage::Peaks, "peaks", peaks)?;
