@@ -101,7 +101,8 @@ fn lanes_that_find_their_sectors_gone_pay_for_device_memory() {
             kind,
             ..access(Buffer::Argument(index), 80 * 1_000_000, 625_000, 20_000_000, 2_500_000)
         };
-        let tables = tables(114, 1500.0).counted("f32", G / 50, 0, 625_000).moves(160_000_000, 80_000_000, 1.0);
+        let tables =
+            tables(114, 1500.0).counted("f32", G / 50, 0, 625_000).moves(160_000_000, 80_000_000, 1.0);
         let mut tables = on_an_h100(tables.kernel(|kernel| {
             let [a, b, c] = [(0, AccessKind::Load), (1, AccessKind::Load), (2, AccessKind::Store)];
             kernel.accesses = Some([a, b, c].map(|(index, kind)| access(index, kind)).into());
@@ -125,16 +126,21 @@ fn sectors_that_are_stored_in_part_cost_more_than_whole_ones() {
             kind: AccessKind::Store,
             ..access(Buffer::Argument(1), BYTES / 2, WARPS / 2, SECTORS * 4, SECTORS / 2)
         };
-        on_an_h100(tables(64, 290.0).counted("f32", flops, 0, WARPS).moves(BYTES / 2, BYTES / 2, 1.0).kernel(|kernel| {
-            kernel.accesses = Some(vec![load, store]);
-        }))
+        on_an_h100(tables(64, 290.0).counted("f32", flops, 0, WARPS).moves(BYTES / 2, BYTES / 2, 1.0).kernel(
+            |kernel| {
+                kernel.accesses = Some(vec![load, store]);
+            },
+        ))
     };
     let found = potential(&naive(G / 10), "uncoalesced-access");
     assert!((0.5..2.0).contains(&(found / 4.26)), "{found}");
     let streamed = |tables: &mut Tables| tables.device_peaks.as_mut().unwrap().scattered = None;
     let mut earlier = naive(G / 10);
     streamed(&mut earlier);
-    assert!(potential(&earlier, "uncoalesced-access") < 1.5, "peaks of earlier versions know the least cost alone");
+    assert!(
+        potential(&earlier, "uncoalesced-access") < 1.5,
+        "peaks of earlier versions know the least cost alone"
+    );
     // Nothing is gained where arithmetic takes as long.
     assert!(!finds(&naive(17 * G), "uncoalesced-access"));
 }

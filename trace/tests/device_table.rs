@@ -86,7 +86,7 @@ fn build(trace: &Trace, sites: &SiteTable, launches: &[Launch], cost: ProbeCost)
         calls: 1,
         launches,
         timing,
-        cost,
+        costs: cost.into(),
         ..DeviceInputs::default()
     };
     DeviceTable::build(&inputs).kernels.remove(0)
