@@ -9,6 +9,8 @@ import time
 
 # An evaluation that takes longer than this is a failure of its own.
 LONGEST = 90
+# What a verdict line begins with.
+WORDS = {True: "ok", False: "FAIL", None: "none"}
 
 
 class Runner:
@@ -22,10 +24,11 @@ class Runner:
         self.folders: dict[pathlib.Path, pathlib.Path] = {}
         self.evaluations = 0
 
-    def row(self, name: str, figure: str, bound: str, holds: bool, detail: str = "") -> None:
-        """One verdict line. What explains a failure follows it, and the summary is written again, lest it be lost with the machine."""
+    def row(self, name: str, figure: str, bound: str, holds: bool | None, detail: str = "") -> None:
+        """One verdict line; `None` is for what could not be looked at here, which is neither. What explains a failure follows it, and the
+        summary is written again, lest it be lost with the machine."""
         self.items.append({"name": name, "figure": figure, "bound": bound, "holds": holds, "detail": detail})
-        print(f"{'ok    ' if holds else 'FAIL  '} {name:64} {figure:>20}   {bound}", flush=True)
+        print(f"{WORDS[holds]:6} {name:64} {figure:>20}   {bound}", flush=True)
         if detail and not holds:
             print("\n".join("         " + line for line in detail.strip().splitlines()), flush=True)
         self.save()
@@ -38,22 +41,27 @@ class Runner:
         return time.monotonic() - self.begin
 
     def failed(self) -> int:
-        return sum(not item["holds"] for item in self.items)
+        return sum(item["holds"] is False for item in self.items)
+
+    def counts(self) -> str:
+        """How many items hold, do not, and could not be looked at."""
+        unknown, failed = sum(item["holds"] is None for item in self.items), self.failed()
+        more = f", {unknown} not looked at" if unknown else ""
+        return f"{len(self.items) - failed - unknown} ok, {failed} failed{more}, in {self.seconds():.0f} s"
 
     def finish(self) -> int:
         """The last line, and the exit code; the same as a page to keep."""
-        failed, seconds = self.failed(), self.seconds()
         provenance = next((report["provenance"] for report in self.reports.values()), {})
         versions = {"kinstr": provenance.get("kinstr", ""), **provenance.get("versions", {})}
         told = ", ".join(f"{name} {version}" for name, version in versions.items())
         page = [f"# GPU tests on {provenance.get('device', 'a device that no report names')}", ""]
         page += [f"Made by `scripts/gpu-test` on {provenance.get('measured_at', 'an unknown day')}; {told}.", ""]
         page += ["| | item | figure | bound |", "|---|---|---|---|"]
-        page += [cells("ok" if item["holds"] else "FAIL", item["name"], item["figure"], item["bound"]) for item in self.items]
-        page += ["", f"{len(self.items) - failed} ok, {failed} failed, in {seconds:.0f} s"]
+        page += [cells(WORDS[item["holds"]], item["name"], item["figure"], item["bound"]) for item in self.items]
+        page += ["", self.counts()]
         (self.chosen.out / "gpu-test.md").write_text("\n".join(page) + "\n")
-        print(f"{len(self.items) - failed} ok, {failed} failed, in {seconds:.0f} s", flush=True)
-        return int(failed > 0)
+        print(self.counts(), flush=True)
+        return int(self.failed() > 0)
 
     def kinstr(
         self, *arguments: str | pathlib.Path, timeout: float = LONGEST, env: dict[str, str] | None = None

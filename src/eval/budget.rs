@@ -65,7 +65,7 @@ pub fn fit(
         let records = run_once(session, builds, (build, "timing"), reference, workload)?;
         let clean_ns = session.clean_ns(workload).ok_or("it has no clean time".to_owned());
         let trace = decode(&records, sites).map_err(|error| error.to_string());
-        let pilot = clean_ns.and_then(|clean_ns| Ok(Pilot::of(&trace?, sites, cost, clean_ns)));
+        let pilot = clean_ns.and_then(|clean_ns| Ok(Pilot::of(&trace?, sites, &|_| cost, clean_ns)));
         if let Err(reason) = &pilot {
             let text = format!("workload {workload} has no part in choosing probe sites: {reason}");
             session.push(Event::Note { text })?;

@@ -21,12 +21,15 @@ pub struct Pilot {
 
 impl Pilot {
     /// What `trace` says, of a launch that takes `clean_ns` without probes.
-    pub fn of(trace: &Trace, sites: &SiteTable, cost: ProbeCost, clean_ns: f64) -> Self {
+    pub fn of(trace: &Trace, sites: &SiteTable, cost: &dyn Fn(SiteKind) -> ProbeCost, clean_ns: f64) -> Self {
+        let cost_of =
+            |id: u32| sites.sites.get(id as usize).map_or_else(ProbeCost::default, |site| cost(site.kind));
         let mut pilot = Self::default();
         for row in &trace.aggregates {
             *pilot.entries.entry(row.site).or_default() += row.count;
             let tick_ns = trace.unit_ns_per_tick(row.unit).unwrap_or_default();
-            *pilot.cost.entry(row.site).or_default() += row.count as f64 * cost.around * tick_ns / clean_ns;
+            *pilot.cost.entry(row.site).or_default() +=
+                row.count as f64 * cost_of(row.site).around * tick_ns / clean_ns;
         }
         for row in trace.counts.iter().filter(|row| is_counted(sites, row.site)) {
             let tick_ns = trace.unit_ns_per_tick(row.unit).unwrap_or_default();

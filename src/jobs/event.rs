@@ -5,6 +5,7 @@ use kinstr_trace::{
     device::{DeviceFacts, DevicePeaks, DeviceState, KernelResources},
     peaks::Peaks,
     port_model::HotBlock,
+    probe_costs::CalibratedProbe,
     report::{Correctness, Estimate, Fault, LayerStatus, Provenance, Speedup, SystemSummary, Times, Verdict},
     sites::Place,
     surroundings::{EventCounts, FlushedTime, SystemCounts},
@@ -181,6 +182,11 @@ pub enum Event {
         records: String,
         /// Site table, beside the events.
         sites: String,
+    },
+    /// What timing probes cost on the device, all workloads alike.
+    Calibrated {
+        /// By kind, memory and load.
+        costs: Vec<CalibratedProbe>,
     },
     /// What instrumentation did to a workload.
     Certified {

@@ -97,6 +97,7 @@ fn empty() -> Report {
         layers: Vec::new(),
         peaks: None,
         device_peaks: None,
+        probe_costs: Vec::new(),
         losses: Default::default(),
         stages: Vec::new(),
         provenance: Default::default(),
@@ -177,6 +178,7 @@ impl Fold<'_> {
             Event::Recorded { workload, kind, records, sites } => {
                 self.record(*workload, *kind, records, sites)
             }
+            Event::Calibrated { costs } => report.probe_costs.clone_from(costs),
             Event::Certified { workload, certificate } => {
                 if let Some(entry) = report.workloads.get_mut(*workload) {
                     entry.certificate = Some(certificate.clone());
@@ -363,8 +365,12 @@ impl Fold<'_> {
             return self.report;
         }
         for table in &mut self.tables.workloads {
-            let cost = probe_cost(table.certificate.as_ref());
-            table.device = self.device.table(table.index, table.clean.median_ns, cost);
+            // Earlier versions left one cost for all kinds, in each certificate.
+            let costs = match report.probe_costs.as_slice() {
+                [] => probe_cost(table.certificate.as_ref()).into(),
+                costs => costs.to_vec().into(),
+            };
+            table.device = self.device.table(table.index, table.clean.median_ns, costs);
             report.notes.extend(self.device.losses(table.index));
         }
         let synthesis = synthesize(&self.tables);

@@ -103,6 +103,23 @@ pub struct DevicePeaks {
     pub dram_latency_ns: f64,
     /// SM clock while the FMA loops ran, in Hz.
     pub clock_hz: f64,
+    /// Rates of words that lie apart; absent in measurements of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scattered: Option<Scattered>,
+}
+
+/// Words of 4 bytes that lanes touch a second where each has a line of 128 bytes to itself: every one costs the caches a sector, and
+/// of a sector that is stored in part the rest has to be kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Scattered {
+    /// Loads of lines that the L2 cache holds, past the L1 cache.
+    pub l2_loads_per_s: f64,
+    /// Stores to such lines.
+    pub l2_stores_per_s: f64,
+    /// Loads of lines in device memory.
+    pub dram_loads_per_s: f64,
+    /// Stores to such lines.
+    pub dram_stores_per_s: f64,
 }
 
 /// One rate by name.

@@ -11,6 +11,7 @@ pub mod observed;
 pub mod peaks;
 pub mod perfetto;
 pub mod port_model;
+pub mod probe_costs;
 pub mod regions;
 pub mod report;
 pub mod roofline;

@@ -31,7 +31,7 @@ pub struct TimedSites {
 ///
 /// Empty if no usable pair of clocks tells how long a tick is; see [`Clock::ns_per_tick`].
 pub fn timed_sites(trace: &Trace, sites: &SiteTable, cost: ProbeCost, launch_ns: f64) -> TimedSites {
-    let intervals = corrected(intervals_of(trace, None), sites, cost);
+    let intervals = corrected(intervals_of(trace, None), sites, &|_| cost);
     let kernel_ns = launch_ns * f64::from(trace.launches.max(1));
     let trips = trips(trace);
     let regions = own_parts(&intervals, sites, SiteKind::Region);
@@ -57,7 +57,11 @@ pub fn timed_sites(trace: &Trace, sites: &SiteTable, cost: ProbeCost, launch_ns:
 }
 
 /// Time of each site of its own, in ns: without the sites of its kind within it, and without what probes cost.
-pub fn own_times(trace: &Trace, sites: &SiteTable, cost: ProbeCost) -> BTreeMap<u32, f64> {
+pub fn own_times(
+    trace: &Trace,
+    sites: &SiteTable,
+    cost: &dyn Fn(SiteKind) -> ProbeCost,
+) -> BTreeMap<u32, f64> {
     let intervals = corrected(intervals_of(trace, None), sites, cost);
     let kinds = [SiteKind::Region, SiteKind::Loop].into_iter();
     kinds
@@ -133,20 +137,23 @@ fn share(ns: f64, whole_ns: f64) -> f64 {
     if whole_ns > 0.0 { ns / whole_ns } else { 0.0 }
 }
 
-/// Takes off every interval what its own probe adds to it, and those of all sites within it.
+/// Takes off every interval what its own probe adds to it, and those of all sites within it; `cost` is that of a kind of site.
 pub(crate) fn corrected(
     measured: BTreeMap<u32, Interval>,
     sites: &SiteTable,
-    cost: ProbeCost,
+    cost: &dyn Fn(SiteKind) -> ProbeCost,
 ) -> BTreeMap<u32, Interval> {
+    let cost_of =
+        |id: u32| sites.sites.get(id as usize).map_or_else(ProbeCost::default, |site| cost(site.kind));
     let mut corrected = measured.clone();
-    for interval in corrected.values_mut() {
-        interval.ns -= interval.tick_ns * cost.inside;
+    for (site, interval) in &mut corrected {
+        interval.ns -= interval.tick_ns * cost_of(*site).inside;
     }
     for (site, inner) in &measured {
+        let added = inner.tick_ns * cost_of(*site).around;
         for around in ancestors(sites, *site) {
             if let Some(around) = corrected.get_mut(&around.id) {
-                around.ns -= inner.tick_ns * cost.around;
+                around.ns -= added;
             }
         }
     }

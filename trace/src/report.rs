@@ -17,6 +17,7 @@ use crate::device::DevicePeaks;
 use crate::diagnosis::Diagnosis;
 use crate::peaks::Peaks;
 use crate::port_model::HotBlock;
+use crate::probe_costs::CalibratedProbe;
 use crate::sites::Place;
 use crate::synthesis::{LoopTime, RegionTime};
 use crate::tables::Losses;
@@ -94,6 +95,10 @@ pub struct Report {
     /// Those of a GPU.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device_peaks: Option<DevicePeaks>,
+    /// What timing probes cost on it, by kind, by where they record, and by how many warps an SM held. It is taken off the times of the kinds that
+    /// record in registers.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub probe_costs: Vec<CalibratedProbe>,
     /// Records that did not make it.
     pub losses: Losses,
     /// Stages in order, with every attempt.

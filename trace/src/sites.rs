@@ -161,7 +161,7 @@ fn is_zero(words: &u32) -> bool {
 }
 
 /// What a site covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SiteKind {
     /// A timed interval.

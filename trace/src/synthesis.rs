@@ -218,7 +218,7 @@ pub struct Certificate {
     /// Stack bytes of the timing build's largest frame.
     pub instrumented_stack_bytes: Option<u64>,
     /// Cost of one probe (begin and end together) calibrated in this session, in clock ticks: what the timed interval
-    /// includes of it.
+    /// includes of it. On a GPU, where it differs by kind, it stands in the report's `probe_costs` instead.
     pub probe_cost_ticks: Option<f64>,
     /// How far that may be off, where it is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -71,7 +71,7 @@ pub fn parallel_regions(trace: &Trace, sites: &SiteTable, cost: ProbeCost) -> Ve
         return Vec::new();
     }
     for unit in &trace.units {
-        let intervals = corrected(intervals_of(trace, Some(unit.id)), sites, cost);
+        let intervals = corrected(intervals_of(trace, Some(unit.id)), sites, &|_| cost);
         for (site, region) in &mut regions {
             let Some(share) = intervals.get(&site.id) else { continue };
             let waits = intervals.iter().filter(|(id, _)| is_wait_in(sites, **id, site.id));

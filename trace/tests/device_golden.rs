@@ -58,7 +58,7 @@ fn table() -> DeviceTable {
         launches: &clean,
         resources: &resources,
         timing: with(&timing, &launched[0]),
-        cost,
+        costs: cost.into(),
         counting: with(&counting, &launched[1]),
         observing: with(&observing, &launched[2]),
         ..DeviceInputs::default()

@@ -11,6 +11,7 @@ use file::{RecordFile, UnitData, put, put32};
 use kinstr_trace::decode::{DecodeError, decode};
 use kinstr_trace::device::*;
 use kinstr_trace::layout::{Mode, STATE_BYTES, offset};
+use kinstr_trace::probe_costs::{CalibratedProbe, ProbeCosts, ProbeMemory};
 use kinstr_trace::regions::ProbeCost;
 use kinstr_trace::sites::*;
 use kinstr_trace::synthesis::synthesize;
@@ -78,7 +79,7 @@ fn blocks(runs: &[(u32, u64, u64)]) -> Vec<Unit> {
     warps.collect()
 }
 
-fn build(trace: &Trace, sites: &SiteTable, launches: &[Launch], cost: ProbeCost) -> KernelTable {
+fn build(trace: &Trace, sites: &SiteTable, launches: &[Launch], costs: impl Into<ProbeCosts>) -> KernelTable {
     let timing = Some(DeviceRecords { trace, sites, launches });
     let inputs = DeviceInputs {
         facts: facts(),
@@ -86,7 +87,7 @@ fn build(trace: &Trace, sites: &SiteTable, launches: &[Launch], cost: ProbeCost)
         calls: 1,
         launches,
         timing,
-        cost,
+        costs: costs.into(),
         ..DeviceInputs::default()
     };
     DeviceTable::build(&inputs).kernels.remove(0)
@@ -204,6 +205,21 @@ fn shares_are_of_the_time_of_warps_and_without_what_probes_cost() {
     near(sites[0].own_share, (14_950.0 - 4_500.0) / 20_000.0, 0.005);
     near(sites[1].own_share, 4_500.0 / 20_000.0, 0.005);
     near(sites[1].ns_per_entry, 225.0, 1.0);
+    // Each kind has a cost of its own: the loop's interval includes 20 ticks of it, each barrier adds 30 to the loop and hides 4.
+    let calibrated = |kind, inside_ticks, around_ticks| CalibratedProbe {
+        probe: "some".into(),
+        kind,
+        memory: ProbeMemory::Registers,
+        warps: 1,
+        inside_ticks,
+        inside_error_ticks: 1.0,
+        around_ticks,
+        around_error_ticks: 1.0,
+    };
+    let costs = vec![calibrated(SiteKind::Loop, 20.0, 90.0), calibrated(SiteKind::Barrier, 4.0, 30.0)];
+    let sites = build(&trace, &table, &launches, costs).sites.unwrap();
+    near(sites[0].share, (16_000.0 - 20.0 - 300.0) / 20_000.0, 0.005);
+    near(sites[1].ns_per_entry, (500.0 - 4.0) / 2.0, 1.0);
 }
 
 #[test]

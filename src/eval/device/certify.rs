@@ -9,7 +9,7 @@ use super::{
         records::available,
         session::{Done, Session},
     },
-    calibrate::{self, Calibrated},
+    calibrate,
     crew::Duty,
     records::{Recorded, Sharing, keep_all, record},
 };
@@ -27,6 +27,7 @@ use kinstr_trace::{
     decode::decode,
     device::{DeviceInputs, DeviceRecords, DeviceTable, KernelResources},
     perfetto,
+    probe_costs::ProbeCosts,
     regions::ProbeCost,
     report::LayerStatus,
     sites::SiteTable,
@@ -51,9 +52,9 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
     let Some(build) = available(session, &builds.manifest.timing, "intra-kernel")? else {
         return Ok(Done);
     };
-    let cost = calibrate::probe_cost(session)?;
-    let all = certify_all(session, builds, (Duty::Timing, builds, build), reference, cost)?;
-    let fitted = fit(session, builds, build, &all, cost)?;
+    let costs = calibrate::probe_costs(session)?;
+    let all = certify_all(session, builds, (Duty::Timing, builds, build), reference)?;
+    let fitted = fit(session, builds, build, &all, costs)?;
     let (timed, all) = match &fitted {
         Fit::Fits => (builds, all),
         Fit::Chosen(chosen) => {
@@ -64,7 +65,7 @@ pub fn probes(session: &mut Session<'_>, builds: &Builds, reference: &mut Refere
             let Some(build) = available(session, &chosen.manifest.timing, "intra-kernel")? else {
                 return Ok(Done);
             };
-            (&**chosen, certify_all(session, builds, (Duty::Chosen, chosen, build), reference, cost)?)
+            (&**chosen, certify_all(session, builds, (Duty::Chosen, chosen, build), reference)?)
         }
         Fit::Nothing => {
             let why = "no timing site fits the overhead budget (`--overhead-budget none` takes them all)";
@@ -99,17 +100,16 @@ fn certify_all(
     builds: &Builds,
     timed: (Duty, &Builds, &Build),
     reference: &mut Reference,
-    cost: Option<Calibrated>,
 ) -> Result<Vec<Certified>, Stop> {
     let count = session.problem.workloads.len();
     let share = session.options.budget.mul_f64(SHARE) / u32::try_from(count).unwrap_or(1).max(1);
     let mut all = Vec::new();
     for workload in 0..count {
         session.progress(&format!("certifying {}", session.problem.workloads[workload].name.clone()));
-        let mut least = certify(session, builds, timed, reference, workload, cost, share)?;
+        let mut least = certify(session, builds, timed, reference, workload, share)?;
         // A host that is late with its launches only adds: of two measurements the less disturbed one counts.
         if least.ratio.value > SUSPICIOUS {
-            let again = certify(session, builds, timed, reference, workload, cost, share)?;
+            let again = certify(session, builds, timed, reference, workload, share)?;
             least = if again.ratio.value < least.ratio.value { again } else { least };
         }
         all.push(least);
@@ -133,17 +133,20 @@ fn fit(
     builds: &Builds,
     build: &Build,
     all: &[Certified],
-    cost: Option<Calibrated>,
+    costs: Option<ProbeCosts>,
 ) -> Result<Fit, Stop> {
     let (Some(budget), Some(sites)) = (session.options.overhead, &build.sites) else { return Ok(Fit::Fits) };
     let is_dear = |certified: &&Certified| certified.ratio.low > 1.0 + budget + budget::PROCESSES_DIFFER;
     if !all.iter().any(|certified| is_dear(&certified)) {
         return Ok(Fit::Fits);
     }
-    let cost = cost.map_or(ProbeCost { inside: 0.0, around: UNKNOWN_COST }, |calibrated| calibrated.cost);
+    let unknown = ProbeCost { inside: 0.0, around: UNKNOWN_COST };
+    let costs = costs.unwrap_or_else(|| ProbeCosts::from(unknown));
+    // Where probes are dear, SMs are full.
+    let cost = |kind| costs.of(kind, f64::INFINITY);
     let pilot = |certified: &Certified| {
         let trace = decode(&certified.recorded.records, sites).ok()?;
-        let pilot = Pilot::of(&trace, sites, cost, certified.certificate.clean_ns);
+        let pilot = Pilot::of(&trace, sites, &cost, certified.certificate.clean_ns);
         Some(pilot.scaled_to(certified.ratio.value - 1.0))
     };
     let pilots: Vec<Pilot> = all.iter().filter(is_dear).filter_map(pilot).collect();
@@ -163,7 +166,6 @@ fn certify(
     (duty, timed, build): (Duty, &Builds, &Build),
     reference: &mut Reference,
     workload: usize,
-    cost: Option<Calibrated>,
     budget: Duration,
 ) -> Result<Certified, Stop> {
     let mut arena = session.take_arena(reference, workload)?;
@@ -200,7 +202,7 @@ fn certify(
         &recorded.activity,
     );
     let host_ns = build.sites.as_ref().map(|sites| host_ns(&recorded, sites));
-    let certificate = Certificate { host_ns, ..certificate(&measured, kernels, cost, identical) };
+    let certificate = Certificate { host_ns, ..certificate(&measured, kernels, identical) };
     Ok(Certified { certificate, ratio: measured.ratio(1, 0), recorded })
 }
 
@@ -244,12 +246,7 @@ fn changes(clean: &[KernelResources], timing: &[KernelResources], activity: &Act
     both.collect()
 }
 
-fn certificate(
-    measured: &Measurement,
-    kernels: Vec<KernelChange>,
-    cost: Option<Calibrated>,
-    outputs_identical: bool,
-) -> Certificate {
+fn certificate(measured: &Measurement, kernels: Vec<KernelChange>, outputs_identical: bool) -> Certificate {
     let median = |index: usize| measured.contenders[index].estimate().median_ns;
     let spills = |of: fn(&KernelChange) -> &KernelResources| -> Option<u64> {
         kernels.iter().map(|change| of(change).spill_store_bytes).sum()
@@ -265,10 +262,6 @@ fn certificate(
         instrumented_spills: spills(|change| &change.instrumented),
         clean_stack_bytes: stack(|change| &change.clean),
         instrumented_stack_bytes: stack(|change| &change.instrumented),
-        probe_cost_ticks: cost.map(|calibrated| calibrated.cost.inside),
-        probe_cost_error_ticks: cost.map(|calibrated| calibrated.inside_error),
-        probe_around_ticks: cost.map(|calibrated| calibrated.cost.around),
-        probe_around_error_ticks: cost.map(|calibrated| calibrated.around_error),
         outputs_identical: Some(outputs_identical),
         kernels,
         ..Certificate::default()

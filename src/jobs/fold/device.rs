@@ -4,7 +4,7 @@ use super::super::event::{BuildKind, RecordKind};
 use kinstr_runtime::gpu::Activity;
 use kinstr_trace::{
     device::{DeviceFacts, DeviceInputs, DeviceRecords, DeviceTable, KernelResources},
-    regions::ProbeCost,
+    probe_costs::ProbeCosts,
     sites::SiteTable,
     tables::Trace,
 };
@@ -81,7 +81,7 @@ impl Device {
     }
 
     /// The table of a workload whose call takes `clean_ns`, if it ran on a device.
-    pub(super) fn table(&self, workload: usize, clean_ns: f64, cost: ProbeCost) -> Option<DeviceTable> {
+    pub(super) fn table(&self, workload: usize, clean_ns: f64, costs: ProbeCosts) -> Option<DeviceTable> {
         let (facts, known) = (self.facts.as_ref()?, self.workloads.get(&workload)?);
         let driver = &known.clean.kernels;
         Some(DeviceTable::build(&DeviceInputs {
@@ -94,7 +94,7 @@ impl Device {
             resources: if self.resources.is_empty() { driver } else { &self.resources },
             timing: known.timing.records(),
             pilot: known.pilot.records(),
-            cost,
+            costs,
             counting: known.counting.records(),
             observing: known.observing.records(),
         }))

@@ -5,7 +5,8 @@ use super::observed::access_of;
 use super::paint::{Ink, Page};
 use super::quantity::{bytes, count, percent, time};
 use super::table::{self, Cell, bar, left, right};
-use kinstr_trace::device::{BlockTimeline, DevicePeaks, HostSummary, KernelWork, Limiter, Rate};
+use kinstr_trace::device::{BlockTimeline, DevicePeaks, HostSummary, KernelWork, Limiter, Rate, Scattered};
+use kinstr_trace::probe_costs::{CalibratedProbe, ProbeMemory};
 use kinstr_trace::report::{DeviceAccess, DeviceReport, KernelRow, Report, TimedRow};
 use kinstr_trace::sites::{Buffer, SiteKind};
 
@@ -32,6 +33,17 @@ pub fn peaks(page: &mut Page, report: &Report) {
     page.paragraph(2, &rates(peaks));
 }
 
+fn scattered(rates: &Scattered) -> String {
+    let rate = |per_s: f64| count(per_s, "/s");
+    format!(
+        "words apart: L2 {} loaded, {} stored, DRAM {} loaded, {} stored; ",
+        rate(rates.l2_loads_per_s),
+        rate(rates.l2_stores_per_s),
+        rate(rates.dram_loads_per_s),
+        rate(rates.dram_stores_per_s)
+    )
+}
+
 fn rates(peaks: &DevicePeaks) -> String {
     let flops = |rates: &[Rate]| {
         let all: Vec<_> = rates
@@ -41,14 +53,38 @@ fn rates(peaks: &DevicePeaks) -> String {
         all.join(", ")
     };
     format!(
-        "measured: DRAM {} read, L2 {}, shared {}; FMA {}; tensor cores {}; launch {}",
+        "measured: DRAM {} read, L2 {}, shared {}; {}FMA {}; tensor cores {}; launch {}",
         count(peaks.dram_read_bytes_per_s, "B/s"),
         count(peaks.l2_read_bytes_per_s, "B/s"),
         count(peaks.shared_read_bytes_per_s, "B/s"),
+        peaks.scattered.as_ref().map(scattered).unwrap_or_default(),
         flops(&peaks.fma_flops),
         flops(&peaks.tensor_flops),
         time(peaks.launch_ns)
     )
+}
+
+/// What timing probes cost, and how well that is known.
+pub fn probe_costs(page: &mut Page, report: &Report) {
+    if report.probe_costs.is_empty() {
+        return;
+    }
+    page.heading("Cost of an interval, in ticks of the SMs' clocks");
+    let names = ["probe", "records in", "warps an SM", "inside", "around"];
+    let with_error = |ticks: f64, error: f64| right(format!("{ticks:.1} ± {error:.1}"));
+    let row = |cost: &CalibratedProbe| {
+        vec![
+            left(&cost.probe),
+            left(match cost.memory {
+                ProbeMemory::Registers => "registers",
+                ProbeMemory::Global => "device memory",
+            }),
+            right(cost.warps.to_string()),
+            with_error(cost.inside_ticks, cost.inside_error_ticks),
+            with_error(cost.around_ticks, cost.around_error_ticks),
+        ]
+    };
+    write(page, header(&names, &["probe", "records in"]), report.probe_costs.iter().map(row).collect());
 }
 
 /// Everything about the workload with the most to say.

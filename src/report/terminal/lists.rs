@@ -113,6 +113,7 @@ fn region(row: &RegionRow) -> Vec<table::Cell> {
 fn probe_cost(report: &Report, workload: usize) -> &'static str {
     let row = report.workloads.iter().find(|row| row.index == workload);
     let calibrated = row.and_then(|row| row.certificate.as_ref()?.probe_cost_ticks).is_some();
+    let calibrated = calibrated || !report.probe_costs.is_empty();
     if calibrated { "subtracted" } else { "not known and not subtracted" }
 }
 

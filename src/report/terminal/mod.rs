@@ -44,6 +44,7 @@ pub fn render(report: &Report, style: Style) -> String {
     surroundings::system(&mut page, report);
     surroundings::layers(&mut page, report);
     surroundings::certificates(&mut page, report);
+    device::probe_costs(&mut page, report);
     surroundings::stages(&mut page, report);
     surroundings::notes(&mut page, report);
     surroundings::provenance(&mut page, report);

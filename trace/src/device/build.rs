@@ -134,6 +134,9 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
     let launches = own.len() as f64 / calls;
     let on_device: Option<f64> = own.iter().map(|launch| launch.device_ns).sum();
     let spanned = timeline.as_ref().map(|timeline| timeline.span_ns * launches);
+    let occupancy = occupancy::of(&inputs.facts, resources, &largest);
+    let warps = occupancy.map_or(1.0, |occupancy| occupancy.resident * f64::from(occupancy.max_warps));
+    let cost = |kind| inputs.costs.of(kind, warps);
     KernelTable {
         kernel: of.name.to_owned(),
         place: resources.and_then(|row| row.place.clone()),
@@ -146,12 +149,12 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
             .saturating_add(largest.dynamic_shared_bytes),
         spill_bytes: resources
             .and_then(|row| Some(row.spill_store_bytes?.saturating_add(row.spill_load_bytes?))),
-        occupancy: occupancy::of(&inputs.facts, resources, &largest),
+        occupancy,
         device_ns: on_device.map(|ns| ns / calls).or(spanned),
         share: 0.0,
         timeline,
-        sites: timing.as_ref().map(|records| warps::shares(records, of, inputs.cost)),
-        pilot: inputs.pilot.as_ref().map(|records| warps::shares(records, of, inputs.cost)),
+        sites: timing.as_ref().map(|records| warps::shares(records, of, &cost)),
+        pilot: inputs.pilot.as_ref().map(|records| warps::shares(records, of, &cost)),
         work: inputs.counting.as_ref().and_then(|records| counted::work(records, of)),
         accesses: inputs.observing.as_ref().map(|records| watched::accesses(records, of)),
         branches: inputs.observing.as_ref().map(|records| watched::branches(records, of)),

@@ -1,7 +1,7 @@
 //! What a [`DeviceTable`](super::DeviceTable) is made from.
 
 use super::{DeviceFacts, HostCall, KernelResources, Launch};
-use crate::regions::ProbeCost;
+use crate::probe_costs::ProbeCosts;
 use crate::sites::SiteTable;
 use crate::tables::Trace;
 
@@ -24,8 +24,8 @@ pub struct DeviceInputs<'a> {
     pub timing: Option<DeviceRecords<'a>>,
     /// Records of the timing build with all of its sites, where some did not fit the overhead budget.
     pub pilot: Option<DeviceRecords<'a>>,
-    /// What a timing probe costs, in ticks of the device's clock.
-    pub cost: ProbeCost,
+    /// What timing probes cost.
+    pub costs: ProbeCosts,
     /// Records of the counting build.
     pub counting: Option<DeviceRecords<'a>>,
     /// Records of the observing build.

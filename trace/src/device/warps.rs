@@ -8,8 +8,12 @@ use crate::sites::{ProbeSite, SiteKind};
 use std::collections::BTreeMap;
 
 /// The timed sites of the kernel that ran, the one with the most time of its own first. Shares are of the time of all its
-/// warps that recorded, from entry to exit.
-pub(super) fn shares(records: &DeviceRecords, of: &Of, cost: ProbeCost) -> Vec<TimedShare> {
+/// warps that recorded, from entry to exit. `cost` is that of a kind of site.
+pub(super) fn shares(
+    records: &DeviceRecords,
+    of: &Of,
+    cost: &dyn Fn(SiteKind) -> ProbeCost,
+) -> Vec<TimedShare> {
     let (trace, sites) = (records.trace, records.sites);
     let intervals = corrected(intervals_of(trace, None), sites, cost);
     let whole = warp_ns(records, of);

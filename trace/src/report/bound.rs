@@ -62,6 +62,7 @@ impl Report {
             list("workloads", 8, &mut self.workloads),
             list("stages", 2, &mut self.stages),
             list("layers", 6, &mut self.layers),
+            list("costs of probes", 5, &mut self.probe_costs),
         ];
         if let Some(device) = &mut self.device {
             lists.extend([

@@ -4,7 +4,7 @@ use crate::device::{
     AccessTable, BlockTimeline, BranchTable, DeviceTable, HostSummary, KernelTable, KernelWork, Occupancy,
     TimedShare,
 };
-use crate::sites::{AccessKind, Buffer, Place};
+use crate::sites::{AccessKind, Buffer, Place, SiteKind};
 use crate::synthesis::WorkloadTable;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ impl DeviceReport {
         self.kernels.extend(table.kernels.iter().take(KERNELS).map(|kernel| KernelRow::of(workload, kernel)));
         let timed = rows(table, |kernel| kernel.sites.as_deref());
         let mut timed: Vec<TimedRow> = timed
-            .filter(|(_, site)| site.own_share >= LISTED_SHARE)
+            .filter(|(_, site)| listed_share(site) >= LISTED_SHARE)
             .map(|(kernel, time)| TimedRow { workload, kernel: kernel.kernel.clone(), time: time.clone() })
             .collect();
         timed.sort_by(|a, b| b.time.own_share.total_cmp(&a.time.own_share));
@@ -179,6 +179,11 @@ impl DeviceReport {
             .extend(branches.into_iter().take(BRANCHES).map(|(_, row)| DeviceBranch::of(workload, row)));
         self.host.extend(table.host.map(|calls| HostRow { workload, calls }));
     }
+}
+
+/// Share that says whether a timed site is listed: its own; of a region, which somebody asked for, also that of the loops within.
+fn listed_share(site: &TimedShare) -> f64 {
+    if site.kind == SiteKind::Region { site.share } else { site.own_share }
 }
 
 /// What `of` says of each kernel, with the kernel.

@@ -42,6 +42,12 @@ pub fn peaks() -> DevicePeaks {
         to_host_bytes_per_s: 50e9,
         dram_latency_ns: 600.0,
         clock_hz: 1.9e9,
+        scattered: Some(Scattered {
+            l2_loads_per_s: 150e9,
+            l2_stores_per_s: 57e9,
+            dram_loads_per_s: 40e9,
+            dram_stores_per_s: 18e9,
+        }),
     }
 }
 

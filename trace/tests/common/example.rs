@@ -251,6 +251,7 @@ pub fn report() -> Report {
         ],
         peaks: Some(peaks()),
         device_peaks: None,
+        probe_costs: Vec::new(),
         losses: Losses::default(),
         stages: vec![
             StageReport {

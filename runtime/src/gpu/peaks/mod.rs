@@ -5,7 +5,7 @@ mod ptx;
 
 use std::ffi::CString;
 
-use kinstr_trace::device::{DevicePeaks, Rate};
+use kinstr_trace::device::{DevicePeaks, Rate, Scattered};
 
 use super::driver::{self, Address, Event, Function, Module, Pinned, Shape};
 use super::fault::DeviceFault;
@@ -25,6 +25,8 @@ const RING_BYTES: u64 = 1 << 29;
 const HOST_BYTES: usize = 64 << 20;
 /// Part of the L2 cache that is read: devices with two halves keep a copy in each.
 const PART_OF_L2: u64 = 4;
+/// Bytes of a line of the L2 cache, of which a lane has one to itself in the loops on scattered words.
+const LINE_BYTES: u64 = 128;
 /// Launches in a row of a kernel that does nothing.
 const LAUNCHES: usize = 1000;
 /// Pointers that a round of the chase follows.
@@ -94,6 +96,7 @@ impl<'h> Bench<'h> {
             to_device_bytes_per_s: to_device,
             to_host_bytes_per_s: to_host,
             dram_latency_ns: self.latency_ns()?,
+            scattered: Some(self.scattered()?),
             clock_hz,
             facts,
         })
@@ -181,6 +184,30 @@ impl<'h> Bench<'h> {
         driver::free(to)?;
         let bandwidth = |vectors: u64, times: f64, ns: f64| 16.0 * vectors as f64 * times / ns * 1e9;
         Ok([bandwidth(count, 1.0, far_ns), bandwidth(count, 2.0, copy_ns), bandwidth(near, 1.0, near_ns)])
+    }
+
+    /// Words that lanes touch in lines of their own: of the L2 cache, and of device memory.
+    fn scattered(&self) -> driver::Result<Scattered> {
+        let lines = |bytes: u64| 1_u64 << (bytes / LINE_BYTES).max(1).ilog2();
+        let (near, far) = (lines(self.host.facts().l2_bytes / PART_OF_L2), lines(DRAM_BYTES));
+        let memory = driver::allocate((far.max(near) * LINE_BYTES) as usize)?;
+        driver::fill_on(self.host.work, memory, 0x5A, (far.max(near) * LINE_BYTES) as usize)?;
+        let [load, store] = ["kinstr_peak_scattered_load", "kinstr_peak_scattered_store"];
+        let rates = Scattered {
+            l2_loads_per_s: self.scattered_rate(load, memory, near)?,
+            l2_stores_per_s: self.scattered_rate(store, memory, near)?,
+            dram_loads_per_s: self.scattered_rate(load, memory, far)?,
+            dram_stores_per_s: self.scattered_rate(store, memory, far)?,
+        };
+        driver::free(memory)?;
+        Ok(rates)
+    }
+
+    /// Words a second of a loop on `lines` lines at `memory`.
+    fn scattered_rate(&self, name: &str, memory: Address, lines: u64) -> driver::Result<f64> {
+        let (function, grid) = (self.find(self.module, name)?, self.grid());
+        let round_ns = self.per_round(|rounds| self.run(function, &grid, rounds, &[memory, lines]))?;
+        Ok((ptx::VECTORS * grid.threads() * grid.blocks()) as f64 / round_ns * 1e9)
     }
 
     fn shared_bandwidth(&self) -> driver::Result<f64> {
