@@ -13,8 +13,8 @@ mod warps;
 mod watched;
 
 pub use inputs::{DeviceInputs, DeviceRecords};
+pub(crate) use limits::Arithmetic;
 pub use limits::Limits;
-pub(crate) use limits::arithmetic_ns;
 pub use occupancy::WARP;
 pub(crate) use subject::{Finding, Subject};
 pub use table::{
@@ -103,6 +103,10 @@ pub struct DevicePeaks {
     pub dram_latency_ns: f64,
     /// SM clock while the FMA loops ran, in Hz.
     pub clock_hz: f64,
+    /// Operations a second of the units for exponentials, logarithms, reciprocals, roots and sines; absent in measurements of earlier
+    /// versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub special_ops_per_s: Option<f64>,
     /// Rates of words that lie apart; absent in measurements of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scattered: Option<Scattered>,

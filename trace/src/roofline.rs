@@ -1,6 +1,6 @@
 //! Where one workload sits under the roof of this device.
 
-use crate::device::{DevicePeaks, arithmetic_ns};
+use crate::device::{Arithmetic, DevicePeaks};
 use crate::peaks::Peaks;
 use crate::sites::Buffer;
 use crate::synthesis::{ProblemBuffer, Role, WorkloadTable};
@@ -95,7 +95,7 @@ impl RooflinePoint {
             return None;
         }
         let memory_ns = peaks.stream_ns(compulsory.read, compulsory.written);
-        let (fma_ns, tensor_ns) = arithmetic_ns(device, peaks);
+        let Arithmetic { fma_ns, tensor_ns, .. } = Arithmetic::of(device, peaks);
         let floor_ns = memory_ns.max(fma_ns).max(tensor_ns);
         let flops = device.work.as_ref().map_or(0, |work| work.per_launch(work.total.flops()));
         Some(Self {

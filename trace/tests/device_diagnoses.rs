@@ -8,6 +8,7 @@ use device::*;
 use kinstr_trace::device::*;
 use kinstr_trace::sites::{AccessKind, AddressSource, Buffer, SiteKind};
 use kinstr_trace::synthesis::{Tables, Target, rules, synthesize};
+use kinstr_trace::work::FlopWork;
 
 const G: u64 = 1_000_000_000;
 const BYTES: u64 = 128 * MIB;
@@ -182,6 +183,27 @@ fn half_precision_on_ordinary_units_is_tensor_cores_unused() {
 fn tensor_cores_at_half_their_rate_are_compute_bound() {
     assert_eq!(names(&matmul(43.0, "f16", true))[0], "compute-bound");
     assert_eq!(names(&matmul(25.0, "f16", true)), ["at-roofline"]);
+}
+
+#[test]
+fn exponentials_take_longer_than_the_products_between_them() {
+    // Attention: 35 GFLOP in tensor cores, and 268 M exponentials, 72 µs of the 100 at 16 a clock and SM.
+    let attention = |rate: Option<f64>| {
+        let mut tables = matmul(100.0, "f16", true);
+        let work = tables.workloads[0].device.as_mut().and_then(|device| device.work.as_mut()).unwrap();
+        let product = work.total.flops[0].clone();
+        let exponentials =
+            FlopWork { dtype: "f32".into(), slow: true, tensor: false, flops: 268 << 20, ..product };
+        work.total.flops.push(exponentials);
+        tables.device_peaks.as_mut().unwrap().special_ops_per_s = rate;
+        tables
+    };
+    let found = synthesize(&attention(Some(3.7e12))).diagnoses;
+    assert_eq!(found[0].name, "compute-bound");
+    assert!(found[0].message.contains("special functions"), "{}", found[0].message);
+    assert!((found[0].potential.speedup - 1.3).abs() < 0.1, "{:?}", found[0].potential);
+    // At ordinary arithmetic's rate they are nothing.
+    assert!(!finds(&attention(None), "compute-bound"));
 }
 
 #[test]

@@ -53,13 +53,17 @@ fn rates(peaks: &DevicePeaks) -> String {
         all.join(", ")
     };
     format!(
-        "measured: DRAM {} read, L2 {}, shared {}; {}FMA {}; tensor cores {}; launch {}",
+        "measured: DRAM {} read, L2 {}, shared {}; {}FMA {}; tensor cores {}{}; launch {}",
         count(peaks.dram_read_bytes_per_s, "B/s"),
         count(peaks.l2_read_bytes_per_s, "B/s"),
         count(peaks.shared_read_bytes_per_s, "B/s"),
         peaks.scattered.as_ref().map(scattered).unwrap_or_default(),
         flops(&peaks.fma_flops),
         flops(&peaks.tensor_flops),
+        peaks
+            .special_ops_per_s
+            .map(|rate| format!("; exponentials {}", count(rate, "/s")))
+            .unwrap_or_default(),
         time(peaks.launch_ns)
     )
 }

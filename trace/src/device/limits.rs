@@ -4,7 +4,6 @@ use super::{DevicePeaks, DeviceTable, Rate, SECTOR_BYTES, WAVEFRONT_BYTES};
 use crate::roofline::RooflinePoint;
 use crate::sites::Buffer;
 use crate::synthesis::{Role, WorkloadTable};
-use crate::work::FlopWork;
 
 /// Times of one call's parts at measured peaks, in ns; 0 for what is not known, so that it limits nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -27,6 +26,8 @@ pub struct Limits {
     pub fma_ns: f64,
     /// That of tensor cores.
     pub tensor_ns: f64,
+    /// Exponentials, reciprocals and the like.
+    pub special_ns: f64,
     /// Roofline floor, and no less than it takes to launch an empty kernel.
     pub floor_ns: f64,
 }
@@ -41,7 +42,7 @@ impl Limits {
         let point = RooflinePoint::of_device(workload, peaks);
         let (bytes, memory_ns) =
             point.as_ref().map_or((0, 0.0), |point| (point.bytes, point.memory_floor_ns));
-        let (fma, tensor) = arithmetic_ns(device, peaks);
+        let Arithmetic { fma_ns, tensor_ns, special_ns } = Arithmetic::of(device, peaks);
         Some(Self {
             time_ns,
             dram_ns: memory_ns,
@@ -49,10 +50,16 @@ impl Limits {
             l2_ns: 1e9 * outside_bytes(device) / peaks.l2_read_bytes_per_s,
             l2_floor_ns: 1e9 * bytes as f64 / peaks.l2_read_bytes_per_s,
             shared_ns: 1e9 * shared_bytes(device) / peaks.shared_read_bytes_per_s,
-            fma_ns: fma,
-            tensor_ns: tensor,
-            floor_ns: memory_ns.max(fma).max(tensor).max(peaks.launch_ns),
+            fma_ns,
+            tensor_ns,
+            special_ns,
+            floor_ns: memory_ns.max(fma_ns).max(tensor_ns).max(special_ns).max(peaks.launch_ns),
         })
+    }
+
+    /// The longest of the times that arithmetic takes.
+    pub fn arithmetic_ns(&self) -> f64 {
+        self.fma_ns.max(self.tensor_ns).max(self.special_ns)
     }
 
     /// `ns` as part of the time.
@@ -68,6 +75,7 @@ impl Limits {
             ("shared memory", self.shared_ns),
             ("arithmetic", self.fma_ns),
             ("tensor cores", self.tensor_ns),
+            ("special functions", self.special_ns),
         ];
         let (name, ns) = parts.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
         (name, self.share(ns))
@@ -87,15 +95,34 @@ impl Limits {
 /// No model is good enough to promise more than 50 times.
 const LEAST: f64 = 0.02;
 
-/// Seconds that the counted arithmetic of one call takes, in ns: outside of tensor cores, and in them.
-pub(crate) fn arithmetic_ns(device: &DeviceTable, peaks: &DevicePeaks) -> (f64, f64) {
-    let Some(work) = &device.work else { return (0.0, 0.0) };
-    let ns = |row: &FlopWork, rate: f64| 1e9 * work.per_launch(row.flops) as f64 / rate;
-    let (tensor, fma): (Vec<_>, Vec<_>) = work.total.flops.iter().partition(|row| row.tensor);
-    (
-        fma.iter().map(|row| ns(row, peaks.fma_rate(&row.dtype))).sum(),
-        tensor.iter().map(|row| ns(row, peaks.tensor_rate(&row.dtype))).sum(),
-    )
+/// Times that the counted arithmetic of one call takes at measured peaks, in ns.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Arithmetic {
+    /// Outside of tensor cores.
+    pub(crate) fma_ns: f64,
+    /// In tensor cores.
+    pub(crate) tensor_ns: f64,
+    /// In the units for exponentials and the like, which issue at a fraction of the rate of others.
+    pub(crate) special_ns: f64,
+}
+
+impl Arithmetic {
+    pub(crate) fn of(device: &DeviceTable, peaks: &DevicePeaks) -> Self {
+        let Some(work) = &device.work else { return Self::default() };
+        let mut sum = Self::default();
+        for row in &work.total.flops {
+            let flops = 1e9 * work.per_launch(row.flops) as f64;
+            // Of doubles such an operation is a row of others, each of which is counted where it is seen.
+            let special =
+                peaks.special_ops_per_s.filter(|rate| row.slow && row.dtype != "f64" && *rate > 0.0);
+            match special {
+                _ if row.tensor => sum.tensor_ns += flops / peaks.tensor_rate(&row.dtype),
+                Some(rate) => sum.special_ns += flops / rate,
+                None => sum.fma_ns += flops / peaks.fma_rate(&row.dtype),
+            }
+        }
+        sum
+    }
 }
 
 /// Bytes that the launches move between device memory and the chip, as [`Limits::traffic_ns`] says.

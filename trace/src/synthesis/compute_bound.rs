@@ -14,7 +14,8 @@
 //! the vector arithmetic, fused where it is written so, explains at least half the time, and more of it than streaming the data; or
 //! vector math calls handle at least one element per output element while memory explains less than half.
 //! On a GPU the counted arithmetic, at the measured rate of ordinary arithmetic or of tensor cores, explains between 30 % and
-//! 75 % of the time, and more of it than device memory and the L2 cache.
+//! 75 % of the time, and more of it than device memory and the L2 cache; or exponentials, reciprocals and roots, which units of their own
+//! compute, explain 30 % or more at the measured rate of these.
 //!
 //! ## Potential
 //! Where the flops are counted, time over the larger of roofline floor (the same arithmetic at the
@@ -30,6 +31,7 @@ use crate::device::{Finding, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence, Potential, Severity};
 use crate::peaks::Peaks;
 use crate::roofline::{Bound, RooflinePoint, issue_seconds};
+use crate::sites::Place;
 use crate::sweeps::streaming_seconds;
 use crate::work::{Amounts, Work};
 
@@ -61,13 +63,20 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
 
 fn judge_device(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
-    let share = limits.share(limits.fma_ns.max(limits.tensor_ns));
+    let share = limits.share(limits.arithmetic_ns());
+    let is_special = limits.special_ns >= limits.fma_ns.max(limits.tensor_ns);
+    // The roofline knows nothing of special functions, so that no rule speaks of those at their peak but this one.
+    let most = if is_special { super::at_roofline::IMPOSSIBLE } else { super::at_roofline::FRACTION };
     let memory = limits.share(limits.traffic_ns.max(limits.l2_ns.min(limits.time_ns)));
-    if !(FRACTION..super::at_roofline::FRACTION).contains(&share) || memory > share {
+    if !(FRACTION..most).contains(&share) || memory > share {
         return None;
     }
     let work = subject.device.work.as_ref()?;
-    let unit = if limits.tensor_ns > limits.fma_ns { "tensor cores" } else { "ordinary arithmetic" };
+    let unit = match limits.tensor_ns > limits.fma_ns {
+        _ if is_special => "special functions (exponentials, reciprocals, roots)",
+        true => "tensor cores",
+        false => "ordinary arithmetic",
+    };
     let kernel = subject.device.kernels.first();
     Finding {
         code: CODE,
@@ -85,12 +94,21 @@ fn judge_device(subject: &Subject) -> Option<Diagnosis> {
             Evidence::new("memory-time-share", memory, "1", "peaks").against(share),
             Evidence::new("flops", work.per_launch(work.total.flops()) as f64, "flop", "kernel-counters"),
         ],
-        place: work.hottest_line().or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
+        place: hottest(work, is_special).or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
         speedup: limits.headroom(),
         model: "time / roofline floor",
     }
     .on(subject)
+}
+
+/// The line with the most instructions, or with the most special functions if it is about these.
+fn hottest(work: &Work, special: bool) -> Option<Place> {
+    if !special {
+        return work.hottest_line();
+    }
+    let most = work.by_line().into_iter().max_by_key(|line| line.amounts.flops_where(|row| row.slow));
+    most.and_then(|line| line.place)
 }
 
 fn judge(workload: &WorkloadTable, peaks: &Peaks) -> Option<Diagnosis> {

@@ -47,7 +47,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let (compulsory, share) = (limits.share(limits.dram_ns), limits.share(limits.traffic_ns));
     // The L2 cache is passed by these bytes too, so that it may explain as much without being the limit.
-    let other = limits.share(limits.fma_ns.max(limits.tensor_ns).max(limits.shared_ns));
+    let other = limits.share(limits.arithmetic_ns().max(limits.shared_ns));
     if share < SHARE || compulsory >= at_roofline::FRACTION || other > share {
         return None;
     }

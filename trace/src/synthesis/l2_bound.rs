@@ -48,7 +48,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let share = limits.share(limits.l2_ns);
     let repeated = limits.l2_ns / limits.l2_floor_ns;
-    let other = limits.share(limits.traffic_ns.max(limits.fma_ns).max(limits.tensor_ns));
+    let other = limits.share(limits.traffic_ns.max(limits.arithmetic_ns()));
     if share < SHARE || repeated.is_nan() || repeated < REPEATED || other > share {
         return None;
     }

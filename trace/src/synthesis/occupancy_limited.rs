@@ -46,8 +46,8 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
 fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let occupancy = kernel.occupancy?;
-    let nearest = limits.share(limits.traffic_ns.max(limits.fma_ns).max(limits.tensor_ns));
-    let arithmetic = limits.share(limits.fma_ns.max(limits.tensor_ns));
+    let nearest = limits.share(limits.traffic_ns.max(limits.arithmetic_ns()));
+    let arithmetic = limits.share(limits.arithmetic_ns());
     let busy = nearest >= at_roofline::FRACTION || arithmetic >= BUSY;
     if occupancy.resident > latency_bound::ENOUGH_WARPS || busy || subject.kernel_ns(kernel) < KERNEL * limits.time_ns {
         return None;

@@ -42,6 +42,7 @@ pub fn peaks() -> DevicePeaks {
         to_host_bytes_per_s: 50e9,
         dram_latency_ns: 600.0,
         clock_hz: 1.9e9,
+        special_ops_per_s: Some(4e12),
         scattered: Some(Scattered {
             l2_loads_per_s: 150e9,
             l2_stores_per_s: 57e9,

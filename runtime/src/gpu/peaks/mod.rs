@@ -96,6 +96,7 @@ impl<'h> Bench<'h> {
             to_device_bytes_per_s: to_device,
             to_host_bytes_per_s: to_host,
             dram_latency_ns: self.latency_ns()?,
+            special_ops_per_s: Some(self.rate(self.module, &ptx::SPECIAL)?.flops_per_s),
             scattered: Some(self.scattered()?),
             clock_hz,
             facts,

@@ -57,6 +57,8 @@ pub(super) const FMA: [Loop; 3] = [
     scalar("kinstr_peak_f64", "f64", 2.0),
     scalar("kinstr_peak_f16x2", "f16x2", 4.0),
 ];
+/// The loop of reciprocals: units of their own compute them, and exponentials, logarithms, roots and sines at the same rate.
+pub(super) const SPECIAL: Loop = scalar("kinstr_peak_special", "special", 1.0);
 /// Loops of `mma.sync`.
 pub(super) const MMA: [Loop; 3] = [
     warp("kinstr_peak_mma_f16", "f16", 4096.0),
@@ -79,6 +81,7 @@ pub(super) fn module() -> String {
     text.push_str(&arithmetic("kinstr_peak_f32", "f32", "fma.rn.f32", "f"));
     text.push_str(&arithmetic("kinstr_peak_f64", "f64", "fma.rn.f64", "d"));
     text.push_str(&arithmetic("kinstr_peak_f16x2", "b32", "fma.rn.f16x2", "h"));
+    text.push_str(&special("kinstr_peak_special", "rcp.approx.ftz.f32"));
     text.push_str(&mma("kinstr_peak_mma_f16", "m16n8k16.row.col.f32.f16.f16.f32"));
     text.push_str(&mma("kinstr_peak_mma_bf16", "m16n8k16.row.col.f32.bf16.bf16.f32"));
     text.push_str(&mma("kinstr_peak_mma_tf32", "m16n8k8.row.col.f32.tf32.tf32.f32"));
@@ -167,6 +170,19 @@ fn arithmetic(name: &str, register: &str, operation: &str, kind: &str) -> String
     }
     let declare = if kind == "d" { format!("{declare}\n    .reg .f32 %f;") } else { declare };
     kernel(name, &declare, &prepare, &body, &fold)
+}
+
+/// Chains of one operation of one operand, which gives it back every second time.
+fn special(name: &str, operation: &str) -> String {
+    let declare = format!("    .reg .f32 %v<{CHAINS}>;\n    .reg .b32 %half;");
+    let (mut prepare, mut fold) = (String::new(), "    mov.u32 %x, 0;\n".to_owned());
+    for chain in 0..CHAINS {
+        let _ = writeln!(prepare, "    cvt.rn.f32.s32 %v{chain}, %hash;");
+        let _ = writeln!(fold, "    mov.b32 %half, %v{chain};\n    xor.b32 %x, %x, %half;");
+    }
+    let round =
+        (0..CHAINS).map(|chain| format!("    {operation} %v{chain}, %v{chain};\n")).collect::<String>();
+    kernel(name, &declare, &prepare, round.repeat(DEPTH).trim_end(), &fold)
 }
 
 /// Registers of numbers around ±1 in pairs of 16 bits; as 32 bits they are numbers too.
