@@ -6,6 +6,7 @@ from gpu_python import evaluate, show
 
 EXAMPLES = pathlib.Path("examples/triton")
 STEPS = pathlib.Path("tests/gpu/python/triton-steps.py")
+SOLUTION = pathlib.Path("tests/gpu/python/solution")
 
 # Candidates, and what the report may name first: what limits them.
 LIMITS = {
@@ -14,7 +15,7 @@ LIMITS = {
     "02-softmax/scoped": ["at-roofline", "dram-bandwidth-bound"],
     "03-matmul/kernel": ["l2-bound", "barrier-stall", "latency-bound", "occupancy-limited"],
     "04-layernorm/kernel": ["at-roofline", "dram-bandwidth-bound"],
-    "05-attention/kernel": ["occupancy-limited", "latency-bound"],
+    "05-attention/kernel": ["compute-bound"],
 }
 # Layers that rest on probes.
 PROBED = ["kernel-counters", "intra-kernel"]
@@ -35,6 +36,11 @@ def kernels(run) -> None:
         if name.endswith("scoped"):
             named = {row["name"] for row in report["device"]["timed"]}
             run.row(f"triton: {name}: regions", ", ".join(sorted(named & {"load", "reduction"})), "load, reduction", {"load", "reduction"} <= named)
+        show(report)
+    code, report, errors = evaluate(run, SOLUTION / "triton-softmax.json", ["--detail", "full"], {}, defaults=True, problem=SOLUTION / "row_softmax.json")
+    if looked_into(run, "solution", code, report, errors):
+        recorded = {kernel["workload"] for kernel in report["device"]["kernels"]}
+        run.row("triton: solution: workloads with kernels", str(len(recorded)), "3", len(recorded) == 3)
         show(report)
     code, report, errors = evaluate(run, STEPS, ["--detail", "full"], {}, defaults=True)
     if looked_into(run, "triton-steps", code, report, errors):
