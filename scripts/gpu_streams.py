@@ -11,7 +11,7 @@ STREAMS = pathlib.Path("tests/gpu/streams")
 # What launches on streams of their own take together, by candidate.
 TOGETHER = {"side-by-side": max, "in-turn": sum}
 # As the candidates launch them: where in x and y each begins, and its steps. Each has 16 blocks of 128 threads.
-PARTS = ((0, 16384), (2048, 65536), (4096, 16384))
+PARTS = ((0, 65536), (2048, 262144), (4096, 65536))
 BLOCKS, THREADS, ELEMENTS = 16, 128, 6144
 # Steps of a kernel that all others wait for, so that they begin together however long each takes to be launched.
 GATE = 131072

@@ -93,8 +93,11 @@ impl Chosen {
 /// site with the most time of its own. Where no site that ever runs fits, none is kept.
 pub fn choose(sites: &SiteTable, pilots: &[Pilot], budget: f64) -> Chosen {
     let order = by_worth(sites, pilots);
-    let mut spent = vec![0.0; pilots.len()];
+    let mut spent: Vec<f64> = pilots.iter().map(|pilot| kernels_cost(sites, pilot)).collect();
     let fits = |site: &&ProbeSite| {
+        if site.kind == SiteKind::Kernel {
+            return true;
+        }
         let costs = || pilots.iter().map(|pilot| get(&pilot.cost, site.id));
         // Not a number is no cost that fits.
         let fits = spent.iter().zip(costs()).all(|(spent, cost)| spent + cost <= budget);
@@ -112,6 +115,12 @@ pub fn choose(sites: &SiteTable, pilots: &[Pilot], budget: f64) -> Chosen {
         kept: Choice(kept.iter().filter_map(|site| keys.get(site.id as usize)).cloned().collect()),
         left_out: others.into_iter().map(|site| left_out(pilots, site)).collect(),
     }
+}
+
+/// What the sites of whole kernels cost: they stay, so that it is spent before anything is chosen.
+fn kernels_cost(sites: &SiteTable, pilot: &Pilot) -> f64 {
+    let kernels = sites.sites.iter().filter(|site| site.kind == SiteKind::Kernel);
+    kernels.map(|site| get(&pilot.cost, site.id)).sum()
 }
 
 /// All sites, those first that tell most for their cost.
@@ -226,6 +235,15 @@ mod tests {
         let chosen = choose(&sites, &[dear], 0.03).with_kernels(&sites);
         let left: Vec<_> = chosen.left_out.iter().map(|site| site.name.as_str()).collect();
         assert_eq!((chosen.kept.0.len(), left.len(), left.contains(&"f:loop1")), (1, 2, false));
+    }
+
+    #[test]
+    fn what_whole_kernels_cost_is_spent() {
+        let mut sites = sites(3);
+        sites.sites[1].kind = SiteKind::Kernel;
+        let kept =
+            |kernel| choose(&sites, &[pilot(&[(0.01, 0.5), (kernel, 0.5), (0.02, 0.5)])], 0.03).kept.0.len();
+        assert_eq!([0.0, 0.02, 0.04].map(kept), [3, 2, 1]);
     }
 
     #[test]

@@ -256,6 +256,19 @@ fn waits_that_only_a_pilot_timed_count_less() {
 }
 
 #[test]
+fn waits_that_were_left_out_join_those_that_were_timed() {
+    let wait = |line, share| TimedShare { place: Some(place(line)), ..timed(SiteKind::Barrier, share) };
+    let part = stream(300.0).kernel(|kernel| {
+        kernel.sites = Some(vec![timed(SiteKind::Kernel, 0.9), wait(20, 0.1)]);
+        kernel.pilot = Some(vec![wait(20, 0.2), wait(30, 0.3)]);
+    });
+    let found = synthesize(&part).diagnoses;
+    let stall = found.iter().find(|found| found.name == "barrier-stall").unwrap();
+    assert!((stall.evidence[0].value - 0.4).abs() < 1e-9, "{:?}", stall.evidence);
+    assert_eq!(stall.confidence.value, 0.5);
+}
+
+#[test]
 fn loads_that_stand_in_a_queue_are_not_latency_bound() {
     let lasting = |mean_ns| {
         stream(900.0).kernel(|kernel| {

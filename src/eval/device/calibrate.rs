@@ -27,8 +27,9 @@ const CALIBRATION: &str = include_str!("calibration.mlir");
 const BARE: [&str; 1] = ["block-timeline"];
 const LOOPS: [&str; 2] = ["block-timeline", "loop-time"];
 const OTHERS: [&str; 4] = ["block-timeline", "region-time", "barrier-wait", "async-wait"];
-/// Recordings. Their median counts, and how far they are apart is the error.
+/// Recordings. Their median counts, and how far they are apart is the error. What no report rests on has fewer.
 const RECORDINGS: usize = 3;
+const FEWER: usize = 2;
 
 /// The costs of the probes, left as an event. Without any, and with a note, if they cannot be measured.
 pub fn probe_costs(session: &mut Session<'_>) -> Result<Option<ProbeCosts>, EvalError> {
@@ -65,7 +66,7 @@ fn measure(session: &mut Session<'_>) -> Result<Vec<CalibratedProbe>, String> {
         [build_with(session, &BARE)?, build_with(session, &LOOPS)?, build_with(session, &OTHERS)?];
     let mut calibrator = Calibrator { session, sm_count: facts.sm_count, ns_per_tick: f64::NAN };
     let readings = Readings {
-        bare: calibrator.recorded(&bare, &bare.manifest.timing)?,
+        bare: calibrator.recorded(&bare, &bare.manifest.timing, RECORDINGS)?,
         loops: calibrator.by_memory(&loops)?,
         others: calibrator.by_memory(&others)?,
         clean: calibrator.launched(&bare)?,
@@ -84,15 +85,20 @@ struct Calibrator<'c, 's> {
 impl Calibrator<'_, '_> {
     fn by_memory(&mut self, builds: &Builds) -> Result<[(ProbeMemory, Vec<Reading>); 2], String> {
         Ok([
-            (ProbeMemory::Registers, self.recorded(builds, &builds.manifest.timing)?),
-            (ProbeMemory::Global, self.recorded(builds, &builds.manifest.timeline)?),
+            (ProbeMemory::Registers, self.recorded(builds, &builds.manifest.timing, RECORDINGS)?),
+            (ProbeMemory::Global, self.recorded(builds, &builds.manifest.timeline, FEWER)?),
         ])
     }
 
-    fn recorded(&mut self, builds: &Builds, build: &Instrumented) -> Result<Vec<Reading>, String> {
+    fn recorded(
+        &mut self,
+        builds: &Builds,
+        build: &Instrumented,
+        times: usize,
+    ) -> Result<Vec<Reading>, String> {
         let build = build.build().ok_or("the calibration kernels have no timing build")?;
         let sites = build.sites.as_ref().ok_or("the calibration kernels have no sites")?;
-        self.repeat(builds, build, |calibrator, worker| {
+        self.repeat(builds, build, times, |calibrator, worker| {
             let recorded = record(worker, Sharing::Own).map_err(|fault| fault.to_string())?;
             let trace = decode(&recorded.records, sites).map_err(|error| error.to_string())?;
             calibrator.ns_per_tick = trace.unit_ns_per_tick(0).unwrap_or(f64::NAN);
@@ -101,7 +107,7 @@ impl Calibrator<'_, '_> {
     }
 
     fn launched(&mut self, builds: &Builds) -> Result<Vec<Reading>, String> {
-        self.repeat(builds, &builds.manifest.clean, |calibrator, worker| {
+        self.repeat(builds, &builds.manifest.clean, RECORDINGS, |calibrator, worker| {
             worker.run(1).map_err(|fault| fault.to_string())?;
             let activity = worker.trace(1).map_err(|fault| fault.to_string())?;
             Ok(Reading::of_launches(&activity.launches, calibrator.sm_count, calibrator.ns_per_tick))
@@ -112,10 +118,11 @@ impl Calibrator<'_, '_> {
         &mut self,
         builds: &Builds,
         build: &Build,
+        times: usize,
         read: impl Fn(&mut Self, &mut Worker) -> Result<Reading, String>,
     ) -> Result<Vec<Reading>, String> {
         let mut worker = self.session.hire_calibrator(builds, build).map_err(|fault| fault.to_string())?;
-        let readings = (0..RECORDINGS).map(|_| read(self, &mut worker)).collect::<Result<Vec<_>, _>>()?;
+        let readings = (0..times).map(|_| read(self, &mut worker)).collect::<Result<Vec<_>, _>>()?;
         self.session.crew.give_back(Duty::Calibration, worker);
         Ok(readings)
     }

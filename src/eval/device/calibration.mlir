@@ -117,8 +117,8 @@ module attributes {gpu.container_module} {
     %1 = arith.constant 1 : index
     %warp = arith.constant 32 : index
     %eight = arith.constant 256 : index
-    // Eight warps a block: enough blocks for every SM of a large GPU to hold all warps that it can.
-    %many = arith.constant 2048 : index
+    // Eight warps a block: 132 SMs, as an H100 has, hold 1056 of them at once.
+    %many = arith.constant 1056 : index
     %8 = arith.constant 8 : index
     %24 = arith.constant 24 : index
     %32 = arith.constant 32 : index

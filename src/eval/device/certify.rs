@@ -30,7 +30,7 @@ use kinstr_trace::{
     probe_costs::ProbeCosts,
     regions::ProbeCost,
     report::LayerStatus,
-    sites::SiteTable,
+    sites::{SiteKind, SiteTable},
     synthesis::{Certificate, KernelChange},
 };
 use std::{
@@ -142,8 +142,10 @@ fn fit(
     }
     let unknown = ProbeCost { inside: 0.0, around: UNKNOWN_COST };
     let costs = costs.unwrap_or_else(|| ProbeCosts::from(unknown));
-    // Where probes are dear, SMs are full.
-    let cost = |kind| costs.of(kind, f64::INFINITY);
+    // Where probes are dear, SMs are full. What a kernel's own probe costs is known to hundreds of ticks only, and most of it
+    // is the launch's: to weigh it by that would make all others look cheap.
+    let weighed = |kind| if kind == SiteKind::Kernel { SiteKind::Loop } else { kind };
+    let cost = |kind| costs.of(weighed(kind), f64::INFINITY);
     let pilot = |certified: &Certified| {
         let trace = decode(&certified.recorded.records, sites).ok()?;
         let pilot = Pilot::of(&trace, sites, &cost, certified.certificate.clean_ns);

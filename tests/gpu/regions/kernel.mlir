@@ -1,12 +1,12 @@
-// Two regions that are all there is: steps in a row, and 512 short regions with 16 steps each, of which each waits for the one before. Needs: an NVIDIA GPU.
+// Two regions that are all there is: steps in a row, and 128 short regions with 64 steps each. Every step waits for the one before. Needs: an NVIDIA GPU.
 module attributes {gpu.container_module} {
   gpu.module @kernels {
-    gpu.func @regions(%x: memref<?xf32>, %y: memref<?xf32>) kernel attributes {gpu.known_block_size = array<i32: 256, 1, 1>} {
+    gpu.func @regions(%x: memref<?xf32>, %y: memref<?xf32>) kernel attributes {gpu.known_block_size = array<i32: 128, 1, 1>} {
       %c0 = arith.constant 0 : index
       %c1 = arith.constant 1 : index
       %many = arith.constant 8192 : index
-      %runs = arith.constant 512 : index
-      %few = arith.constant 16 : index
+      %runs = arith.constant 128 : index
+      %few = arith.constant 64 : index
       %block = gpu.block_id x
       %thread = gpu.thread_id x
       %size = gpu.block_dim x
@@ -36,7 +36,7 @@ module attributes {gpu.container_module} {
   func.func @regions(%x: memref<?xf32>, %y: memref<?xf32>) {
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
-    %threads = arith.constant 256 : index
+    %threads = arith.constant 128 : index
     %n = memref.dim %x, %c0 : memref<?xf32>
     %blocks = arith.divui %n, %threads : index
     gpu.launch_func @kernels::@regions blocks in (%blocks, %c1, %c1) threads in (%threads, %c1, %c1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-STEPS = 8192 + 512 * 16
+STEPS = 8192 + 128 * 64
 KEPT = np.float32(0.99)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-STEPS = (16384, 65536, 16384)
+STEPS = (65536, 262144, 65536)
 KEPT = np.float32(0.99)
 
 

@@ -26,8 +26,8 @@ module attributes {gpu.container_module} {
     %c1 = arith.constant 1 : index
     %c2 = arith.constant 2 : index
     %c3 = arith.constant 3 : index
-    %few = arith.constant 16384 : index
-    %many = arith.constant 65536 : index
+    %few = arith.constant 65536 : index
+    %many = arith.constant 262144 : index
     %threads = arith.constant 128 : index
     %n = memref.dim %x, %c0 : memref<?xf32>
     %part = arith.divui %n, %c3 : index

@@ -77,21 +77,23 @@ pub(super) struct Waits<'k> {
     pub(super) share: f64,
     /// Places that wait.
     pub(super) sites: usize,
-    /// Whether they are from a build that all probes together slow down.
+    /// Whether some are from a build that all probes together slow down.
     pub(super) piloted: bool,
     /// The one that takes most.
     pub(super) longest: &'k TimedShare,
 }
 
 impl<'k> Waits<'k> {
-    /// Those of `kind`, if they take [`SHARE`] of the warps' time or more.
+    /// Those of `kind`, if they take [`SHARE`] of the warps' time or more; from the pilot where the timing build leaves one out.
     pub(super) fn of(kernel: &'k KernelTable, kind: SiteKind) -> Option<Self> {
         let of_kind = |sites: &'k Option<Vec<TimedShare>>| -> Vec<&'k TimedShare> {
             sites.iter().flatten().filter(|site| site.kind == kind).collect()
         };
         let timed = of_kind(&kernel.sites);
-        let piloted = timed.is_empty();
-        let waits = if piloted { of_kind(&kernel.pilot) } else { timed };
+        let is_timed = |site: &&TimedShare| timed.iter().any(|own| (&own.name, &own.place) == (&site.name, &site.place));
+        let left_out: Vec<_> = of_kind(&kernel.pilot).into_iter().filter(|site| !is_timed(site)).collect();
+        let piloted = !left_out.is_empty();
+        let waits = [timed, left_out].concat();
         let share = waits.iter().map(|site| site.own_share).sum::<f64>().min(1.0);
         let longest = waits.iter().max_by(|a, b| a.own_share.total_cmp(&b.own_share))?;
         (share >= SHARE).then_some(Self { share, sites: waits.len(), piloted, longest })

@@ -8,7 +8,7 @@
 //! Sectors that each load and store of the kernel touched, from the addresses of the active lanes, over those that its bytes
 //! would fill. What they take follows from rates that were measured on this device: words that lanes load, and store, each in a line
 //! of its own, of the L2 cache and of device memory. A sector that is stored in part costs the L2 cache several times what a whole one
-//! does (57 instead of 230 thousand million a second on an H100), and device memory a read besides. A lane that comes back to its sector finds
+//! does (an H100 takes 64 instead of 230 thousand million a second), and device memory a read besides. A lane that comes back to its sector finds
 //! it in the L2 cache only if the lines that all resident warps are at fit into it; where they do not, the rate is that of device memory.
 //!
 //! ## When it fires
