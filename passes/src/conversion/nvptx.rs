@@ -387,8 +387,8 @@ fn when_idle<'c, 'a>(interval: OperationRef<'c, 'a>) -> OperationRef<'c, 'a> {
 
 /// Whether nothing is between two reads of the clock but what is done later, or is no instruction.
 fn follows_at_once<'c, 'a>(read: OperationRef<'c, 'a>, before: OperationRef<'c, 'a>) -> bool {
-    let behind = std::iter::successors(before.next_in_block(), |operation| operation.next_in_block());
-    behind.skip_while(takes_no_time).next() == Some(read)
+    let mut behind = std::iter::successors(before.next_in_block(), |operation| operation.next_in_block());
+    behind.find(|operation| !takes_no_time(operation)) == Some(read)
 }
 
 fn takes_no_time(operation: &OperationRef<'_, '_>) -> bool {
