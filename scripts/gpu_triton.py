@@ -40,7 +40,7 @@ LAUNCHES = 20
 #: As `trace/src/layout.rs` has them: bytes of the state, of a unit's header, and where the launch's header is.
 STATE_BYTES, UNIT_BYTES, LAUNCH_AT = 256, 128, 136
 #: Units at most, as in an evaluation: of larger grids a sample of the blocks records.
-UNITS = 9 << 10
+UNITS = 4 << 10
 
 cuda = ctypes.CDLL("libcuda.so.1")
 rows = []

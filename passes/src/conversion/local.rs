@@ -31,6 +31,24 @@ pub(super) struct Entry<'c, 'a> {
     pub time: Value<'c, 'a>,
 }
 
+/// How what is kept gets to the unit.
+#[derive(Clone, Copy)]
+pub(super) enum Flush {
+    /// It is all that the unit will have: of a whole warp that leaves its kernel, in a unit of its own.
+    Store,
+    /// It joins what others left there, by atomic additions.
+    Join,
+}
+
+impl Flush {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Join => "join",
+        }
+    }
+}
+
 /// How a site's intervals are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
@@ -122,6 +140,11 @@ impl<'c, 'a> Locals<'c, 'a> {
         !self.sites.is_empty()
     }
 
+    /// Whether something is kept in variables.
+    pub fn keeps(&self) -> bool {
+        self.sites.values().any(|local| !local.variables.is_empty())
+    }
+
     pub fn is_kernel(&self, site: u32) -> bool {
         self.sites.get(&site).is_some_and(|local| local.shape == Kept::Kernel)
     }
@@ -186,14 +209,29 @@ impl<'c, 'a> Locals<'c, 'a> {
         calls.call("keep_trips", &[*variable, trips], None).map(|_| ())
     }
 
-    /// Everything to `unit`; `ticks` have passed since the kernel's entry.
+    /// The whole kernel's length to `unit`.
+    pub fn flush_kernel(
+        &self,
+        calls: &Calls<'c, 'a>,
+        unit: Value<'c, 'a>,
+        ticks: Value<'c, 'a>,
+    ) -> Result<(), ConversionError> {
+        for (site, _) in self.sites.iter().filter(|(_, local)| local.shape == Kept::Kernel) {
+            let at = calls.constant(offset::aggregate(*site))?;
+            calls.call("flush_kernel", &[unit, at, ticks], None)?;
+        }
+        Ok(())
+    }
+
+    /// Everything else to `unit`.
     pub fn flush(
         &self,
         calls: &Calls<'c, 'a>,
         unit: Value<'c, 'a>,
-        ticks: Option<Value<'c, 'a>>,
+        how: Flush,
         offsets: &Offsets,
     ) -> Result<(), ConversionError> {
+        let verb = how.verb();
         for (site, local) in &self.sites {
             let values = local
                 .variables
@@ -202,21 +240,20 @@ impl<'c, 'a> Locals<'c, 'a> {
                 .collect::<Result<Vec<_>, _>>()?;
             let (intervals, trips) = values.split_at(values.len() - usize::from(local.counts_trips));
             let (function, lengths) = match local.shape {
-                Kept::None => (None, intervals.to_vec()),
-                Kept::Kernel => (ticks.map(|_| "flush_kernel"), ticks.into_iter().collect()),
-                Kept::Length => (Some("flush_length"), intervals.to_vec()),
+                Kept::None | Kept::Kernel => (None, intervals.to_vec()),
+                Kept::Length => (Some("length"), intervals.to_vec()),
                 Kept::Intervals => {
                     let count = self.count(calls, local)?;
-                    (Some("flush_intervals"), count.into_iter().chain(intervals.iter().copied()).collect())
+                    (Some("intervals"), count.into_iter().chain(intervals.iter().copied()).collect())
                 }
             };
             if let Some(function) = function {
                 let at = calls.constant(offset::aggregate(*site))?;
-                calls.call(function, &[&[unit, at], &lengths[..]].concat(), None)?;
+                calls.call(&format!("{verb}_{function}"), &[&[unit, at], &lengths[..]].concat(), None)?;
             }
             if let [trips] = trips {
                 let at = calls.constant(offsets.counter(*site))?;
-                calls.call("flush_trips", &[unit, at, *trips], None)?;
+                calls.call(&format!("{verb}_trips"), &[unit, at, *trips], None)?;
             }
         }
         Ok(())

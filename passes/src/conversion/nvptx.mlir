@@ -18,17 +18,17 @@ llvm.func internal @__kinstr_is_recording() -> i1 attributes {always_inline} {
   llvm.return %found : i1
 }
 
-// Where the calling warp records: unit (0 for nowhere), block, warp, launch, mask of units.
-llvm.func internal @__kinstr_find_unit() -> !llvm.struct<(i64, i64, i32, i32, i32)> attributes {always_inline} {
+// Where the calling warp records: unit (0 for nowhere), block, warp, launch, mask of units, number of the unit.
+llvm.func internal @__kinstr_find_unit() -> !llvm.struct<(i64, i64, i32, i32, i32, i32)> attributes {always_inline} {
   %where = llvm.mlir.addressof @__kinstr_state : !llvm.ptr<4>
   %state = llvm.ptrtoint %where : !llvm.ptr<4> to i64
-  %found = llvm.inline_asm has_side_effects "PTX(find)", "=&l,=&l,=&r,=&r,=&r,l" %state : (i64) -> !llvm.struct<(i64, i64, i32, i32, i32)>
-  llvm.return %found : !llvm.struct<(i64, i64, i32, i32, i32)>
+  %found = llvm.inline_asm has_side_effects "PTX(find)", "=&l,=&l,=&r,=&r,=&r,=&r,l" %state : (i64) -> !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  llvm.return %found : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
 }
 
 llvm.func internal @__kinstr_get_unit() -> i64 attributes {always_inline} {
-  %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32)>
-  %unit = llvm.extractvalue %found[0] : !llvm.struct<(i64, i64, i32, i32, i32)>
+  %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %unit = llvm.extractvalue %found[0] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
   llvm.return %unit : i64
 }
 
@@ -44,23 +44,30 @@ llvm.func internal @__kinstr_read_time() -> i32 attributes {always_inline} {
 }
 
 // Before a kernel returns: one lane tells of the warp if it has a unit of its own. Both clocks at the entry follow from
-// their low halves and the clocks now, of a kernel that takes less than two seconds. The unit, and the ticks since the entry.
-llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32) -> !llvm.struct<(i64, i32)> attributes {always_inline} {
+// their low halves and the clocks now, of a kernel that takes less than two seconds. The unit, the ticks since the entry, and
+// whether the warp is whole in a unit of its own, or is not.
+llvm.func internal @__kinstr_leave(%clock_entry: i32, %time_entry: i32, %only_aggregates: i32) -> !llvm.struct<(i64, i32, i1, i1)> attributes {always_inline} {
   %now = llvm.inline_asm has_side_effects "mov.u64 $0, %clock64;", "=l,~{memory}" : () -> i64
   %time = llvm.inline_asm has_side_effects "mov.u64 $0, %globaltimer;", "=l" : () -> i64
-  %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32)>
-  %unit = llvm.extractvalue %found[0] : !llvm.struct<(i64, i64, i32, i32, i32)>
-  %block = llvm.extractvalue %found[1] : !llvm.struct<(i64, i64, i32, i32, i32)>
-  %warp = llvm.extractvalue %found[2] : !llvm.struct<(i64, i64, i32, i32, i32)>
-  %launch = llvm.extractvalue %found[3] : !llvm.struct<(i64, i64, i32, i32, i32)>
-  %mask = llvm.extractvalue %found[4] : !llvm.struct<(i64, i64, i32, i32, i32)>
-  llvm.inline_asm has_side_effects "PTX(leave)", "l,l,r,r,r,l,l,r,r,~{memory}" %unit, %block, %warp, %launch, %mask, %now, %time, %clock_entry, %time_entry : (i64, i64, i32, i32, i32, i64, i64, i32, i32) -> ()
+  %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %unit = llvm.extractvalue %found[0] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %block = llvm.extractvalue %found[1] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %warp = llvm.extractvalue %found[2] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %launch = llvm.extractvalue %found[3] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %mask = llvm.extractvalue %found[4] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %number = llvm.extractvalue %found[5] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  llvm.inline_asm has_side_effects "PTX(leave)", "l,l,r,r,r,r,l,l,r,r,r,~{memory}" %unit, %block, %warp, %launch, %mask, %number, %now, %time, %clock_entry, %time_entry, %only_aggregates : (i64, i64, i32, i32, i32, i32, i64, i64, i32, i32, i32) -> ()
+  %whole = llvm.inline_asm has_side_effects "PTX(whole)", "=b,l,r" %unit, %mask : (i64, i32) -> i1
+  %true = llvm.mlir.constant(true) : i1
+  %part = llvm.xor %whole, %true : i1
   %now_low = llvm.trunc %now : i64 to i32
   %length = llvm.sub %now_low, %clock_entry : i32
-  %none = llvm.mlir.poison : !llvm.struct<(i64, i32)>
-  %half = llvm.insertvalue %unit, %none[0] : !llvm.struct<(i64, i32)>
-  %left = llvm.insertvalue %length, %half[1] : !llvm.struct<(i64, i32)>
-  llvm.return %left : !llvm.struct<(i64, i32)>
+  %none = llvm.mlir.poison : !llvm.struct<(i64, i32, i1, i1)>
+  %half = llvm.insertvalue %unit, %none[0] : !llvm.struct<(i64, i32, i1, i1)>
+  %timed = llvm.insertvalue %length, %half[1] : !llvm.struct<(i64, i32, i1, i1)>
+  %judged = llvm.insertvalue %whole, %timed[2] : !llvm.struct<(i64, i32, i1, i1)>
+  %left = llvm.insertvalue %part, %judged[3] : !llvm.struct<(i64, i32, i1, i1)>
+  llvm.return %left : !llvm.struct<(i64, i32, i1, i1)>
 }
 
 // An interval, in variables that become registers.
@@ -112,15 +119,15 @@ llvm.func internal @__kinstr_keep_trips(%trips_p: !llvm.ptr, %more: i32) attribu
 }
 
 // Of the lanes that return together and passed the site, the lowest one's aggregate joins the warp's.
-llvm.func internal @__kinstr_flush_intervals(%unit: i64, %offset: i64, %count: i32, %sum: i32, %min: i32, %max: i32) attributes {always_inline} {
+llvm.func internal @__kinstr_join_intervals(%unit: i64, %offset: i64, %count: i32, %sum: i32, %min: i32, %max: i32) attributes {always_inline} {
   %address = llvm.add %unit, %offset : i64
-  llvm.inline_asm has_side_effects "PTX(flush)", "l,l,r,r,r,r,~{memory}" %unit, %address, %count, %sum, %min, %max : (i64, i64, i32, i32, i32, i32) -> ()
+  llvm.inline_asm has_side_effects "PTX(join)", "l,l,r,r,r,r,~{memory}" %unit, %address, %count, %sum, %min, %max : (i64, i64, i32, i32, i32, i32) -> ()
   llvm.return
 }
 
-llvm.func internal @__kinstr_flush_length(%unit: i64, %offset: i64, %length: i32) attributes {always_inline} {
+llvm.func internal @__kinstr_join_length(%unit: i64, %offset: i64, %length: i32) attributes {always_inline} {
   %address = llvm.add %unit, %offset : i64
-  llvm.inline_asm has_side_effects "PTX(flush_one)", "l,l,r,~{memory}" %unit, %address, %length : (i64, i64, i32) -> ()
+  llvm.inline_asm has_side_effects "PTX(join_one)", "l,l,r,~{memory}" %unit, %address, %length : (i64, i64, i32) -> ()
   llvm.return
 }
 
@@ -130,16 +137,35 @@ llvm.func internal @__kinstr_flush_kernel(%unit: i64, %offset: i64, %length: i32
   llvm.return
 }
 
-llvm.func internal @__kinstr_flush_trips(%unit: i64, %offset: i64, %trips: i32) attributes {always_inline} {
+llvm.func internal @__kinstr_join_trips(%unit: i64, %offset: i64, %trips: i32) attributes {always_inline} {
   %address = llvm.add %unit, %offset : i64
-  llvm.inline_asm has_side_effects "PTX(flush_trips)", "l,l,r,~{memory}" %unit, %address, %trips : (i64, i64, i32) -> ()
+  llvm.inline_asm has_side_effects "PTX(join_trips)", "l,l,r,~{memory}" %unit, %address, %trips : (i64, i64, i32) -> ()
+  llvm.return
+}
+
+// The same of a whole warp whose unit nobody else writes to: no addition, which costs `ptxas` 20 instructions each.
+llvm.func internal @__kinstr_store_intervals(%unit: i64, %offset: i64, %count: i32, %sum: i32, %min: i32, %max: i32) attributes {always_inline} {
+  %address = llvm.add %unit, %offset : i64
+  llvm.inline_asm has_side_effects "PTX(put)", "l,r,r,r,r,~{memory}" %address, %count, %sum, %min, %max : (i64, i32, i32, i32, i32) -> ()
+  llvm.return
+}
+
+llvm.func internal @__kinstr_store_length(%unit: i64, %offset: i64, %length: i32) attributes {always_inline} {
+  %address = llvm.add %unit, %offset : i64
+  llvm.inline_asm has_side_effects "PTX(put_one)", "l,r,~{memory}" %address, %length : (i64, i32) -> ()
+  llvm.return
+}
+
+llvm.func internal @__kinstr_store_trips(%unit: i64, %offset: i64, %trips: i32) attributes {always_inline} {
+  %address = llvm.add %unit, %offset : i64
+  llvm.inline_asm has_side_effects "PTX(put_trips)", "l,r,~{memory}" %address, %trips : (i64, i32) -> ()
   llvm.return
 }
 
 // Trace mode: the lowest lane at the function's head records for the warp as long as it runs; the others have no unit.
 llvm.func internal @__kinstr_get_leader_unit() -> i64 attributes {always_inline} {
-  %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32)>
-  %all = llvm.extractvalue %found[0] : !llvm.struct<(i64, i64, i32, i32, i32)>
+  %found = llvm.call @__kinstr_find_unit() : () -> !llvm.struct<(i64, i64, i32, i32, i32, i32)>
+  %all = llvm.extractvalue %found[0] : !llvm.struct<(i64, i64, i32, i32, i32, i32)>
   %unit = llvm.inline_asm has_side_effects "PTX(leader)", "=&l,l" %all : (i64) -> i64
   llvm.return %unit : i64
 }

@@ -7,11 +7,12 @@
 use super::{
     ConversionError,
     calls::{Calls, Offsets, add_library, check_function},
-    local::{Cursor, Entry, Locals},
+    local::{Cursor, Entry, Flush, Locals},
+    waits::clear_waits,
 };
 use crate::{
     facts::types::Shape,
-    ir::{functions, nested, symbol},
+    ir::{functions, is, nested, symbol},
 };
 use kinstr_dialects::ops::{Op, kind_of, site_of, step_of, width_of};
 use kinstr_trace::{
@@ -59,9 +60,18 @@ pub fn convert<'c>(
         if sites.mode == Mode::Trace && !is_kernel(function) {
             return Err(ConversionError::CalledInTrace(symbol(function)));
         }
+        clear_waits(context, function, sites);
         let locals = Locals::of(function, &own, sites);
-        let mut conversion =
-            Conversion { context, sites, offsets: &offsets, locals, unit: None, cursor: None, entry: None };
+        let mut conversion = Conversion {
+            context,
+            sites,
+            offsets: &offsets,
+            locals,
+            unit: None,
+            cursor: None,
+            entry: None,
+            last_read: None,
+        };
         for (op, operation) in &own {
             conversion.convert(*op, *operation, is_kernel(function))?;
         }
@@ -82,12 +92,10 @@ fn library() -> String {
         ("STATE_SHIFT", offset::STATE_LAUNCH + 8),
         ("STATE_NUMBER", offset::STATE_LAUNCH + 12),
         ("STATE_BLOCKS", offset::STATE_LAUNCH + 16),
-        ("CORE_ID", offset::CORE_ID),
-        ("CLOCK_ENTRY", offset::CLOCK_ENTRY),
         ("CLOCK_EXIT", offset::CLOCK_EXIT),
-        ("GLOBAL_ENTRY", offset::GLOBAL_ENTRY),
         ("GLOBAL_EXIT", offset::GLOBAL_EXIT),
         ("LAUNCH", offset::LAUNCH),
+        ("RESERVED", offset::BLOCK + 8),
         ("RECORD_CAPACITY", offset::RECORD_CAPACITY),
         ("RECORD_MASK", offset::RECORD_MASK),
     ];
@@ -120,6 +128,8 @@ struct Conversion<'s, 'c, 'a> {
     cursor: Option<Cursor<'c, 'a>>,
     /// Clocks at a kernel's entry, where it is timed.
     entry: Option<Entry<'c, 'a>>,
+    /// The read that was converted last, and what became of it.
+    last_read: Option<(OperationRef<'c, 'a>, Value<'c, 'a>)>,
 }
 
 impl<'c, 'a> Conversion<'_, 'c, 'a> {
@@ -139,6 +149,7 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
             // Its length comes from the clocks of the warp's header.
             Op::RecordInterval if self.locals.is_kernel(site) => {}
             Op::RecordInterval => {
+                let calls = Calls { context: self.context, at: when_idle(operation) };
                 let (begin, end) = (ticks(&calls, operands[1])?, ticks(&calls, operands[2])?);
                 self.locals.keep_interval(&calls, site, begin, end)?;
             }
@@ -191,59 +202,86 @@ impl<'c, 'a> Conversion<'_, 'c, 'a> {
         if self.entry.is_none() && !self.locals.any() {
             return Ok(());
         }
-        self.only_where_recorded(calls)?;
-        let (unit, ticks) = match self.entry {
-            Some(Entry { clock, time }) => {
-                let left = calls.result("leave", &[clock, time], "!llvm.struct<(i64, i32)>")?;
-                (calls.field(left, 0, 64)?, Some(calls.field(left, 1, 32)?))
+        let records = calls.result("is_recording", &[], "i1")?;
+        let calls = self.only_where(calls, records)?;
+        match self.entry {
+            Some(entry) => self.leave(&calls, entry)?,
+            None => {
+                let unit = calls.result("get_unit", &[], "i64")?;
+                self.locals.flush(&calls, unit, Flush::Join, self.offsets)?;
             }
-            None => (calls.result("get_unit", &[], "i64")?, None),
-        };
-        self.locals.flush(calls, unit, ticks, self.offsets)?;
+        }
         match (&self.cursor, self.unit) {
-            (Some(cursor), Some(unit)) => cursor.store(calls, unit),
+            (Some(cursor), Some(unit)) => cursor.store(&calls, unit),
             _ => Ok(()),
         }
     }
 
-    /// From now on what is inserted before `calls.at` runs in the blocks of the grid that record, and the others go around
-    /// it. All threads of a block go one way, so that none waits for another.
-    fn only_where_recorded(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
+    /// Before a kernel returns. What is kept is stored where the warp is whole and its unit its own; else it joins the unit,
+    /// which takes longer.
+    fn leave(&self, calls: &Calls<'c, 'a>, entry: Entry<'c, 'a>) -> Result<(), ConversionError> {
+        let only_aggregates = calls.constant_i32(i32::from(self.sites.mode == Mode::Aggregate))?;
+        let left = calls.result(
+            "leave",
+            &[entry.clock, entry.time, only_aggregates],
+            "!llvm.struct<(i64, i32, i1, i1)>",
+        )?;
+        let (unit, ticks) = (calls.field(left, 0, 64)?, calls.field(left, 1, 32)?);
+        self.locals.flush_kernel(calls, unit, ticks)?;
+        if self.locals.keeps() {
+            for (how, holds) in
+                [(Flush::Store, calls.field(left, 2, 1)?), (Flush::Join, calls.field(left, 3, 1)?)]
+            {
+                self.locals.flush(&self.only_where(calls, holds)?, unit, how, self.offsets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where `condition` holds, what the result inserts runs before what `calls` does; where not, it is gone around. All
+    /// threads of a warp go one way, so that none waits for another.
+    fn only_where(
+        &self,
+        calls: &Calls<'c, 'a>,
+        condition: Value<'c, 'a>,
+    ) -> Result<Calls<'c, 'a>, ConversionError> {
         let refused = || ConversionError::Build("llvm.cond_br".into());
         let block = calls.at.block().ok_or_else(refused)?;
         let (region, leave) = block.parent_region().zip(block.terminator()).ok_or_else(refused)?;
-        let records = calls.result("is_recording", &[], "i1")?;
-        let recording = region.insert_block_after(block, Block::new(&[]));
-        let out = region.insert_block_after(recording, Block::new(&[]));
-        let left = out.append_operation((*leave).clone());
+        let inside = region.insert_block_after(block, Block::new(&[]));
+        let out = region.insert_block_after(inside, Block::new(&[]));
+        // Ops are moved in front of one that is there already.
+        let end = out.append_operation((*leave).clone());
         let sizes = DenseI32ArrayAttribute::new(self.context, &[1, 0, 0]);
         let branch = OperationBuilder::new("llvm.cond_br", leave.location())
             .add_attributes(&[(Identifier::new(self.context, "operandSegmentSizes"), sizes.into())])
-            .add_operands(&[records])
-            .add_successors(&[&recording, &out])
+            .add_operands(&[condition])
+            .add_successors(&[&inside, &out])
             .build()
             .map_err(|_| refused())?;
         let join = OperationBuilder::new("llvm.br", leave.location()).add_successors(&[&out]).build();
-        let join = recording.append_operation(join.map_err(|_| refused())?);
+        let join = inside.append_operation(join.map_err(|_| refused())?);
         let rewriter = IrRewriter::new(self.context);
-        let behind = std::iter::successors(calls.at.next_in_block(), |operation| operation.next_in_block());
-        for operation in behind.take_while(|operation| *operation != leave).collect::<Vec<_>>() {
-            rewriter.as_rewriter_base().move_op_before(operation, left);
+        let behind = std::iter::successors(Some(calls.at), |operation| operation.next_in_block());
+        for operation in behind.collect::<Vec<_>>() {
+            rewriter.as_rewriter_base().move_op_before(operation, end);
         }
-        rewriter.as_rewriter_base().move_op_before(calls.at, join);
-        rewriter.as_rewriter_base().erase_op(leave);
+        rewriter.as_rewriter_base().erase_op(end);
         block.append_operation(branch);
-        Ok(())
+        Ok(Calls { context: self.context, at: join })
     }
 
     /// What is read is 32 bits, widened for whoever wants the 64 that the op has. For the site of the whole kernel the clock
     /// is read at the entry and by `leave`, and not once more.
-    fn read_clock(&self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
+    /// Where one wait follows another at once, the end of the one is the begin of the other.
+    fn read_clock(&mut self, calls: &Calls<'c, 'a>) -> Result<(), ConversionError> {
         let result = calls.at.result(0).map_err(|_| ConversionError::Build("kprobe.read_clock".into()))?;
-        let clock = match self.entry {
-            Some(entry) if self.locals.kernel_reads.contains(&calls.at) => entry.clock,
+        let clock = match (self.entry, self.last_read) {
+            (Some(entry), _) if self.locals.kernel_reads.contains(&calls.at) => entry.clock,
+            (_, Some((before, clock))) if follows_at_once(calls.at, before) => clock,
             _ => calls.result("read_clock", &[], "i32")?,
         };
+        self.last_read = Some((calls.at, clock));
         replace(self.context, result.into(), widened(calls, clock)?);
         Ok(())
     }
@@ -328,6 +366,34 @@ fn ticks<'c, 'a>(calls: &Calls<'c, 'a>, value: Value<'c, 'a>) -> Result<Value<'c
 
 fn widened<'c, 'a>(calls: &Calls<'c, 'a>, clock: Value<'c, 'a>) -> Result<Value<'c, 'a>, ConversionError> {
     calls.value("llvm.zext", &[clock], IntegerType::new(calls.context, 64).into())
+}
+
+/// Where an interval is added up: not behind its end, since a warp waits for a clock that is used at once, but before the next
+/// wait that does not follow at once, or else at the end of its block.
+fn when_idle<'c, 'a>(interval: OperationRef<'c, 'a>) -> OperationRef<'c, 'a> {
+    let (mut at, mut follows, mut waits) = (interval, true, false);
+    while let Some(next) = at.next_in_block() {
+        match Op::of(&next) {
+            Some(Op::StoreUnit) => return next,
+            Some(Op::ReadClock) if waits => (follows, waits) = (true, false),
+            Some(Op::ReadClock) if follows => waits = true,
+            Some(Op::ReadClock) => return next,
+            _ => follows &= waits || takes_no_time(&next),
+        }
+        at = next;
+    }
+    at
+}
+
+/// Whether nothing is between two reads of the clock but what is done later, or is no instruction.
+fn follows_at_once<'c, 'a>(read: OperationRef<'c, 'a>, before: OperationRef<'c, 'a>) -> bool {
+    let mut behind = std::iter::successors(before.next_in_block(), |operation| operation.next_in_block());
+    behind.find(|operation| !takes_no_time(operation)) == Some(read)
+}
+
+fn takes_no_time(operation: &OperationRef<'_, '_>) -> bool {
+    let is_later = Op::of(operation) == Some(Op::RecordInterval);
+    is_later || is(*operation, "llvm.extractvalue") || is(*operation, "llvm.mlir.constant")
 }
 
 fn replace<'c>(context: &'c Context, old: Value<'c, '_>, new: Value<'c, '_>) {

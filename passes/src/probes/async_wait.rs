@@ -10,7 +10,8 @@
 //! a copy to its end is not measured: nothing of a warp happens at its end. Code of a CPU has none.
 //!
 //! ## Cost
-//! Two clock reads a wait and an update of four registers, or of one where no loop is around it.
+//! Two clock reads a wait, or one where it follows another wait at once, and an update of four registers, or of one where no loop
+//! is around it; two stores by one lane of each warp that records before the kernel returns.
 //!
 //! ## Records
 //! Aggregate mode: count, sum, min and max in ticks of the SM's clock. Trace mode: a begin and an end record.

@@ -9,8 +9,8 @@
 //! warp speaks for it. Code of a CPU has none.
 //!
 //! ## Cost
-//! Two clock reads a barrier and an update of four registers, or of one where no loop is around it; five atomic additions
-//! without a result before the kernel returns.
+//! Two clock reads a barrier, or one where it follows another wait at once, and an update of four registers, or of one where no
+//! loop is around it; two stores by one lane of each warp that records before the kernel returns.
 //!
 //! ## Records
 //! Aggregate mode: count, sum, min and max in ticks of the SM's clock. Trace mode: a begin and an end record.

@@ -9,7 +9,7 @@
 //! is stored before the end. Code of a CPU has no kernels.
 //!
 //! ## Cost
-//! Two registers, and a dozen instructions of each warp; in blocks that record about 60 more and 7 stores by one lane of each
+//! Two registers, and a dozen instructions of each warp; in blocks that record about 60 more and 8 stores by one lane of each
 //! warp at its end. A kernel may take 1.4 seconds at most: its clocks are kept in 32 bits, and a longer one is said to have no times.
 //!
 //! ## Records
