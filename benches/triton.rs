@@ -97,7 +97,7 @@ fn assemble(ptx: &str) -> Duration {
     let file = folder.path().join("kernel.ptx");
     std::fs::write(&file, ptx).unwrap();
     let assembler = Tools::find().ptxas.unwrap();
-    timed(|| ptxas::assemble(&assembler, &file, "sm_90a").unwrap()).1
+    timed(|| ptxas::assemble(&assembler, &file, "sm_90a", &[]).unwrap()).1
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {

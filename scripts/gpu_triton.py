@@ -2,7 +2,7 @@
 
 Every example of examples/triton/ is launched as its candidate launches it, and as `kinstr opt` instrumented it, with records on: the
 same arguments, grid and stream, only the function differs. Kernels with scopes run under Triton's own profiler as well, if it is there.
-Needs PyTorch and Triton in the Python that runs this, and ptxas. `kinstr eval` does not launch Triton kernels yet.
+Needs PyTorch and Triton in the Python that runs this, and ptxas. `kinstr eval` has its own certificate, which says the same of one candidate.
 """
 
 import argparse
