@@ -28,6 +28,13 @@ pub const WRAPPER_SCOPE: &str = "ensure-debug-info-scope-on-llvm-func";
 /// GPU, linalg on tensors to linalg on memrefs: as on the CPU. Temporaries become device memory later.
 pub const GPU_STRUCTURED: &str = CPU_STRUCTURED;
 
+/// GPU, before the default mapping to tiled kernels: every linalg op in its general form, which tells them apart by what they do.
+pub const GPU_GENERAL: &str =
+    "func.func(lower-vector-mask),convert-elementwise-to-linalg,linalg-generalize-named-ops,canonicalize,cse";
+
+/// GPU, after it: what kernels ask of the host twice is asked once.
+pub const GPU_TIDY: &str = "canonicalize,cse";
+
 /// GPU, first part of the default mapping, run where a candidate has no op of the gpu dialect: linalg ops become
 /// parallel loops, with reductions as plain loops in them.
 pub const GPU_LOOPS: &str = "func.func(lower-vector-mask),convert-linalg-to-parallel-loops,canonicalize,cse";
