@@ -12,7 +12,7 @@ use kinstr_passes::{
     transforms::{
         carry_regions::{calls_to_regions, regions_to_calls},
         lower_intent::{Keep, lower_intent},
-        map_linalg::{align_shared, map_linalg},
+        map_linalg::{describe_kernels, map_linalg},
         name_kernels::name_kernels,
         strip_probes::strip_probes,
     },
@@ -68,7 +68,7 @@ pub fn outline<'c>(mlir: &'c Mlir, module: &mut Module<'c>, mapping: Mapping) ->
         return Err(LowerError::NoKernel);
     }
     if is_ours {
-        align_shared(&mlir.context, module)?;
+        describe_kernels(&mlir.context, module)?;
     }
     Ok(name_kernels(&mlir.context, module)?)
 }

@@ -5,15 +5,15 @@
 //! nor are two sums made of one. The next tiles are loaded while the current ones are used.
 
 use super::{
-    THREADS,
+    SHARED_SPACE, THREADS,
     generic::{Generic, bytes_of},
-    product::{Product, Tile, Tiles, zeros},
+    product::{Loaded, Product, SHARED, Stream, Tile, Tiles},
     splice::Kernel,
     text::{Text, alignment},
 };
 
 /// Elements along the sum in a tile.
-const DEPTH: usize = 16;
+const DEPTH: usize = 8;
 /// Threads in a row of a block's 16x16.
 const ACROSS: usize = 16;
 /// Neighbouring results of a thread: what one access of 16 bytes holds of f32.
@@ -35,8 +35,8 @@ pub(super) fn kernel(generic: &Generic<'_, '_>) -> Option<Kernel> {
     let widest = generic.operands.iter().filter_map(|operand| bytes_of(&operand.element)).max()?;
     let side = if widest > 4 { GROUP } else { 2 * GROUP };
     let tiles = [product.a, product.b].map(|operand| Tile::new(generic, &product, operand, [side, DEPTH]));
-    let text = Text::new(generic);
-    Some(Kernel { text: Contraction { generic, product, tiles, side, text }.write()?, combiner: None })
+    let text = Contraction { generic, product, tiles, side }.write(Text::new(generic));
+    Some(Kernel { text: text?, combiner: None })
 }
 
 struct Contraction<'g, 'c, 'a> {
@@ -44,23 +44,36 @@ struct Contraction<'g, 'c, 'a> {
     product: Product,
     tiles: [Tile; 2],
     side: usize,
-    text: Text<'g, 'c, 'a>,
 }
 
 impl Contraction<'_, '_, '_> {
-    fn write(mut self) -> Option<String> {
+    fn write(&self, mut text: Text<'_, '_, '_>) -> Option<String> {
         let shared = format!("%sa : {}, %sb : {}", self.shared(0), self.shared(1));
         let Tiles { extents, aligned } =
-            Tiles::launch(&mut self.text, self.generic, &self.product, self.side, &shared)?;
-        self.text.put(&format!(
+            Tiles::launch(&mut text, self.generic, &self.product, self.side, &shared)?;
+        text.put(&format!(
             "%line = arith.divui %tx, %c{ACROSS} : index\n%lane = arith.remui %tx, %c{ACROSS} : index\n\
-             %down = arith.muli %line, %c{QUAD} : index\n%across = arith.muli %lane, %c{QUAD} : index"
+             %down = arith.muli %line, %c{QUAD} : index\n%across = arith.muli %lane, %c{QUAD} : index\n\
+             scf.if {aligned} {{"
         ));
-        let sums = self.first_sums(&extents, &aligned[2]);
-        let sums = self.sum(sums, &extents, &aligned);
-        self.store(&sums, &extents, &aligned[2]);
-        self.text.put("gpu.terminator\n}");
-        Some(self.text.finish())
+        self.block(&mut text, &extents, true);
+        text.put("} else {");
+        self.block(&mut text, &extents, false);
+        text.put("}\ngpu.terminator\n}");
+        Some(text.finish())
+    }
+
+    fn block(&self, text: &mut Text<'_, '_, '_>, extents: &[String; 3], is_aligned: bool) {
+        let Self { generic, product, tiles, .. } = self;
+        let stream = Stream { generic, product, tiles, extents, is_aligned, depth: DEPTH };
+        let first = self.first_sums(text, extents, is_aligned);
+        let sums = stream.run(
+            text,
+            (&first, self.element(self.generic.inputs)),
+            |text, loaded| self.put(text, loaded),
+            |text, sums, turn, left| self.multiply(text, sums, turn, left),
+        );
+        self.store(text, &sums, extents, is_aligned);
     }
 
     fn element(&self, operand: usize) -> &str {
@@ -70,19 +83,19 @@ impl Contraction<'_, '_, '_> {
     /// Type of a tile in shared memory, twice: one to fill, one to use.
     fn shared(&self, tile: usize) -> String {
         let element = self.element(self.tiles[tile].operand);
-        format!("memref<2x{DEPTH}x{}x{element}, #gpu.address_space<workgroup>>", self.side + PADDING)
+        format!("{SHARED}{DEPTH}x{}x{element}, {SHARED_SPACE}", self.side + PADDING)
     }
 
     /// Where a thread's results are, four at a time: their row, the first one's column.
-    fn quads(&mut self) -> Vec<[String; 2]> {
+    fn quads(&self, text: &mut Text<'_, '_, '_>) -> Vec<[String; 2]> {
         let groups = self.side / GROUP;
         let mut quads = Vec::new();
         for row in (0..groups).flat_map(|group| (0..QUAD).map(move |row| group * GROUP + row)) {
-            let i = self.text.index("addi", "%down", &format!("%c{row}"));
-            let i = self.text.index("addi", &i, "%top");
+            let i = text.index("addi", "%down", &format!("%c{row}"));
+            let i = text.index("addi", &i, "%top");
             for group in 0..groups {
-                let j = self.text.index("addi", "%across", &format!("%c{}", group * GROUP));
-                let j = self.text.index("addi", &j, "%left");
+                let j = text.index("addi", "%across", &format!("%c{}", group * GROUP));
+                let j = text.index("addi", &j, "%left");
                 quads.push([i.clone(), j]);
             }
         }
@@ -90,179 +103,75 @@ impl Contraction<'_, '_, '_> {
     }
 
     /// What the output holds before.
-    fn first_sums(&mut self, [m, n, _]: &[String; 3], aligned: &str) -> Vec<String> {
-        let (output, element) = (self.generic.inputs, self.element(self.generic.inputs).to_owned());
-        let vector = format!("vector<{QUAD}x{element}>");
+    fn first_sums(&self, text: &mut Text<'_, '_, '_>, [m, n, _]: &[String; 3], is_aligned: bool) -> Vec<String> {
+        let (output, element) = (self.generic.inputs, self.element(self.generic.inputs));
         let mut sums = Vec::new();
-        for [i, j] in self.quads() {
-            let inside = self.inside([&i, &j], [m, n]);
-            let place = self.product.indices([&i, &j, "%c0"]);
-            let quad = self.text.name();
-            self.text.put(&format!("{quad} = scf.if {inside} -> ({vector}) {{\n%r = scf.if {aligned} -> ({vector}) {{"));
-            let whole = self.text.load_wide(output, &place, QUAD);
-            self.text.put(&format!("scf.yield {whole} : {vector}\n}} else {{\n{}", zeros("%z", &element)));
-            let mut singles = Vec::new();
-            for lane in 0..QUAD {
-                let j = self.text.index("addi", &j, &format!("%c{lane}"));
-                let inside = self.text.compare("ult", &j, n);
-                let single = self.text.name();
-                self.text.put(&format!("{single} = scf.if {inside} -> ({element}) {{"));
-                let place = self.product.indices([&i, &j, "%c0"]);
-                let value = self.text.load(output, &place);
-                self.text.put(&format!("scf.yield {value} : {element}\n}} else {{\nscf.yield %z : {element}\n}}"));
-                singles.push(single);
-            }
-            let single = self.text.value(&format!("vector.from_elements {} : {vector}", singles.join(", ")));
-            self.text.put(&format!(
-                "scf.yield {single} : {vector}\n}}\nscf.yield %r : {vector}\n}} else {{\n{}\nscf.yield %z : {vector}\n}}",
-                zeros("%z", &vector)
-            ));
-            sums.extend(self.lanes(&quad, &element));
+        for [i, j] in self.quads(text) {
+            let inside = text.is_inside([&i, &j], [m, n]);
+            let at = |j: &str| self.product.indices([&i, j, "%c0"]);
+            let quad = text.guarded(&inside, &format!("vector<{QUAD}x{element}>"), |text| match is_aligned {
+                true => text.load_wide(output, &at(&j), QUAD),
+                false => text.load_each(output, QUAD, [&j, n], at),
+            });
+            sums.extend(text.lanes(&quad, QUAD, element));
         }
         sums
     }
 
-    fn inside(&mut self, [i, j]: [&str; 2], [m, n]: [&str; 2]) -> String {
-        let in_rows = self.text.compare("ult", i, m);
-        let in_columns = self.text.compare("ult", j, n);
-        self.text.both(&in_rows, &in_columns)
-    }
-
-    fn lanes(&mut self, quad: &str, element: &str) -> Vec<String> {
-        let ty = format!("{element} from vector<{QUAD}x{element}>");
-        (0..QUAD).map(|lane| self.text.value(&format!("vector.extract {quad}[{lane}] : {ty}"))).collect()
-    }
-
-    fn load_tiles(&mut self, step: &str, extents: &[String; 3], aligned: &[String; 3]) -> Vec<String> {
-        let start = ["%top".to_owned(), "%left".to_owned(), step.to_owned()];
-        let (text, generic, product) = (&mut self.text, self.generic, &self.product);
-        let load = |(tile, aligned): (&Tile, &String)| {
-            tile.load(text, generic, product, [&start, extents], aligned)
-        };
-        self.tiles.iter().zip(aligned).flat_map(load).collect()
-    }
-
-    /// Over all tiles along the sum.
-    fn sum(&mut self, sums: Vec<String>, extents: &[String; 3], aligned: &[String; 3]) -> Vec<String> {
-        let element = self.element(self.generic.inputs).to_owned();
-        let loaded = self.load_tiles("%c0", extents, aligned);
-        let accesses = self.tiles.iter().flat_map(|tile| vec![tile.vector(self.generic); tile.accesses()]);
-        let types: Vec<String> = vec![element.clone(); sums.len()].into_iter().chain(accesses).collect();
-        let before: Vec<_> = sums.iter().chain(&loaded).cloned().collect();
-        let names: Vec<_> = before.iter().map(|_| self.text.name()).collect();
-        let inner: Vec<_> = before.iter().map(|_| self.text.name()).collect();
-        let given: Vec<_> = inner.iter().zip(&before).map(|(inner, before)| format!("{inner} = {before}")).collect();
-        self.text.put(&format!(
-            "{}, %last = scf.for %step = %c0 to {} step %c{DEPTH} iter_args({}, %turn = %c0) -> ({}, index) {{",
-            names.join(", "),
-            extents[2],
-            given.join(", "),
-            types.join(", ")
-        ));
-        let (sums_now, loaded_now) = inner.split_at(sums.len());
-        self.fill(loaded_now);
-        self.text.put("gpu.barrier");
-        let next = self.text.index("addi", "%step", &format!("%c{DEPTH}"));
-        let loaded = self.load_tiles(&next, extents, aligned);
-        let left = self.text.index("subi", &extents[2], "%step");
-        let depth = self.text.index("minui", &left, &format!("%c{DEPTH}"));
-        let sums_now = self.sum_tile(sums_now, &depth, &element);
-        let after: Vec<_> = sums_now.into_iter().chain(loaded).collect();
-        self.text.put(&format!(
-            "%other = arith.subi %c1, %turn : index\nscf.yield {}, %other : {}, index\n}}",
-            after.join(", "),
-            types.join(", ")
-        ));
-        names[..sums.len()].to_vec()
-    }
-
-    /// What was loaded goes to shared memory.
-    fn fill(&mut self, loaded: &[String]) {
-        let mut loaded = loaded.iter();
-        for (which, (tile, name)) in self.tiles.iter().zip(["%sa", "%sb"]).enumerate() {
-            let (element, ty) = (&self.generic.operands[tile.operand].element, self.shared(which));
-            for (number, vector) in loaded.by_ref().take(tile.accesses()).enumerate() {
-                let (row, column) = tile.place(&mut self.text, number);
-                if !tile.is_along_sum(&self.product) {
-                    let place = format!("{name}[%turn, {row}, {column}]");
-                    tile.store(&mut self.text, self.generic, vector, &place, &ty);
-                    continue;
-                }
-                for lane in 0..tile.width {
-                    let from = format!("{element} from {}", tile.vector(self.generic));
-                    let value = self.text.value(&format!("vector.extract {vector}[{lane}] : {from}"));
-                    let depth = self.text.index("addi", &column, &format!("%c{lane}"));
-                    self.text.put(&format!("memref.store {value}, {name}[%turn, {depth}, {row}] : {ty}"));
-                }
-            }
+    /// What was loaded goes to shared memory, the sum first.
+    fn put(&self, text: &mut Text<'_, '_, '_>, loaded: &Loaded<'_>) {
+        let Loaded { which, vector, tile, place: [row, column], turn } = loaded;
+        let (name, ty) = (["%sa", "%sb"][*which], self.shared(*which));
+        if !tile.is_along_sum(&self.product) {
+            return loaded.store(text, self.generic, &format!("{name}[{turn}, {row}, {column}]"), &ty);
+        }
+        for (lane, value) in text.lanes(vector, tile.width, self.element(tile.operand)).iter().enumerate() {
+            let depth = text.index("addi", column, &format!("%c{lane}"));
+            text.put(&format!("memref.store {value}, {name}[{turn}, {depth}, {row}] : {ty}"));
         }
     }
 
-    /// Over `depth` elements of the tiles in shared memory.
-    fn sum_tile(&mut self, sums: &[String], depth: &str, element: &str) -> Vec<String> {
-        let names: Vec<_> = sums.iter().map(|_| self.text.name()).collect();
-        let inner: Vec<_> = sums.iter().map(|_| self.text.name()).collect();
-        let given: Vec<_> = inner.iter().zip(sums).map(|(inner, before)| format!("{inner} = {before}")).collect();
-        let types = vec![element; sums.len()].join(", ");
-        self.text.put(&format!(
-            "{} = scf.for %at = %c0 to {depth} step %c1 iter_args({}) -> ({types}) {{",
-            names.join(", "),
-            given.join(", ")
-        ));
-        let rows = self.read_shared(0, "%sa", "%down");
-        let columns = self.read_shared(1, "%sb", "%across");
-        let is_turned = self.product.a > self.product.b;
-        let indices = vec!["%c0".to_owned(); self.generic.parallel.len()];
-        let mut sums = inner.iter();
-        let mut results = Vec::new();
-        for row in &rows {
-            for (column, sum) in columns.iter().zip(sums.by_ref()) {
+    /// Over the tiles in shared memory, no further than the sum goes.
+    fn multiply(&self, text: &mut Text<'_, '_, '_>, sums: &[String], turn: &str, left: &str) -> Vec<String> {
+        let depth = text.index("minui", left, &format!("%c{DEPTH}"));
+        let types = vec![self.element(self.generic.inputs).to_owned(); sums.len()];
+        text.carry(["%at", "%c0", &depth, "%c1"], sums, &types, |text, sums| {
+            let rows = self.read_shared(text, 0, turn, "%down");
+            let columns = self.read_shared(text, 1, turn, "%across");
+            let is_turned = self.product.a > self.product.b;
+            let indices = vec!["%c0".to_owned(); self.generic.parallel.len()];
+            let points = rows.iter().flat_map(|row| columns.iter().map(move |column| [row, column]));
+            let add = |([row, column], sum): ([&String; 2], &String)| {
                 let inputs = if is_turned { [column, row] } else { [row, column] };
                 let read: Vec<_> = inputs.into_iter().chain([sum]).cloned().collect();
-                results.extend(self.text.compute(&indices, &read));
-            }
-        }
-        self.text.put(&format!("scf.yield {} : {types}\n}}", results.join(", ")));
-        names
+                text.compute(&indices, &read)
+            };
+            points.zip(sums).flat_map(add).collect()
+        })
     }
 
     /// A thread's elements of a tile, at place `%at` along the sum.
-    fn read_shared(&mut self, tile: usize, name: &str, first: &str) -> Vec<String> {
-        let (element, ty) = (self.element(self.tiles[tile].operand).to_owned(), self.shared(tile));
+    fn read_shared(&self, text: &mut Text<'_, '_, '_>, which: usize, turn: &str, first: &str) -> Vec<String> {
+        let (element, ty) = (self.element(self.tiles[which].operand), self.shared(which));
+        let (name, aligned) = (["%sa", "%sb"][which], alignment(element, QUAD));
         let mut elements = Vec::new();
         for group in 0..self.side / GROUP {
-            let place = self.text.index("addi", first, &format!("%c{}", group * GROUP));
-            let aligned = alignment(&element, QUAD);
-            let quad = self.text.value(&format!(
-                "vector.load {name}[%turn, %at, {place}] {aligned} : {ty}, vector<{QUAD}x{element}>"
+            let place = text.index("addi", first, &format!("%c{}", group * GROUP));
+            let quad = text.value(&format!(
+                "vector.load {name}[{turn}, %at, {place}] {aligned} : {ty}, vector<{QUAD}x{element}>"
             ));
-            elements.extend(self.lanes(&quad, &element));
+            elements.extend(text.lanes(&quad, QUAD, element));
         }
         elements
     }
 
-    fn store(&mut self, sums: &[String], [m, n, _]: &[String; 3], aligned: &str) {
-        let (output, element) = (self.generic.inputs, self.element(self.generic.inputs).to_owned());
-        let vector = format!("vector<{QUAD}x{element}>");
-        let ty = self.generic.operands[output].ty.clone();
-        let quads = self.quads();
-        for ([i, j], sums) in quads.iter().zip(sums.chunks(QUAD)) {
-            let inside = self.inside([i, j], [m, n]);
-            self.text.put(&format!("scf.if {inside} {{\nscf.if {aligned} {{"));
-            let quad = self.text.value(&format!("vector.from_elements {} : {vector}", sums.join(", ")));
-            let place = self.text.place(output, &self.product.indices([i, j, "%c0"]));
-            self.text.put(&format!(
-                "vector.store {quad}, {place} {} : {ty}, {vector}\n}} else {{",
-                alignment(&element, QUAD)
-            ));
-            for (lane, sum) in sums.iter().enumerate() {
-                let j = self.text.index("addi", j, &format!("%c{lane}"));
-                let inside = self.text.compare("ult", &j, n);
-                self.text.put(&format!("scf.if {inside} {{"));
-                self.text.store(sum, output, &self.product.indices([i, &j, "%c0"]));
-                self.text.put("}");
-            }
-            self.text.put("}\n}");
+    fn store(&self, text: &mut Text<'_, '_, '_>, sums: &[String], [m, n, _]: &[String; 3], is_aligned: bool) {
+        for ([i, j], sums) in self.quads(text).iter().zip(sums.chunks(QUAD)) {
+            let inside = text.is_inside([i, j], [m, n]);
+            text.only_if(&inside, |text| {
+                let at = |j: &str| self.product.indices([i, j, "%c0"]);
+                text.store_row(sums, self.generic.inputs, [j, n], is_aligned, at);
+            });
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     ACCESS, THREADS,
     generic::{Generic, Reach, bytes_of},
     splice::Kernel,
-    text::{Text, alignment},
+    text::Text,
 };
 
 /// Most blocks that a grid may have in `y`.
@@ -150,10 +150,8 @@ impl Map<'_, '_, '_> {
         match self.reach[operand] {
             Reach::Same => vec![t.load(operand, &points[0]); points.len()],
             Reach::Wide => {
-                let element = &self.generic.operands[operand].element;
                 let vector = t.load_wide(operand, &points[0], points.len());
-                let ty = format!("{element} from vector<{}x{element}>", points.len());
-                (0..points.len()).map(|lane| t.value(&format!("vector.extract {vector}[{lane}] : {ty}"))).collect()
+                t.lanes(&vector, points.len(), &self.generic.operands[operand].element)
             }
             Reach::Single | Reach::Apart => points.iter().map(|point| t.load(operand, point)).collect(),
         }
@@ -161,14 +159,10 @@ impl Map<'_, '_, '_> {
 
     fn store(&mut self, output: usize, values: &[String], points: &[Vec<String>]) {
         let t = &mut self.text;
-        if self.reach[output] != Reach::Wide {
-            return values.iter().zip(points).for_each(|(value, point)| t.store(value, output, point));
+        match self.reach[output] {
+            Reach::Wide => t.store_wide(values, output, &points[0]),
+            _ => values.iter().zip(points).for_each(|(value, point)| t.store(value, output, point)),
         }
-        let operand = &self.generic.operands[output];
-        let ty = format!("vector<{}x{}>", values.len(), operand.element);
-        let vector = t.value(&format!("vector.from_elements {} : {ty}", values.join(", ")));
-        let (place, aligned) = (t.place(output, &points[0]), alignment(&operand.element, values.len()));
-        t.put(&format!("vector.store {vector}, {place} {aligned} : {}, {ty}", operand.ty));
     }
 }
 

@@ -20,14 +20,13 @@ mod text;
 use super::TransformError;
 use crate::{
     ffi::make_mut,
-    ir::{is, name, nested},
+    ir::{blocks, body, is, name, nested},
 };
 use generic::Generic;
 use melior::{
     Context, IrRewriter,
     ir::{
-        Attribute, Module, OperationRef,
-        attribute::IntegerAttribute,
+        Attribute, BlockLike, Module, OperationRef, ValueLike,
         operation::{OperationLike, OperationMutLike},
     },
 };
@@ -37,6 +36,8 @@ use splice::Kernel;
 const THREADS: usize = 256;
 /// Bytes of the widest access of a thread.
 const ACCESS: usize = 16;
+/// How types in shared memory end.
+const SHARED_SPACE: &str = "#gpu.address_space<workgroup>>";
 
 /// Maps every op that fits one of the kinds, and says whether any did. `has_mma`: the device has tensor cores with `mma.sync` on 16x8x16.
 ///
@@ -79,23 +80,40 @@ fn on_host(op: OperationRef<'_, '_>) -> bool {
         .all(|parent| SEQUENTIAL.contains(&name(parent).as_str()))
 }
 
-/// Begins every tensor in shared memory of outlined kernels at a multiple of 16 bytes, as their wide accesses assume. `gpu.launch`
-/// has no place to say so.
+/// Says of outlined kernels what `gpu.launch` has no place for: every tensor in shared memory begins at a multiple of 16 bytes, as wide
+/// accesses assume; and two blocks of a product shall fit an SM, which bounds its registers to 128.
 ///
 /// # Errors
-/// [`TransformError::Refused`] if MLIR does not take the attribute.
-pub fn align_shared<'c>(context: &'c Context, module: &Module<'c>) -> Result<(), TransformError> {
-    const ATTRIBUTIONS: &str = "workgroup_attributions";
+/// [`TransformError::Refused`] if MLIR does not take an attribute.
+pub fn describe_kernels<'c>(context: &'c Context, module: &Module<'c>) -> Result<(), TransformError> {
     for kernel in nested(module.as_operation()).into_iter().filter(|op| is(*op, "gpu.func")) {
-        let count = kernel.attribute(ATTRIBUTIONS).ok().and_then(|count| IntegerAttribute::try_from(count).ok());
-        let Some(count) = count.and_then(|count| usize::try_from(count.value()).ok()).filter(|count| *count > 0)
-        else {
+        let shared = shared_memory(kernel);
+        if shared.is_empty() {
             continue;
-        };
-        let text = format!("[{}]", vec![format!("{{llvm.align = {ACCESS} : i64}}"); count].join(", "));
-        let refused = || TransformError::Refused { what: "the alignment of shared memory", detail: text.clone() };
-        let aligned = Attribute::parse(context, &text).ok_or_else(refused)?;
-        make_mut(kernel).set_attribute("workgroup_attrib_attrs", aligned);
+        }
+        let aligned = vec![format!("{{llvm.align = {ACCESS} : i64}}"); shared.len()].join(", ");
+        set(context, kernel, "workgroup_attrib_attrs", &format!("[{aligned}]"))?;
+        if shared.iter().all(|ty| ty.starts_with(product::SHARED)) {
+            set(context, kernel, "nvvm.minctasm", "2 : i32")?;
+        }
     }
+    Ok(())
+}
+
+/// Types of a kernel's tensors in shared memory: what its body takes and the function does not.
+fn shared_memory(kernel: OperationRef<'_, '_>) -> Vec<String> {
+    let Some(block) = body(kernel).and_then(|region| blocks(region).next()) else { return Vec::new() };
+    let types = (0..block.argument_count()).filter_map(|index| block.argument(index).ok());
+    types.map(|argument| argument.r#type().to_string()).filter(|ty| ty.ends_with(SHARED_SPACE)).collect()
+}
+
+fn set<'c>(
+    context: &'c Context,
+    op: OperationRef<'c, '_>,
+    name: &'static str,
+    text: &str,
+) -> Result<(), TransformError> {
+    let refused = || TransformError::Refused { what: name, detail: text.to_owned() };
+    make_mut(op).set_attribute(name, Attribute::parse(context, text).ok_or_else(refused)?);
     Ok(())
 }

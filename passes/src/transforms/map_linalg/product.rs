@@ -22,6 +22,8 @@ pub(super) struct Product {
     pub b: usize,
 }
 
+/// How the types of a product's tiles in shared memory begin: there are two of each.
+pub(super) const SHARED: &str = "memref<2x";
 /// Fewer rows or columns than these would leave most of a tile empty.
 const FEWEST: u64 = 32;
 
@@ -73,8 +75,8 @@ impl Product {
 pub(super) struct Tiles {
     /// Rows, columns and length of the sums.
     pub extents: [String; 3],
-    /// Bits: rows of a, of b and of the result begin where wide accesses may.
-    pub aligned: [String; 3],
+    /// A bit: all rows of all three matrices begin where wide accesses may.
+    pub aligned: String,
 }
 
 impl Tiles {
@@ -88,20 +90,19 @@ impl Tiles {
     ) -> Option<Self> {
         let extents = [text.extent(product.m)?, text.extent(product.n)?, text.extent(product.k)?];
         let matrices = product.batch.map_or(Some("%c1".into()), |batch| text.extent(batch))?;
-        let [a, b] = [product.a, product.b].map(|operand| {
+        let lengths = [product.a, product.b].map(|operand| {
             let Operand { map, element, .. } = &generic.operands[operand];
             let length = match map.last() {
                 Some(last) if *last == product.m => &extents[0],
                 Some(last) if *last == product.n => &extents[1],
                 _ => &extents[2],
             };
-            let bytes = bytes_of(element).unwrap_or(ACCESS);
-            let length = text.index("muli", length, &format!("%c{bytes}"));
-            text.is_aligned(&[operand], &[length])
+            text.index("muli", length, &format!("%c{}", bytes_of(element).unwrap_or(ACCESS)))
         });
         // Results go out in fours.
-        let length = text.index("muli", &extents[1], "%c4");
-        let c = text.is_aligned(&[generic.inputs], &[length]);
+        let results = text.index("muli", &extents[1], "%c4");
+        let [a, b] = lengths;
+        let aligned = text.is_aligned(&[product.a, product.b, generic.inputs], &[a, b, results]);
         let across = text.index("ceildivui", &extents[1], &format!("%c{side}"));
         let down = text.index("ceildivui", &extents[0], &format!("%c{side}"));
         let tiles = text.index("muli", &across, &down);
@@ -114,11 +115,12 @@ impl Tiles {
         ));
         let (i, j) = (text.index("divui", "%tile", &across), text.index("remui", "%tile", &across));
         text.put(&format!("%top = arith.muli {i}, %c{side} : index\n%left = arith.muli {j}, %c{side} : index"));
-        Some(Self { extents, aligned: [a, b, c] })
+        Some(Self { extents, aligned })
     }
 }
 
-/// How a tile of an input goes through shared memory: as it lies in memory, rows of `columns` elements, by accesses of `width`.
+/// How a tile of an input is loaded: as it lies in memory, rows of `columns` elements, by accesses of `width`.
+#[derive(Clone, Copy)]
 pub(super) struct Tile {
     /// Which input.
     pub operand: usize,
@@ -148,85 +150,18 @@ impl Tile {
         self.loops[1] == product.k
     }
 
-    /// Accesses of a thread.
-    pub fn accesses(&self) -> usize {
-        self.rows * self.columns / self.width / super::THREADS
-    }
-
     /// Type of an access.
     pub fn vector(&self, generic: &Generic<'_, '_>) -> String {
         format!("vector<{}x{}>", self.width, generic.operands[self.operand].element)
     }
 
-    /// Row and column in the tile of a thread's access `number`; threads that are neighbours take neighbours.
-    pub fn place(&self, text: &mut Text<'_, '_, '_>, number: usize) -> (String, String) {
-        let flat = text.index("addi", "%tx", &format!("%c{}", number * super::THREADS));
+    /// Row and column in the tile of access `flat`; threads that are neighbours take neighbours.
+    pub fn place(&self, text: &mut Text<'_, '_, '_>, flat: &str) -> [String; 2] {
         let in_row = format!("%c{}", self.columns / self.width);
-        let row = text.index("divui", &flat, &in_row);
-        let column = text.index("remui", &flat, &in_row);
+        let row = text.index("divui", flat, &in_row);
+        let column = text.index("remui", flat, &in_row);
         let column = text.index("muli", &column, &format!("%c{}", self.width));
-        (row, column)
-    }
-
-    /// What a thread loads of the tile that begins at `start` (by the product's loops): a vector an access, zero outside the
-    /// tensor, one access if `aligned` and single elements otherwise.
-    pub fn load(
-        &self,
-        text: &mut Text<'_, '_, '_>,
-        generic: &Generic<'_, '_>,
-        product: &Product,
-        [start, extents]: [&[String; 3]; 2],
-        aligned: &str,
-    ) -> Vec<String> {
-        let by_loop = |values: &[String; 3], loop_: usize| match loop_ {
-            _ if loop_ == product.m => values[0].clone(),
-            _ if loop_ == product.n => values[1].clone(),
-            _ => values[2].clone(),
-        };
-        let (row_end, column_end) = (by_loop(extents, self.loops[0]), by_loop(extents, self.loops[1]));
-        let ty = self.vector(generic);
-        (0..self.accesses())
-            .map(|number| {
-                let (row, column) = self.place(text, number);
-                let row = text.index("addi", &row, &by_loop(start, self.loops[0]));
-                let column = text.index("addi", &column, &by_loop(start, self.loops[1]));
-                let in_rows = text.compare("ult", &row, &row_end);
-                let in_columns = text.compare("ult", &column, &column_end);
-                let inside = text.both(&in_rows, &in_columns);
-                let loaded = text.name();
-                text.put(&format!("{loaded} = scf.if {inside} -> ({ty}) {{\n%r = scf.if {aligned} -> ({ty}) {{"));
-                let whole = text.load_wide(self.operand, &self.at(product, &row, &column), self.width);
-                text.put(&format!("scf.yield {whole} : {ty}\n}} else {{"));
-                let single = self.load_single(text, generic, product, [&row, &column, &column_end]);
-                text.put(&format!("scf.yield {single} : {ty}\n}}\nscf.yield %r : {ty}\n}} else {{"));
-                text.put(&format!("{}\nscf.yield %z : {ty}\n}}", zeros("%z", &ty)));
-                loaded
-            })
-            .collect()
-    }
-
-    fn load_single(
-        &self,
-        text: &mut Text<'_, '_, '_>,
-        generic: &Generic<'_, '_>,
-        product: &Product,
-        [row, column, end]: [&str; 3],
-    ) -> String {
-        let ty = self.vector(generic);
-        let element = &generic.operands[self.operand].element;
-        let zero = text.name();
-        text.put(&zeros(&zero, element));
-        let mut elements = Vec::new();
-        for lane in 0..self.width {
-            let column = text.index("addi", column, &format!("%c{lane}"));
-            let inside = text.compare("ult", &column, end);
-            let name = text.name();
-            text.put(&format!("{name} = scf.if {inside} -> ({element}) {{"));
-            let value = text.load(self.operand, &self.at(product, row, &column));
-            text.put(&format!("scf.yield {value} : {element}\n}} else {{\nscf.yield {zero} : {element}\n}}"));
-            elements.push(name);
-        }
-        text.value(&format!("vector.from_elements {} : {ty}", elements.join(", ")))
+        [row, column]
     }
 
     /// Indices by loop of a place in the tensor.
@@ -235,28 +170,154 @@ impl Tile {
         // The loop that the tensor does not follow takes any.
         product.indices([by_loop(product.m), by_loop(product.n), by_loop(product.k)])
     }
+}
 
-    /// Stores `vector` at a place in shared memory.
-    pub fn store(
-        &self,
-        text: &mut Text<'_, '_, '_>,
-        generic: &Generic<'_, '_>,
-        vector: &str,
-        place: &str,
-        ty: &str,
-    ) {
-        let aligned = alignment(&generic.operands[self.operand].element, self.width);
-        text.put(&format!("vector.store {vector}, {place} {aligned} : {ty}, {}", self.vector(generic)));
+/// The way of both inputs through shared memory, which holds two tiles of each: one is filled while the other is used.
+pub(super) struct Stream<'s, 'c, 'a> {
+    /// The op.
+    pub generic: &'s Generic<'c, 'a>,
+    /// Which of it is which.
+    pub product: &'s Product,
+    /// Tiles of a and b.
+    pub tiles: &'s [Tile; 2],
+    /// Rows, columns and length of the sums.
+    pub extents: &'s [String; 3],
+    /// Every row begins where wide accesses may.
+    pub is_aligned: bool,
+    /// Elements along the sum in a tile.
+    pub depth: usize,
+}
+
+/// What was loaded, and the place in the tile where it belongs.
+pub(super) struct Loaded<'s> {
+    /// 0 for a, 1 for b.
+    pub which: usize,
+    /// A vector as long as `tile` says.
+    pub vector: &'s str,
+    /// The tile.
+    pub tile: &'s Tile,
+    /// Row and column in it.
+    pub place: [&'s str; 2],
+    /// Which half of shared memory.
+    pub turn: &'s str,
+}
+
+impl Loaded<'_> {
+    /// Stores it at a place in shared memory of type `ty`.
+    pub fn store(&self, text: &mut Text<'_, '_, '_>, generic: &Generic<'_, '_>, place: &str, ty: &str) {
+        let aligned = alignment(&generic.operands[self.tile.operand].element, self.tile.width);
+        text.put(&format!("vector.store {}, {place} {aligned} : {ty}, {}", self.vector, self.tile.vector(generic)));
     }
 }
 
-/// A zero, or a vector of them, of type `ty`.
-pub(super) fn zeros(name: &str, ty: &str) -> String {
-    let is_float = ty.rsplit(['x', ' ']).next().is_some_and(|element| element.trim_end_matches('>').contains('f'));
-    let zero = if is_float { "0.0" } else { "0" };
-    if ty.starts_with("vector") {
-        format!("{name} = arith.constant dense<{zero}> : {ty}")
-    } else {
-        format!("{name} = arith.constant {zero} : {ty}")
+impl Stream<'_, '_, '_> {
+    /// Runs over the sum. `store` puts what was loaded into shared memory; `multiply` adds the products of the half of it that it is
+    /// told, with so many elements left in the sum, to `sums` of type `ty`.
+    ///
+    /// Wide accesses of the next tiles are under way while a tile is used. Single ones are not: they are many, and would fill
+    /// the registers.
+    pub fn run(
+        &self,
+        text: &mut Text<'_, '_, '_>,
+        (sums, ty): (&[String], &str),
+        store: impl Fn(&mut Text<'_, '_, '_>, &Loaded<'_>),
+        multiply: impl Fn(&mut Text<'_, '_, '_>, &[String], &str, &str) -> Vec<String>,
+    ) -> Vec<String> {
+        let ahead = if self.is_aligned { self.load(text, "%c0") } else { Vec::new() };
+        let vectors = self.accesses().into_iter().map(|(_, tile, _)| tile.vector(self.generic)).take(ahead.len());
+        let types: Vec<_> =
+            vec![ty.to_owned(); sums.len()].into_iter().chain(vectors).chain(["index".to_owned()]).collect();
+        let before: Vec<_> = sums.iter().chain(&ahead).cloned().chain(["%c0".to_owned()]).collect();
+        let (step, end) = (format!("%c{}", self.depth), &self.extents[2]);
+        let mut after = text.carry(["%step", "%c0", end, &step], &before, &types, |text, now| {
+            let (sums, ahead) = now.split_at(sums.len());
+            let turn = ahead.last().map_or("%c0", String::as_str);
+            if self.is_aligned {
+                self.fill(text, ahead, turn, &store);
+            } else {
+                self.copy(text, turn, &store);
+            }
+            text.put("gpu.barrier");
+            let next = text.index("addi", "%step", &step);
+            let left = text.index("subi", end, "%step");
+            let ahead = if self.is_aligned { self.load(text, &next) } else { Vec::new() };
+            let sums = multiply(text, sums, turn, &left);
+            let turn = text.index("subi", "%c1", turn);
+            sums.into_iter().chain(ahead).chain([turn]).collect()
+        });
+        after.truncate(sums.len());
+        after
+    }
+
+    /// A thread's accesses: of which tile, and the first thread's number in it.
+    fn accesses(&self) -> Vec<(usize, &Tile, usize)> {
+        let numbers = |(which, tile): (usize, &'_ Tile)| {
+            (0..tile.rows * tile.columns / tile.width / super::THREADS).map(move |number| (which, number))
+        };
+        let all: Vec<_> = self.tiles.iter().enumerate().flat_map(numbers).collect();
+        all.into_iter().map(|(which, number)| (which, &self.tiles[which], number * super::THREADS)).collect()
+    }
+
+    /// Vectors of the tiles that begin at `step` along the sum, zero outside the tensors.
+    fn load(&self, text: &mut Text<'_, '_, '_>, step: &str) -> Vec<String> {
+        let load = |(_, tile, first): (usize, &Tile, usize)| {
+            let flat = text.index("addi", "%tx", &format!("%c{first}"));
+            let place = tile.place(text, &flat);
+            self.load_at(text, tile, step, &place)
+        };
+        self.accesses().into_iter().map(load).collect()
+    }
+
+    /// Puts them into shared memory.
+    fn fill(
+        &self,
+        text: &mut Text<'_, '_, '_>,
+        vectors: &[String],
+        turn: &str,
+        store: &impl Fn(&mut Text<'_, '_, '_>, &Loaded<'_>),
+    ) {
+        for ((which, tile, first), vector) in self.accesses().into_iter().zip(vectors) {
+            let flat = text.index("addi", "%tx", &format!("%c{first}"));
+            let [row, column] = tile.place(text, &flat);
+            store(text, &Loaded { which, vector, tile, place: [&row, &column], turn });
+        }
+    }
+
+    /// Loads and stores single elements of the tiles that begin at `%step`.
+    fn copy(
+        &self,
+        text: &mut Text<'_, '_, '_>,
+        turn: &str,
+        store: &impl Fn(&mut Text<'_, '_, '_>, &Loaded<'_>),
+    ) {
+        for (which, tile) in self.tiles.iter().enumerate() {
+            let tile = &Tile { width: 1, ..*tile };
+            text.put(&format!(
+                "scf.for %flat = %tx to %c{} step %c{} {{",
+                tile.rows * tile.columns,
+                super::THREADS
+            ));
+            let place = tile.place(text, "%flat");
+            let vector = &self.load_at(text, tile, "%step", &place);
+            store(text, &Loaded { which, vector, tile, place: [&place[0], &place[1]], turn });
+            text.put("}");
+        }
+    }
+
+    fn load_at(&self, text: &mut Text<'_, '_, '_>, tile: &Tile, step: &str, [row, column]: &[String; 2]) -> String {
+        let Self { generic, product, extents, .. } = self;
+        let [row_loop, column_loop] = tile.loops;
+        let by_loop = |values: [&str; 3], loop_: usize| match loop_ {
+            _ if loop_ == product.m => values[0].to_owned(),
+            _ if loop_ == product.n => values[1].to_owned(),
+            _ => values[2].to_owned(),
+        };
+        let (start, ends) = (["%top", "%left", step], [&*extents[0], &*extents[1], &*extents[2]]);
+        let row = text.index("addi", row, &by_loop(start, row_loop));
+        let column = text.index("addi", column, &by_loop(start, column_loop));
+        let inside = text.is_inside([&row, &column], [&by_loop(ends, row_loop), &by_loop(ends, column_loop)]);
+        text.guarded(&inside, &tile.vector(generic), |text| {
+            text.load_wide(tile.operand, &tile.at(product, &row, &column), tile.width)
+        })
     }
 }

@@ -6,11 +6,10 @@
 //! handed over in shared memory.
 
 use super::{
-    ACCESS, THREADS,
+    ACCESS, SHARED_SPACE, THREADS,
     generic::{Generic, Reach, bytes_of, defining, is_same, uses},
-    product::zeros,
     splice::{Combiner, Kernel},
-    text::Text,
+    text::{Text, zeros},
 };
 use crate::ir::name;
 use melior::ir::{BlockLike, OperationRef, Value, operation::OperationLike};
@@ -109,7 +108,7 @@ impl Rows<'_, '_, '_> {
     /// A warp or a block a row.
     fn shared_out(mut self, neutral: &str) -> Option<String> {
         let element = self.element.clone();
-        let shared = format!("memref<{}x{element}, #gpu.address_space<workgroup>>", THREADS / WARP);
+        let shared = format!("memref<{}x{element}, {SHARED_SPACE}", THREADS / WARP);
         let (outer, inner) = self.extents()?;
         let rows = self.text.product(&outer);
         let reads = self.wide();
@@ -196,10 +195,8 @@ impl Rows<'_, '_, '_> {
             let element = &self.generic.operands[operand].element;
             if wide.contains(&operand) {
                 let vector = self.text.load_wide(operand, &points[0], width);
-                for (lane, read) in read.iter_mut().enumerate() {
-                    let ty = format!("{element} from vector<{width}x{element}>");
-                    read.push(self.text.value(&format!("vector.extract {vector}[{lane}] : {ty}")));
-                }
+                let lanes = self.text.lanes(&vector, width, element);
+                read.iter_mut().zip(lanes).for_each(|(read, lane)| read.push(lane));
             } else {
                 read.iter_mut().zip(&points).for_each(|(read, point)| read.push(self.text.load(operand, point)));
             }
@@ -227,7 +224,7 @@ impl Rows<'_, '_, '_> {
         let element = self.element.clone();
         // 32 rows of 64 elements, and one more each, so that threads with neighbouring rows read different banks; or 8 of 256.
         let room = THREADS * ROWS + THREADS / FEW * ROWS;
-        let shared = format!("memref<{room}x{element}, #gpu.address_space<workgroup>>");
+        let shared = format!("memref<{room}x{element}, {SHARED_SPACE}");
         let (outer, inner) = self.extents()?;
         let rows = self.text.product(&outer);
         let t = &mut self.text;

@@ -74,6 +74,12 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
         self.value(&format!("arith.andi {one}, {other} : i1"))
     }
 
+    /// A bit: both indices are below their ends.
+    pub(super) fn is_inside(&mut self, indices: [&str; 2], ends: [&str; 2]) -> String {
+        let [in_rows, in_columns] = [0, 1].map(|place| self.compare("ult", indices[place], ends[place]));
+        self.both(&in_rows, &in_columns)
+    }
+
     /// One index or another.
     pub(super) fn choose(&mut self, which: &str, one: &str, other: &str) -> String {
         self.value(&format!("arith.select {which}, {one}, {other} : index"))
@@ -149,6 +155,97 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
         self.value(&format!("vector.load {place} {aligned} : {ty}, vector<{width}x{element}>"))
     }
 
+    /// Neighbouring elements one by one, from column `from` on, zeros at `end` and after it.
+    pub(super) fn load_each(
+        &mut self,
+        operand: usize,
+        width: usize,
+        [from, end]: [&str; 2],
+        indices: impl Fn(&str) -> Vec<String>,
+    ) -> String {
+        let element = self.generic.operands[operand].element.clone();
+        let mut elements = Vec::new();
+        for lane in 0..width {
+            let column = self.index("addi", from, &format!("%c{lane}"));
+            let inside = self.compare("ult", &column, end);
+            elements.push(self.guarded(&inside, &element, |text| text.load(operand, &indices(&column))));
+        }
+        self.value(&format!("vector.from_elements {} : vector<{width}x{element}>", elements.join(", ")))
+    }
+
+    /// What `then` writes, where `condition` holds, and zero elsewhere.
+    pub(super) fn guarded(&mut self, condition: &str, ty: &str, then: impl FnOnce(&mut Self) -> String) -> String {
+        let name = self.name();
+        self.put(&format!("{name} = scf.if {condition} -> ({ty}) {{"));
+        let value = then(self);
+        let zero = self.name();
+        self.put(&format!("scf.yield {value} : {ty}\n}} else {{\n{}\nscf.yield {zero} : {ty}\n}}", zeros(&zero, ty)));
+        name
+    }
+
+    /// What `then` writes, where `condition` holds.
+    pub(super) fn only_if(&mut self, condition: &str, then: impl FnOnce(&mut Self)) {
+        self.put(&format!("scf.if {condition} {{"));
+        then(self);
+        self.put("}");
+    }
+
+    /// Stores neighbouring values: at once if `is_aligned`, else those before column `end`.
+    pub(super) fn store_row(
+        &mut self,
+        values: &[String],
+        operand: usize,
+        [from, end]: [&str; 2],
+        is_aligned: bool,
+        indices: impl Fn(&str) -> Vec<String>,
+    ) {
+        if is_aligned {
+            return self.store_wide(values, operand, &indices(from));
+        }
+        for (lane, value) in values.iter().enumerate() {
+            let column = self.index("addi", from, &format!("%c{lane}"));
+            let inside = self.compare("ult", &column, end);
+            self.only_if(&inside, |text| text.store(value, operand, &indices(&column)));
+        }
+    }
+
+    /// Stores neighbouring values in one access.
+    pub(super) fn store_wide(&mut self, values: &[String], operand: usize, indices: &[String]) {
+        let Operand { ty, element, .. } = &self.generic.operands[operand];
+        let (vector, aligned) = (format!("vector<{}x{element}>", values.len()), alignment(element, values.len()));
+        let whole = self.value(&format!("vector.from_elements {} : {vector}", values.join(", ")));
+        let place = self.place(operand, indices);
+        self.put(&format!("vector.store {whole}, {place} {aligned} : {ty}, {vector}"));
+    }
+
+    /// The elements of a vector.
+    pub(super) fn lanes(&mut self, vector: &str, width: usize, element: &str) -> Vec<String> {
+        let ty = format!("{element} from vector<{width}x{element}>");
+        (0..width).map(|lane| self.value(&format!("vector.extract {vector}[{lane}] : {ty}"))).collect()
+    }
+
+    /// A loop that carries `before` on: `body` is given the carried values and answers the next. Every value is of `types`' type.
+    pub(super) fn carry(
+        &mut self,
+        [variable, from, to, step]: [&str; 4],
+        before: &[String],
+        types: &[String],
+        body: impl FnOnce(&mut Self, &[String]) -> Vec<String>,
+    ) -> Vec<String> {
+        let names: Vec<_> = before.iter().map(|_| self.name()).collect();
+        let inner: Vec<_> = before.iter().map(|_| self.name()).collect();
+        let given: Vec<_> = inner.iter().zip(before).map(|(inner, before)| format!("{inner} = {before}")).collect();
+        let types = types.join(", ");
+        self.put(&format!(
+            "{} = scf.for {variable} = {from} to {to} step {step} iter_args({}) -> ({types}) {{",
+            names.join(", "),
+            given.join(", ")
+        ));
+        let next = body(self, &inner);
+        self.put(&format!("scf.yield {} : {types}\n}}", next.join(", ")));
+        names
+    }
+
     /// `%a1[%i, %j]`.
     pub(super) fn place(&self, operand: usize, indices: &[String]) -> String {
         let own: Vec<_> = self.generic.operands[operand].map.iter().map(|loop_| indices[*loop_].as_str()).collect();
@@ -201,6 +298,17 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
             taken.join(", "),
             constants(&lines),
         )
+    }
+}
+
+/// A zero, or a vector of them, of type `ty`.
+pub(super) fn zeros(name: &str, ty: &str) -> String {
+    let is_float = ty.rsplit(['x', ' ']).next().is_some_and(|element| element.trim_end_matches('>').contains('f'));
+    let zero = if is_float { "0.0" } else { "0" };
+    if ty.starts_with("vector") {
+        format!("{name} = arith.constant dense<{zero}> : {ty}")
+    } else {
+        format!("{name} = arith.constant {zero} : {ty}")
     }
 }
 
