@@ -7,7 +7,7 @@
 use super::{
     SHARED_SPACE, THREADS,
     generic::{Generic, bytes_of},
-    product::{Loaded, Product, SHARED, Stream, Tile, Tiles},
+    product::{Elements, Loaded, Product, SHARED, Stream, Tile, Tiles, Way},
     splice::Kernel,
     text::{Text, alignment},
 };
@@ -65,7 +65,8 @@ impl Contraction<'_, '_, '_> {
 
     fn block(&self, text: &mut Text<'_, '_, '_>, extents: &[String; 3], is_aligned: bool) {
         let Self { generic, product, tiles, .. } = self;
-        let stream = Stream { generic, product, tiles, extents, is_aligned, depth: DEPTH };
+        let way = if is_aligned { Way::Wide } else { Way::Single };
+        let stream = Stream { generic, product, tiles, extents, way, depth: DEPTH };
         let first = self.first_sums(text, extents, is_aligned);
         let sums = stream.run(
             text,
@@ -120,11 +121,11 @@ impl Contraction<'_, '_, '_> {
 
     /// What was loaded goes to shared memory, the sum first.
     fn put(&self, text: &mut Text<'_, '_, '_>, loaded: &Loaded<'_>) {
-        let Loaded { which, vector, tile, place: [row, column], turn } = loaded;
+        let Loaded { which, elements, tile, place: [row, column], turn } = loaded;
         let (name, ty) = (["%sa", "%sb"][*which], self.shared(*which));
-        if !tile.is_along_sum(&self.product) {
+        let (true, Elements::Vector(vector)) = (tile.is_along_sum(&self.product), elements) else {
             return loaded.store(text, self.generic, &format!("{name}[{turn}, {row}, {column}]"), &ty);
-        }
+        };
         for (lane, value) in text.lanes(vector, tile.width, self.element(tile.operand)).iter().enumerate() {
             let depth = text.index("addi", column, &format!("%c{lane}"));
             text.put(&format!("memref.store {value}, {name}[{turn}, {depth}, {row}] : {ty}"));

@@ -182,18 +182,37 @@ pub(super) struct Stream<'s, 'c, 'a> {
     pub tiles: &'s [Tile; 2],
     /// Rows, columns and length of the sums.
     pub extents: &'s [String; 3],
-    /// Every row begins where wide accesses may.
-    pub is_aligned: bool,
+    /// How elements get into shared memory.
+    pub way: Way,
     /// Elements along the sum in a tile.
     pub depth: usize,
+}
+
+/// How elements get into shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// One by one, wherever rows begin, and not before they are needed: they are many, and would fill the registers.
+    Single,
+    /// By wide accesses, through registers, while the tiles before are used.
+    Wide,
+    /// By wide copies that need no registers (`cp.async`), while the tiles before are used.
+    Copied,
+}
+
+/// Neighbouring elements, as many as their tile's accesses have.
+pub(super) enum Elements<'s> {
+    /// In registers.
+    Vector(&'s str),
+    /// Still where a copy begins, so many of them inside the tensor.
+    Source(&'s str, &'s str),
 }
 
 /// What was loaded, and the place in the tile where it belongs.
 pub(super) struct Loaded<'s> {
     /// 0 for a, 1 for b.
     pub which: usize,
-    /// A vector as long as `tile` says.
-    pub vector: &'s str,
+    /// The elements.
+    pub elements: Elements<'s>,
     /// The tile.
     pub tile: &'s Tile,
     /// Row and column in it.
@@ -205,17 +224,27 @@ pub(super) struct Loaded<'s> {
 impl Loaded<'_> {
     /// Stores it at a place in shared memory of type `ty`.
     pub fn store(&self, text: &mut Text<'_, '_, '_>, generic: &Generic<'_, '_>, place: &str, ty: &str) {
-        let aligned = alignment(&generic.operands[self.tile.operand].element, self.tile.width);
-        text.put(&format!("vector.store {}, {place} {aligned} : {ty}, {}", self.vector, self.tile.vector(generic)));
+        let (tile, Operand { ty: from, element, .. }) = (self.tile, &generic.operands[self.tile.operand]);
+        let line = match self.elements {
+            Elements::Vector(vector) => {
+                let aligned = alignment(element, tile.width);
+                format!("vector.store {vector}, {place} {aligned} : {ty}, {}", tile.vector(generic))
+            }
+            Elements::Source(source, count) => {
+                let token = text.name();
+                format!(
+                    "{token} = nvgpu.device_async_copy {source}, {place}, {}, {count} {{bypassL1}} : {from} to {ty}",
+                    tile.width
+                )
+            }
+        };
+        text.put(&line);
     }
 }
 
 impl Stream<'_, '_, '_> {
     /// Runs over the sum. `store` puts what was loaded into shared memory; `multiply` adds the products of the half of it that it is
     /// told, with so many elements left in the sum, to `sums` of type `ty`.
-    ///
-    /// Wide accesses of the next tiles are under way while a tile is used. Single ones are not: they are many, and would fill
-    /// the registers.
     pub fn run(
         &self,
         text: &mut Text<'_, '_, '_>,
@@ -223,7 +252,7 @@ impl Stream<'_, '_, '_> {
         store: impl Fn(&mut Text<'_, '_, '_>, &Loaded<'_>),
         multiply: impl Fn(&mut Text<'_, '_, '_>, &[String], &str, &str) -> Vec<String>,
     ) -> Vec<String> {
-        let ahead = if self.is_aligned { self.load(text, "%c0") } else { Vec::new() };
+        let ahead = self.begin(text, "%c0", "%c0", &store);
         let vectors = self.accesses().into_iter().map(|(_, tile, _)| tile.vector(self.generic)).take(ahead.len());
         let types: Vec<_> =
             vec![ty.to_owned(); sums.len()].into_iter().chain(vectors).chain(["index".to_owned()]).collect();
@@ -232,18 +261,21 @@ impl Stream<'_, '_, '_> {
         let mut after = text.carry(["%step", "%c0", end, &step], &before, &types, |text, now| {
             let (sums, ahead) = now.split_at(sums.len());
             let turn = ahead.last().map_or("%c0", String::as_str);
-            if self.is_aligned {
-                self.fill(text, ahead, turn, &store);
-            } else {
-                self.copy(text, turn, &store);
+            match self.way {
+                Way::Single => self.copy(text, turn, &store),
+                Way::Wide => self.fill(text, ahead, turn, &store),
+                Way::Copied => {
+                    let all = text.value("nvgpu.device_async_create_group");
+                    text.put(&format!("nvgpu.device_async_wait {all} {{numGroups = 0 : i32}}"));
+                }
             }
             text.put("gpu.barrier");
             let next = text.index("addi", "%step", &step);
             let left = text.index("subi", end, "%step");
-            let ahead = if self.is_aligned { self.load(text, &next) } else { Vec::new() };
+            let other = text.index("subi", "%c1", turn);
+            let ahead = self.begin(text, &next, &other, &store);
             let sums = multiply(text, sums, turn, &left);
-            let turn = text.index("subi", "%c1", turn);
-            sums.into_iter().chain(ahead).chain([turn]).collect()
+            sums.into_iter().chain(ahead).chain([other]).collect()
         });
         after.truncate(sums.len());
         after
@@ -258,14 +290,44 @@ impl Stream<'_, '_, '_> {
         all.into_iter().map(|(which, number)| (which, &self.tiles[which], number * super::THREADS)).collect()
     }
 
-    /// Vectors of the tiles that begin at `step` along the sum, zero outside the tensors.
-    fn load(&self, text: &mut Text<'_, '_, '_>, step: &str) -> Vec<String> {
-        let load = |(_, tile, first): (usize, &Tile, usize)| {
+    /// Begins with the tiles at `step` along the sum, zero outside the tensors: the vectors on their way, if they need registers.
+    fn begin(
+        &self,
+        text: &mut Text<'_, '_, '_>,
+        step: &str,
+        turn: &str,
+        store: &impl Fn(&mut Text<'_, '_, '_>, &Loaded<'_>),
+    ) -> Vec<String> {
+        let mut vectors = Vec::new();
+        for (which, tile, first) in self.accesses() {
             let flat = text.index("addi", "%tx", &format!("%c{first}"));
             let place = tile.place(text, &flat);
-            self.load_at(text, tile, step, &place)
-        };
-        self.accesses().into_iter().map(load).collect()
+            match self.way {
+                Way::Single => return vectors,
+                Way::Wide => vectors.push(self.load_at(text, tile, step, &place)),
+                Way::Copied => {
+                    let (source, count) = self.source(text, tile, step, &place);
+                    let elements = Elements::Source(&source, &count);
+                    store(text, &Loaded { which, elements, tile, place: [&place[0], &place[1]], turn });
+                }
+            }
+        }
+        vectors
+    }
+
+    /// Where a copy begins, and how much of it is inside the tensor: all or nothing.
+    fn source(
+        &self,
+        text: &mut Text<'_, '_, '_>,
+        tile: &Tile,
+        step: &str,
+        place: &[String; 2],
+    ) -> (String, String) {
+        let (inside, [row, column]) = self.locate(text, tile, step, place);
+        // What copies nothing begins where there is something.
+        let [row, column] = [row, column].map(|index| text.choose(&inside, &index, "%c0"));
+        let count = text.choose(&inside, &format!("%c{}", tile.width), "%c0");
+        (text.place(tile.operand, &tile.at(self.product, &row, &column)), count)
     }
 
     /// Puts them into shared memory.
@@ -279,7 +341,7 @@ impl Stream<'_, '_, '_> {
         for ((which, tile, first), vector) in self.accesses().into_iter().zip(vectors) {
             let flat = text.index("addi", "%tx", &format!("%c{first}"));
             let [row, column] = tile.place(text, &flat);
-            store(text, &Loaded { which, vector, tile, place: [&row, &column], turn });
+            store(text, &Loaded { which, elements: Elements::Vector(vector), tile, place: [&row, &column], turn });
         }
     }
 
@@ -299,13 +361,28 @@ impl Stream<'_, '_, '_> {
             ));
             let place = tile.place(text, "%flat");
             let vector = &self.load_at(text, tile, "%step", &place);
-            store(text, &Loaded { which, vector, tile, place: [&place[0], &place[1]], turn });
+            let elements = Elements::Vector(vector);
+            store(text, &Loaded { which, elements, tile, place: [&place[0], &place[1]], turn });
             text.put("}");
         }
     }
 
-    fn load_at(&self, text: &mut Text<'_, '_, '_>, tile: &Tile, step: &str, [row, column]: &[String; 2]) -> String {
-        let Self { generic, product, extents, .. } = self;
+    fn load_at(&self, text: &mut Text<'_, '_, '_>, tile: &Tile, step: &str, place: &[String; 2]) -> String {
+        let (inside, [row, column]) = self.locate(text, tile, step, place);
+        text.guarded(&inside, &tile.vector(self.generic), |text| {
+            text.load_wide(tile.operand, &tile.at(self.product, &row, &column), tile.width)
+        })
+    }
+
+    /// Row and column in the tensor of a place in the tile that begins at `step` along the sum, and whether there is such a place.
+    fn locate(
+        &self,
+        text: &mut Text<'_, '_, '_>,
+        tile: &Tile,
+        step: &str,
+        [row, column]: &[String; 2],
+    ) -> (String, [String; 2]) {
+        let Self { product, extents, .. } = self;
         let [row_loop, column_loop] = tile.loops;
         let by_loop = |values: [&str; 3], loop_: usize| match loop_ {
             _ if loop_ == product.m => values[0].to_owned(),
@@ -316,8 +393,6 @@ impl Stream<'_, '_, '_> {
         let row = text.index("addi", row, &by_loop(start, row_loop));
         let column = text.index("addi", column, &by_loop(start, column_loop));
         let inside = text.is_inside([&row, &column], [&by_loop(ends, row_loop), &by_loop(ends, column_loop)]);
-        text.guarded(&inside, &tile.vector(generic), |text| {
-            text.load_wide(tile.operand, &tile.at(product, &row, &column), tile.width)
-        })
+        (inside, [row, column])
     }
 }

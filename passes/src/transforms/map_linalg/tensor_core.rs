@@ -10,7 +10,7 @@
 use super::{
     SHARED_SPACE,
     generic::{Generic, defining, is_same},
-    product::{Loaded, Product, SHARED, Stream, Tile, Tiles},
+    product::{Loaded, Product, SHARED, Stream, Tile, Tiles, Way},
     splice::Kernel,
     text::{Text, zeros},
 };
@@ -109,8 +109,11 @@ impl TensorCore<'_, '_, '_> {
 
     fn block(&self, text: &mut Text<'_, '_, '_>, extents: &[String; 3], is_aligned: bool) {
         let Self { generic, product, tiles, .. } = self;
-        let stream = Stream { generic, product, tiles, extents, is_aligned, depth: DEPTH };
-        let first = self.first_sums(text, extents, is_aligned);
+        let way = if is_aligned { Way::Copied } else { Way::Single };
+        let stream = Stream { generic, product, tiles, extents, way, depth: DEPTH };
+        let zero = text.name();
+        text.put(&zeros(&zero, SUMS));
+        let first = vec![zero; fragments().len()];
         let sums = stream.run(
             text,
             (&first, SUMS),
@@ -144,28 +147,6 @@ impl TensorCore<'_, '_, '_> {
             }
         }
         pairs
-    }
-
-    /// What the output holds before.
-    fn first_sums(&self, text: &mut Text<'_, '_, '_>, [m, n, _]: &[String; 3], is_aligned: bool) -> Vec<String> {
-        let output = self.generic.inputs;
-        let mut loaded = Vec::new();
-        for [i, j] in self.pairs(text) {
-            let inside = text.is_inside([&i, &j], [m, n]);
-            let at = |j: &str| self.product.indices([&i, j, "%c0"]);
-            loaded.push(text.guarded(&inside, "vector<2xf32>", |text| match is_aligned {
-                true => text.load_wide(output, &at(&j), 2),
-                false => text.load_each(output, 2, [&j, n], at),
-            }));
-        }
-        let none = text.name();
-        text.put(&zeros(&none, SUMS));
-        let join = |pairs: &[String]| {
-            pairs.iter().enumerate().fold(none.clone(), |sums, (place, pair)| {
-                text.value(&format!("vector.insert {pair}, {sums}[{place}] : vector<2xf32> into {SUMS}"))
-            })
-        };
-        loaded.chunks(2).map(join).collect()
     }
 
     /// What was loaded goes to shared memory as it is.
@@ -262,14 +243,20 @@ impl TensorCore<'_, '_, '_> {
         (0..count).map(word).collect()
     }
 
+    /// The sums, added to what the output holds before: only here, so that no address lives as long as they do.
     fn store(&self, text: &mut Text<'_, '_, '_>, sums: &[String], [m, n, _]: &[String; 3], is_aligned: bool) {
         for (number, [i, j]) in self.pairs(text).iter().enumerate() {
             let inside = text.is_inside([i, j], [m, n]);
             text.only_if(&inside, |text| {
                 let (sums, half) = (&sums[number / 2], number % 2);
                 let pair = text.value(&format!("vector.extract {sums}[{half}] : vector<2xf32> from {SUMS}"));
-                let values = text.lanes(&pair, 2, "f32");
                 let at = |j: &str| self.product.indices([i, j, "%c0"]);
+                let before = match is_aligned {
+                    true => text.load_wide(self.generic.inputs, &at(j), 2),
+                    false => text.load_each(self.generic.inputs, 2, [j, n], at),
+                };
+                let after = text.value(&format!("arith.addf {before}, {pair} : vector<2xf32>"));
+                let values = text.lanes(&after, 2, "f32");
                 text.store_row(&values, self.generic.inputs, [j, n], is_aligned, at);
             });
         }
