@@ -104,7 +104,12 @@ impl Contraction<'_, '_, '_> {
     }
 
     /// What the output holds before.
-    fn first_sums(&self, text: &mut Text<'_, '_, '_>, [m, n, _]: &[String; 3], is_aligned: bool) -> Vec<String> {
+    fn first_sums(
+        &self,
+        text: &mut Text<'_, '_, '_>,
+        [m, n, _]: &[String; 3],
+        is_aligned: bool,
+    ) -> Vec<String> {
         let (output, element) = (self.generic.inputs, self.element(self.generic.inputs));
         let mut sums = Vec::new();
         for [i, j] in self.quads(text) {

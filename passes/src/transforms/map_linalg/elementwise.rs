@@ -20,9 +20,10 @@ pub(super) fn kernel(generic: &Generic<'_, '_>) -> Option<Kernel> {
     let reach: Vec<Reach> = generic.operands.iter().map(|operand| operand.reach(inner)).collect();
     let fits = generic.parallel.iter().all(|parallel| *parallel)
         && !reach.contains(&Reach::Apart)
-        && generic.operands[generic.inputs..].iter().zip(&reach[generic.inputs..]).all(|(output, reach)| {
-            output.is_memref && *reach != Reach::Same
-        });
+        && generic.operands[generic.inputs..]
+            .iter()
+            .zip(&reach[generic.inputs..])
+            .all(|(output, reach)| output.is_memref && *reach != Reach::Same);
     let width = fits.then(|| width(generic, &reach))??;
     Some(Kernel { text: Map { generic, reach, width, text: Text::new(generic) }.write()?, combiner: None })
 }
@@ -114,7 +115,8 @@ impl Map<'_, '_, '_> {
         self.vector(&indices, own);
         self.text.put(&format!("}} else {{\nscf.for %j = {start} to {stop} step {step} {{"));
         let indices = with(&indices, "%j");
-        let read = self.text.read().into_iter().map(|operand| self.text.load(operand, &indices)).collect::<Vec<_>>();
+        let read =
+            self.text.read().into_iter().map(|operand| self.text.load(operand, &indices)).collect::<Vec<_>>();
         let results = self.text.compute(&indices, &read);
         for (index, result) in results.iter().enumerate() {
             self.text.store(result, self.generic.inputs + index, &indices);

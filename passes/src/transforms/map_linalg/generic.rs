@@ -79,13 +79,15 @@ impl<'c, 'a> Generic<'c, 'a> {
             Operand::read(value, &map.to_string(), is_read)
         });
         let operands = operands.collect::<Option<Vec<_>>>()?;
-        (op.result_count() == 0 && is_flat).then_some(Self { op, parallel, operands, inputs, block }.collapsed())
+        (op.result_count() == 0 && is_flat)
+            .then_some(Self { op, parallel, operands, inputs, block }.collapsed())
     }
 
     /// One loop in the place of all, where every tensor is dense and follows them in order.
     fn collapsed(mut self) -> Self {
         let loops = self.parallel.len();
-        let in_order = |operand: &Operand<'_, '_>| operand.is_dense && operand.map.iter().copied().eq(0..loops);
+        let in_order =
+            |operand: &Operand<'_, '_>| operand.is_dense && operand.map.iter().copied().eq(0..loops);
         let fits = loops > 1
             && self.parallel.iter().all(|parallel| *parallel)
             && self.operands.iter().all(|operand| operand.map.is_empty() || in_order(operand))
@@ -149,7 +151,11 @@ impl<'c, 'a> Operand<'c, 'a> {
 
     /// Its extents, of which some are known when it is launched.
     pub fn extents(&self) -> Vec<Option<u64>> {
-        let shape = self.ty.strip_prefix("memref<").and_then(|rest| rest.split([',', '>']).next()).unwrap_or_default();
+        let shape = self
+            .ty
+            .strip_prefix("memref<")
+            .and_then(|rest| rest.split([',', '>']).next())
+            .unwrap_or_default();
         let dimensions = shape.split('x').take(self.map.len());
         dimensions.map(|extent| extent.parse().ok()).collect()
     }

@@ -49,7 +49,8 @@ pub fn map_linalg<'c>(
     has_mma: bool,
 ) -> Result<bool, TransformError> {
     let rewriter = IrRewriter::new(context);
-    let ops = nested(module.as_operation()).into_iter().filter(|op| is(*op, "linalg.generic") && on_host(*op));
+    let ops =
+        nested(module.as_operation()).into_iter().filter(|op| is(*op, "linalg.generic") && on_host(*op));
     let mut mapped = false;
     for op in ops {
         if let Some((generic, kernel)) = Generic::read(op).and_then(|generic| {
@@ -75,7 +76,8 @@ fn kernel_for(generic: &Generic<'_, '_>, has_mma: bool) -> Option<Kernel> {
 
 /// False within parallel loops, which are kernels of their own, and within anything that MLIR may not launch from.
 fn on_host(op: OperationRef<'_, '_>) -> bool {
-    const SEQUENTIAL: [&str; 6] = ["builtin.module", "func.func", "scf.for", "scf.if", "scf.while", "affine.for"];
+    const SEQUENTIAL: [&str; 6] =
+        ["builtin.module", "func.func", "scf.for", "scf.if", "scf.while", "affine.for"];
     std::iter::successors(op.parent_operation(), |parent| parent.parent_operation())
         .all(|parent| SEQUENTIAL.contains(&name(parent).as_str()))
 }

@@ -53,7 +53,12 @@ impl Product {
         let plain = |operand: &Operand<'_, '_>| operand.is_dense && bytes_of(&operand.element).is_some();
         let fits = generic.parallel.len() == loops
             && generic.operands.iter().all(plain)
-            && output.extents().iter().rev().take(2).all(|extent| extent.is_none_or(|extent| extent >= FEWEST));
+            && output
+                .extents()
+                .iter()
+                .rev()
+                .take(2)
+                .all(|extent| extent.is_none_or(|extent| extent >= FEWEST));
         fits.then_some(Self { batch, m, n, k, a, b })
     }
 
@@ -114,7 +119,9 @@ impl Tiles {
             super::THREADS
         ));
         let (i, j) = (text.index("divui", "%tile", &across), text.index("remui", "%tile", &across));
-        text.put(&format!("%top = arith.muli {i}, %c{side} : index\n%left = arith.muli {j}, %c{side} : index"));
+        text.put(&format!(
+            "%top = arith.muli {i}, %c{side} : index\n%left = arith.muli {j}, %c{side} : index"
+        ));
         Some(Self { extents, aligned })
     }
 }
@@ -136,7 +143,12 @@ pub(super) struct Tile {
 
 impl Tile {
     /// The tile of `operand` with `side` rows or columns of the result and `depth` elements along the sum.
-    pub fn new(generic: &Generic<'_, '_>, product: &Product, operand: usize, [side, depth]: [usize; 2]) -> Self {
+    pub fn new(
+        generic: &Generic<'_, '_>,
+        product: &Product,
+        operand: usize,
+        [side, depth]: [usize; 2],
+    ) -> Self {
         let map = &generic.operands[operand].map;
         let loops = [map[map.len() - 2], map[map.len() - 1]];
         let length = |loop_: usize| if loop_ == product.k { depth } else { side };
@@ -253,7 +265,8 @@ impl Stream<'_, '_, '_> {
         multiply: impl Fn(&mut Text<'_, '_, '_>, &[String], &str, &str) -> Vec<String>,
     ) -> Vec<String> {
         let ahead = self.begin(text, "%c0", "%c0", &store);
-        let vectors = self.accesses().into_iter().map(|(_, tile, _)| tile.vector(self.generic)).take(ahead.len());
+        let vectors =
+            self.accesses().into_iter().map(|(_, tile, _)| tile.vector(self.generic)).take(ahead.len());
         let types: Vec<_> =
             vec![ty.to_owned(); sums.len()].into_iter().chain(vectors).chain(["index".to_owned()]).collect();
         let before: Vec<_> = sums.iter().chain(&ahead).cloned().chain(["%c0".to_owned()]).collect();
@@ -341,7 +354,10 @@ impl Stream<'_, '_, '_> {
         for ((which, tile, first), vector) in self.accesses().into_iter().zip(vectors) {
             let flat = text.index("addi", "%tx", &format!("%c{first}"));
             let [row, column] = tile.place(text, &flat);
-            store(text, &Loaded { which, elements: Elements::Vector(vector), tile, place: [&row, &column], turn });
+            store(
+                text,
+                &Loaded { which, elements: Elements::Vector(vector), tile, place: [&row, &column], turn },
+            );
         }
     }
 

@@ -83,8 +83,9 @@ struct Rows<'g, 'c, 'a> {
 
 impl Rows<'_, '_, '_> {
     fn extents(&mut self) -> Option<(Vec<String>, String)> {
-        let mut extents =
-            (0..self.generic.parallel.len()).map(|loop_| self.text.extent(loop_)).collect::<Option<Vec<_>>>()?;
+        let mut extents = (0..self.generic.parallel.len())
+            .map(|loop_| self.text.extent(loop_))
+            .collect::<Option<Vec<_>>>()?;
         let inner = extents.pop()?;
         Some((extents, inner))
     }
@@ -133,7 +134,8 @@ impl Rows<'_, '_, '_> {
         ));
         let row = t.unfold("%line", &outer);
         let part = self.part(&row, &inner, &aligned, width);
-        self.text.put(&format!("scf.yield {part} : {element}\n}} else {{\nscf.yield %neutral : {element}\n}}"));
+        self.text
+            .put(&format!("scf.yield {part} : {element}\n}} else {{\nscf.yield %neutral : {element}\n}}"));
         let part = self.fold_warp("%part".to_owned());
         self.text.put(&format!(
             "scf.if %leads {{\nmemref.store {part}, %shared[%slot] : {shared}\n}}\ngpu.barrier\n\
@@ -198,7 +200,9 @@ impl Rows<'_, '_, '_> {
                 let lanes = self.text.lanes(&vector, width, element);
                 read.iter_mut().zip(lanes).for_each(|(read, lane)| read.push(lane));
             } else {
-                read.iter_mut().zip(&points).for_each(|(read, point)| read.push(self.text.load(operand, point)));
+                read.iter_mut()
+                    .zip(&points)
+                    .for_each(|(read, point)| read.push(self.text.load(operand, point)));
             }
         }
         points.iter().zip(&read).fold("%sum".to_owned(), |sum, (point, read)| {
@@ -212,7 +216,8 @@ impl Rows<'_, '_, '_> {
         let ty = self.element.clone();
         [16, 8, 4, 2, 1].iter().fold(part, |part, distance| {
             let (other, is_there) = (self.text.name(), self.text.name());
-            self.text.put(&format!("{other}, {is_there} = gpu.shuffle xor {part}, %k{distance}, %k{WARP} : {ty}"));
+            self.text
+                .put(&format!("{other}, {is_there} = gpu.shuffle xor {part}, %k{distance}, %k{WARP} : {ty}"));
             self.text.combine(&part, &other)
         })
     }

@@ -68,7 +68,11 @@ pub(super) fn replace<'c>(
 }
 
 /// The op's code in front of `call`: the call's results, and what they are now.
-fn inline<'c, 'a>(generic: &Generic<'c, 'a>, kernel: &Kernel, call: OperationRef<'c, 'a>) -> Option<Renamed<'c, 'a>> {
+fn inline<'c, 'a>(
+    generic: &Generic<'c, 'a>,
+    kernel: &Kernel,
+    call: OperationRef<'c, 'a>,
+) -> Option<Renamed<'c, 'a>> {
     let yielded = generic.yielded();
     let last = kernel.combiner.and_then(|_| super::generic::defining(*yielded.first()?));
     let results: Vec<Value<'c, 'a>> = match (callee(call)?.as_str(), kernel.combiner, last) {

@@ -48,10 +48,13 @@ fn is_plain_sum(generic: &Generic<'_, '_>) -> bool {
     let argument = |index: usize| generic.block.argument(index).ok().map(Value::from);
     let [Some(one), Some(other), Some(sum)] = [argument(0), argument(1), argument(2)] else { return false };
     let is_widened = |value: Value<'_, '_>, half: Value<'_, '_>| {
-        defining(value).is_some_and(|op| is(op, "arith.extf") && op.operand(0).is_ok_and(|from| is_same(from, half)))
+        defining(value)
+            .is_some_and(|op| is(op, "arith.extf") && op.operand(0).is_ok_and(|from| is_same(from, half)))
     };
     let are_factors = |values: &[Value<'_, '_>]| match values {
-        [x, y] => (is_widened(*x, one) && is_widened(*y, other)) || (is_widened(*x, other) && is_widened(*y, one)),
+        [x, y] => {
+            (is_widened(*x, one) && is_widened(*y, other)) || (is_widened(*x, other) && is_widened(*y, one))
+        }
         _ => false,
     };
     let yielded = generic.yielded();
@@ -62,9 +65,8 @@ fn is_plain_sum(generic: &Generic<'_, '_>) -> bool {
         ("arith.addf", [x, y]) => {
             let factor = if is_same(*x, sum) { *y } else { *x };
             (is_same(*x, sum) != is_same(*y, sum))
-                && defining(factor).is_some_and(|op| {
-                    is(op, "arith.mulf") && are_factors(&op.operands().collect::<Vec<_>>())
-                })
+                && defining(factor)
+                    .is_some_and(|op| is(op, "arith.mulf") && are_factors(&op.operands().collect::<Vec<_>>()))
         }
         _ => false,
     }
@@ -83,7 +85,8 @@ const SUMS: &str = "vector<2x2xf32>";
 impl TensorCore<'_, '_, '_> {
     fn write(&self, mut text: Text<'_, '_, '_>) -> Option<String> {
         let shared = format!("%sa : {}, %sb : {}", self.shared(0), self.shared(1));
-        let Tiles { extents, aligned } = Tiles::launch(&mut text, self.generic, &self.product, SIDE, &shared)?;
+        let Tiles { extents, aligned } =
+            Tiles::launch(&mut text, self.generic, &self.product, SIDE, &shared)?;
         // A warp's part of the block's tile, and a thread's place in 16x8 results: rows `%row` and 8 more, columns `%pair` and the
         // next. For `ldmatrix` a lane names one row of an 8x8 matrix; the four matrices are 2x2.
         text.put(&format!(
@@ -158,8 +161,9 @@ impl TensorCore<'_, '_, '_> {
 
     /// The warp's part over 16 elements along the sum, from `at` on.
     fn multiply(&self, text: &mut Text<'_, '_, '_>, sums: &[String], turn: &str, at: usize) -> Vec<String> {
-        let rows: Vec<_> =
-            (0..WARP[0] / MMA[0]).map(|i| self.matrices(text, 0, turn, ["%down", "%low8", "%high8"], [i, at])).collect();
+        let rows: Vec<_> = (0..WARP[0] / MMA[0])
+            .map(|i| self.matrices(text, 0, turn, ["%down", "%low8", "%high8"], [i, at]))
+            .collect();
         // Two times eight columns at once. Their matrices come in another order: along the sum first.
         let columns: Vec<_> = (0..WARP[1] / MMA[0])
             .map(|j| self.matrices(text, 1, turn, ["%across", "%high8", "%low8"], [j, at]))
@@ -169,7 +173,8 @@ impl TensorCore<'_, '_, '_> {
         for both in &columns {
             for offset in [0, 2] {
                 let slice = "{sizes = [2], strides = [1], offsets = ";
-                let op = format!("vector.extract_strided_slice {both} {slice}[{offset}]}} : {whole} to {part}");
+                let op =
+                    format!("vector.extract_strided_slice {both} {slice}[{offset}]}} : {whole} to {part}");
                 halves.push(text.value(&op));
             }
         }
@@ -239,7 +244,8 @@ impl TensorCore<'_, '_, '_> {
             "vector.bitcast {halves} : vector<{count}x2x{}> to vector<{count}x1xi32>",
             self.half
         ));
-        let word = |word| text.value(&format!("vector.extract {words}[{word}, 0] : i32 from vector<{count}x1xi32>"));
+        let word =
+            |word| text.value(&format!("vector.extract {words}[{word}, 0] : i32 from vector<{count}x1xi32>"));
         (0..count).map(word).collect()
     }
 

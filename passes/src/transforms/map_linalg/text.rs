@@ -1,6 +1,9 @@
 //! A kernel's frame as MLIR text, written line by line.
 
-use super::{ACCESS, generic::{Generic, Operand, View, bytes_of}};
+use super::{
+    ACCESS,
+    generic::{Generic, Operand, View, bytes_of},
+};
 use std::{collections::BTreeSet, fmt::Write};
 
 /// The text so far. Constants are written `%c8` (`index`) and `%k8` (`i32`) where they are used, and defined by [`Text::finish`];
@@ -27,7 +30,8 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
     /// The operands that `@value` takes elements of.
     pub(super) fn read(&self) -> Vec<usize> {
         let operands = self.generic.operands.iter().enumerate();
-        let read = operands.filter(|(index, operand)| operand.is_read && !(self.folds && *index >= self.generic.inputs));
+        let read = operands
+            .filter(|(index, operand)| operand.is_read && !(self.folds && *index >= self.generic.inputs));
         read.map(|(index, _)| index).collect()
     }
 
@@ -108,9 +112,10 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
             let address = format!("memref.extract_aligned_pointer_as_index %a{operand} : {ty} -> index");
             all.push(self.value(&address));
         }
-        let any = all.iter().skip(1).fold(all.first().cloned().unwrap_or_else(|| "%c0".into()), |any, next| {
-            self.index("ori", &any, next)
-        });
+        let any =
+            all.iter().skip(1).fold(all.first().cloned().unwrap_or_else(|| "%c0".into()), |any, next| {
+                self.index("ori", &any, next)
+            });
         let rest = self.index("remui", &any, &format!("%c{ACCESS}"));
         self.compare("eq", &rest, "%c0")
     }
@@ -174,12 +179,20 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
     }
 
     /// What `then` writes, where `condition` holds, and zero elsewhere.
-    pub(super) fn guarded(&mut self, condition: &str, ty: &str, then: impl FnOnce(&mut Self) -> String) -> String {
+    pub(super) fn guarded(
+        &mut self,
+        condition: &str,
+        ty: &str,
+        then: impl FnOnce(&mut Self) -> String,
+    ) -> String {
         let name = self.name();
         self.put(&format!("{name} = scf.if {condition} -> ({ty}) {{"));
         let value = then(self);
         let zero = self.name();
-        self.put(&format!("scf.yield {value} : {ty}\n}} else {{\n{}\nscf.yield {zero} : {ty}\n}}", zeros(&zero, ty)));
+        self.put(&format!(
+            "scf.yield {value} : {ty}\n}} else {{\n{}\nscf.yield {zero} : {ty}\n}}",
+            zeros(&zero, ty)
+        ));
         name
     }
 
@@ -212,7 +225,8 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
     /// Stores neighbouring values in one access.
     pub(super) fn store_wide(&mut self, values: &[String], operand: usize, indices: &[String]) {
         let Operand { ty, element, .. } = &self.generic.operands[operand];
-        let (vector, aligned) = (format!("vector<{}x{element}>", values.len()), alignment(element, values.len()));
+        let (vector, aligned) =
+            (format!("vector<{}x{element}>", values.len()), alignment(element, values.len()));
         let whole = self.value(&format!("vector.from_elements {} : {vector}", values.join(", ")));
         let place = self.place(operand, indices);
         self.put(&format!("vector.store {whole}, {place} {aligned} : {ty}, {vector}"));
@@ -234,7 +248,8 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
     ) -> Vec<String> {
         let names: Vec<_> = before.iter().map(|_| self.name()).collect();
         let inner: Vec<_> = before.iter().map(|_| self.name()).collect();
-        let given: Vec<_> = inner.iter().zip(before).map(|(inner, before)| format!("{inner} = {before}")).collect();
+        let given: Vec<_> =
+            inner.iter().zip(before).map(|(inner, before)| format!("{inner} = {before}")).collect();
         let types = types.join(", ");
         self.put(&format!(
             "{} = scf.for {variable} = {from} to {to} step {step} iter_args({}) -> ({types}) {{",
@@ -248,7 +263,8 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
 
     /// `%a1[%i, %j]`.
     pub(super) fn place(&self, operand: usize, indices: &[String]) -> String {
-        let own: Vec<_> = self.generic.operands[operand].map.iter().map(|loop_| indices[*loop_].as_str()).collect();
+        let own: Vec<_> =
+            self.generic.operands[operand].map.iter().map(|loop_| indices[*loop_].as_str()).collect();
         format!("%a{operand}[{}]", own.join(", "))
     }
 
@@ -286,7 +302,10 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
                 Some(View { ty: whole, groups }) => {
                     taken.push(format!("%whole{index}: {whole}"));
                     // Writing to a string does not fail.
-                    let _ = writeln!(views, "%a{index} = memref.collapse_shape %whole{index} {groups} : {whole} into {ty}");
+                    let _ = writeln!(
+                        views,
+                        "%a{index} = memref.collapse_shape %whole{index} {groups} : {whole} into {ty}"
+                    );
                 }
             }
         }
@@ -303,7 +322,8 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
 
 /// A zero, or a vector of them, of type `ty`.
 pub(super) fn zeros(name: &str, ty: &str) -> String {
-    let is_float = ty.rsplit(['x', ' ']).next().is_some_and(|element| element.trim_end_matches('>').contains('f'));
+    let is_float =
+        ty.rsplit(['x', ' ']).next().is_some_and(|element| element.trim_end_matches('>').contains('f'));
     let zero = if is_float { "0.0" } else { "0" };
     if ty.starts_with("vector") {
         format!("{name} = arith.constant dense<{zero}> : {ty}")
