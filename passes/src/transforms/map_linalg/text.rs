@@ -232,10 +232,14 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
         self.put(&format!("vector.store {whole}, {place} {aligned} : {ty}, {vector}"));
     }
 
-    /// The elements of a vector.
+    /// The elements of a vector that was loaded. Frozen, it stays one access in LLVM: else one load an element would be made of it,
+    /// which the back end joins again, but behind the probes.
     pub(super) fn lanes(&mut self, vector: &str, width: usize, element: &str) -> Vec<String> {
-        let ty = format!("{element} from vector<{width}x{element}>");
-        (0..width).map(|lane| self.value(&format!("vector.extract {vector}[{lane}] : {ty}"))).collect()
+        let ty = format!("vector<{width}x{element}>");
+        let whole = if width > 1 { self.value(&format!("llvm.freeze {vector} : {ty}")) } else { vector.to_owned() };
+        (0..width)
+            .map(|lane| self.value(&format!("vector.extract {whole}[{lane}] : {element} from {ty}")))
+            .collect()
     }
 
     /// A loop that carries `before` on: `body` is given the carried values and answers the next. Every value is of `types`' type.
