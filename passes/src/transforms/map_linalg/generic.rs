@@ -99,7 +99,7 @@ impl<'c, 'a> Generic<'c, 'a> {
         self
     }
 
-    /// Extents' loops that no operand knows cannot be launched.
+    /// Where it stands how often `loop_` runs: operand and dimension; nothing if no tensor follows it.
     pub fn extent(&self, loop_: usize) -> Option<(usize, usize)> {
         let place = |operand: &Operand<'_, '_>| operand.map.iter().position(|own| *own == loop_);
         self.operands.iter().enumerate().find_map(|(index, operand)| {
@@ -113,7 +113,7 @@ impl<'c, 'a> Generic<'c, 'a> {
         output.is_memref.then_some(output)
     }
 
-    /// The op that yields, and what it yields.
+    /// What a point yields, an output each.
     pub fn yielded(&self) -> Vec<Value<'c, 'a>> {
         self.block.terminator().map(|last| last.operands().collect()).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! `map-linalg`: kernels for structured ops, tiled for a GPU.
 //!
 //! Takes `linalg.generic` on memrefs in host code, as `linalg-generalize-named-ops` leaves it, and puts a `gpu.launch` in its
-//! place. There are three kinds of kernels, one file each; an op that fits none stays as it is. What an op computes for one point is
+//! place. There are four kinds of kernels, one file each; an op that fits none stays as it is. What an op computes for one point is
 //! never looked into further than to find its kind: its own ops are cloned into the kernel, flags and all.
 //!
 //! A kernel's frame is MLIR text with calls of `@value` and `@combine` where the op's own code belongs ([`splice`] puts it there).

@@ -236,13 +236,14 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
     /// which the back end joins again, but behind the probes.
     pub(super) fn lanes(&mut self, vector: &str, width: usize, element: &str) -> Vec<String> {
         let ty = format!("vector<{width}x{element}>");
-        let whole = if width > 1 { self.value(&format!("llvm.freeze {vector} : {ty}")) } else { vector.to_owned() };
+        let whole =
+            if width > 1 { self.value(&format!("llvm.freeze {vector} : {ty}")) } else { vector.to_owned() };
         (0..width)
             .map(|lane| self.value(&format!("vector.extract {whole}[{lane}] : {element} from {ty}")))
             .collect()
     }
 
-    /// A loop that carries `before` on: `body` is given the carried values and answers the next. Every value is of `types`' type.
+    /// A loop that carries `before` on: `body` is given the carried values and answers the next; `types` are theirs.
     pub(super) fn carry(
         &mut self,
         [variable, from, to, step]: [&str; 4],
