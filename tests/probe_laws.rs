@@ -199,7 +199,8 @@ fn check_kernel(
     let (mlir, llvm) = (Mlir::new().unwrap(), codegen::context());
     let source = Source::read(path).unwrap();
     let module = mlir::parse(&source, &mlir.context, &mlir.messages).unwrap();
-    let mut structured = host::structure(&mlir, module, &source.directives).unwrap();
+    let mut structured =
+        host::structure(&mlir, module, &source.directives, device::Mapping::for_nvidia("sm_90")).unwrap();
     let mut before = SiteTable { mode, ..SiteTable::default() };
     for probe in early {
         let original = text(&structured.module);

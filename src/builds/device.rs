@@ -10,7 +10,7 @@ use crate::{
     frontend::{Language, Source, mlir},
     lower::{
         self, LowerError, Mlir, Structured,
-        device::{self, Device},
+        device::{self, Device, Mapping},
         host::{self, Binary, Object},
     },
     target::Target,
@@ -101,7 +101,7 @@ impl<'a> Maker<'a> {
         }
         let module = mlir::parse(source, &mlir.context, &mlir.messages)?;
         lower::refuse::check(&module, &source.directives)?;
-        let structured = host::structure(mlir, module, &source.directives)?;
+        let structured = host::structure(mlir, module, &source.directives, Mapping::for_nvidia(chip))?;
         let (gpu, cpu) = (Machine::nvptx(chip)?, Machine::native()?);
         Ok(Self { source, chip, tools, dir, mlir, gpu, cpu, structured })
     }

@@ -12,6 +12,7 @@ use kinstr_passes::{
     transforms::{
         carry_regions::{calls_to_regions, regions_to_calls},
         lower_intent::{Keep, lower_intent},
+        map_linalg::{describe_kernels, map_linalg},
         name_kernels::name_kernels,
         strip_probes::strip_probes,
     },
@@ -32,21 +33,55 @@ pub struct Device<'l> {
     pub code: inkwell::module::Module<'l>,
 }
 
+/// What the default mapping may count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// Parallel loops: a thread a point.
+    Loops,
+    /// Tiled kernels for NVIDIA's devices, on their tensor cores if `has_mma`; loops for what fits none of them.
+    Tiled {
+        /// The device has `mma.sync` on 16x8x16 halves: from compute capability 8.0 on.
+        has_mma: bool,
+    },
+}
+
+impl Mapping {
+    /// The mapping for an NVIDIA chip, e.g. `sm_90`.
+    pub fn for_nvidia(chip: &str) -> Self {
+        let number = chip.trim_start_matches("sm_").trim_end_matches(char::is_alphabetic);
+        Self::Tiled { has_mma: number.parse::<u32>().is_ok_and(|number| number >= 80) }
+    }
+}
+
 /// Makes kernels of a module that is on memrefs: bodies of `gpu.launch` are outlined. What has no GPU op gets them by the
 /// default mapping first.
 ///
 /// # Errors
 /// [`LowerError`]; `NoKernel` if nothing in the module would run on a GPU.
-pub fn outline<'c>(mlir: &'c Mlir, module: &mut Module<'c>) -> Result<(), LowerError> {
-    if !holds(module, "gpu.") {
-        run(mlir, module, pipelines::GPU_LOOPS)?;
-        run(mlir, module, &pipelines::gpu_mapping(deepest_parallel(module)))?;
+pub fn outline<'c>(mlir: &'c Mlir, module: &mut Module<'c>, mapping: Mapping) -> Result<(), LowerError> {
+    let is_ours = !holds(module, "gpu.");
+    if is_ours {
+        map(mlir, module, mapping)?;
     }
     run(mlir, module, pipelines::GPU_OUTLINE)?;
     if !holds(module, "gpu.module") {
         return Err(LowerError::NoKernel);
     }
+    if is_ours {
+        describe_kernels(&mlir.context, module)?;
+    }
     Ok(name_kernels(&mlir.context, module)?)
+}
+
+fn map<'c>(mlir: &'c Mlir, module: &mut Module<'c>, mapping: Mapping) -> Result<(), LowerError> {
+    if let Mapping::Tiled { has_mma } = mapping {
+        run(mlir, module, pipelines::GPU_GENERAL)?;
+        if map_linalg(&mlir.context, module, has_mma)? {
+            run(mlir, module, pipelines::GPU_TIDY)?;
+        }
+    }
+    run(mlir, module, pipelines::GPU_LOOPS)?;
+    Ok(run(mlir, module, &pipelines::gpu_mapping(deepest_parallel(module)))?)
 }
 
 fn holds(module: &Module<'_>, prefix: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The host half of a candidate for a GPU: code for this CPU that loads kernels and launches them through MLIR's GPU runtime
 //! functions (`mgpu*`), on tensors in device memory.
 
-use super::{LowerError, Mlir, Structured, check_left, pipelines, run, structure_by};
+use super::{LowerError, Mlir, Structured, check_left, device::Mapping, pipelines, run, structure_by};
 use crate::frontend::directives::Directives;
 use kinstr_passes::{
     ffi::parse_module,
@@ -26,13 +26,14 @@ pub fn structure<'c>(
     mlir: &'c Mlir,
     module: Module<'c>,
     directives: &Directives,
+    mapping: Mapping,
 ) -> Result<Structured<'c>, LowerError> {
     let (mut structured, rest) = structure_by(mlir, module, directives, pipelines::GPU_STRUCTURED)?;
     expand_strided_copies(&mlir.context, &structured.module)?;
     for element in &rest {
         run(mlir, &mut structured.module, element)?;
     }
-    super::device::outline(mlir, &mut structured.module)?;
+    super::device::outline(mlir, &mut structured.module, mapping)?;
     Ok(structured)
 }
 

@@ -1,4 +1,27 @@
 //! The default pipelines. `kinstr opt --emit structured` and `--emit llvm-dialect` show what the two CPU halves leave.
+//!
+//! For a GPU of NVIDIA's, linalg goes through these steps; `kinstr opt --target cuda:sm_90 --emit structured` shows the kernels.
+//!
+//! 1. [`GPU_STRUCTURED`]: on tensors, elementwise ops are fused and results computed in place.
+//! 2. [`GPU_GENERAL`]: every op in its general form.
+//! 3. `map-linalg` (`passes/src/transforms/map_linalg/`) makes a kernel of 256 threads a block of each op that is of one of these kinds; sizes
+//!    may be any, and are asked for when a kernel is launched:
+//!    - *product on tensor cores*: f16 or bf16 summed in f32, any input turned, also in batches. A block has 128x128 results,
+//!      tiles of 32 elements along the sum come by `cp.async` into shared memory, two of each; `ldmatrix`, `mma.sync` 16x8x16. From sm_80 on.
+//!    - *product of any other types, or with any other body*: 128x128 results a block, 8x8 a thread, tiles of 8 along the sum
+//!      in shared memory, two of each; 64x64 and 4x4 with 8-byte types. Each sum in order. Products of known size under 32 rows or columns are
+//!      left to step 4.
+//!    - *fold of the innermost loop*: a warp a row up to 1024 elements, else a block, if order does not matter (integers, `min`, `max`,
+//!      `fastmath<reassoc>`; 32 bits); else a thread a row and its elements through shared memory, in order.
+//!    - *elementwise*: 16 bytes of the smallest type a thread.
+//!
+//!    Wide accesses need tensors and rows that begin at multiples of 16 bytes. The host looks; where one does not, the same
+//!    kernel takes single elements, neighbours together.
+//! 4. [`GPU_LOOPS`] and [`gpu_mapping`]: loops for what is left, such as transposes, folds of an outer loop, stencils.
+//! 5. [`GPU_OUTLINE`].
+//!
+//! A candidate with any op of the gpu dialect, or whose own schedule or pipeline makes one, sees only the first (if it is left with
+//! tensors) and the last. AMD's device code has steps 4 and 5 alone after the first.
 
 /// CPU, first half: linalg on tensors to linalg and loops on memrefs. Elementwise ops are fused, results are
 /// computed in the output buffers, temporaries are allocated and freed once. Run where a module holds tensors.
@@ -28,6 +51,13 @@ pub const WRAPPER_SCOPE: &str = "ensure-debug-info-scope-on-llvm-func";
 /// GPU, linalg on tensors to linalg on memrefs: as on the CPU. Temporaries become device memory later.
 pub const GPU_STRUCTURED: &str = CPU_STRUCTURED;
 
+/// GPU, before the default mapping to tiled kernels: every linalg op in its general form, which tells them apart by what they do.
+pub const GPU_GENERAL: &str =
+    "func.func(lower-vector-mask),convert-elementwise-to-linalg,linalg-generalize-named-ops,canonicalize,cse";
+
+/// GPU, after it: what kernels ask of the host twice is asked once.
+pub const GPU_TIDY: &str = "canonicalize,cse";
+
 /// GPU, first part of the default mapping, run where a candidate has no op of the gpu dialect: linalg ops become
 /// parallel loops, with reductions as plain loops in them.
 pub const GPU_LOOPS: &str = "func.func(lower-vector-mask),convert-linalg-to-parallel-loops,canonicalize,cse";
@@ -35,8 +65,7 @@ pub const GPU_LOOPS: &str = "func.func(lower-vector-mask),convert-linalg-to-para
 /// GPU, second part of the default mapping, for parallel loops of up to `dimensions` dimensions: tiled, tiles to blocks
 /// and what is in one to threads, the innermost dimension to `x`, so that neighbours in memory are neighbours in a warp.
 ///
-/// It is simple. Nothing is promoted to shared memory, no load is widened, no tensor core is used, every op is a kernel of
-/// its own, and a reduction is one thread's work; a candidate that wants more says so with the gpu dialect.
+/// It is simple: nothing is promoted to shared memory, no load is widened, and a reduction is one thread's work.
 pub fn gpu_mapping(dimensions: usize) -> String {
     // 256 threads a block where there are two dimensions. Sizes go to the outer dimensions first.
     let sizes = match dimensions {

@@ -6,6 +6,7 @@ mod emit;
 pub mod expand_copies;
 pub mod lower_intent;
 mod lower_observing;
+pub mod map_linalg;
 pub mod name_kernels;
 pub mod strip_probes;
 pub mod wrap_entry;

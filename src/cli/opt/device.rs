@@ -7,7 +7,7 @@ use crate::{
     complaint::Complaint,
     lower::{
         LowerError,
-        device::{self, Device, Probes},
+        device::{self, Device, Mapping, Probes},
         host, pipelines,
     },
     target::Target,
@@ -76,7 +76,7 @@ impl<'a> Job<'a> {
         if matches!(vendor, Vendor::Amd { .. }) && !self.probes.is_empty() {
             return Err(lowering(ConversionError::Target { target: "amdgcn".into() }));
         }
-        let mut module = self.kernels(module)?;
+        let mut module = self.kernels(module, vendor)?;
         let (early, late): (Vec<&dyn Probe>, Vec<&dyn Probe>) =
             self.probes.iter().partition(|probe| probe.level() == Level::Structured);
         let sites = self.insert_early(&module, &early)?;
@@ -143,18 +143,22 @@ impl<'a> Job<'a> {
     }
 
     /// `module` with its kernels outlined. A file may hold kernels alone, without an entry.
-    fn kernels(&self, mut module: Module<'a>) -> Result<Module<'a>, Failure> {
+    fn kernels(&self, mut module: Module<'a>, vendor: &Vendor) -> Result<Module<'a>, Failure> {
+        let mapping = match vendor {
+            Vendor::Nvidia { chip } => Mapping::for_nvidia(chip),
+            Vendor::Amd { .. } => Mapping::Loops,
+        };
         let directives = &self.source.directives;
         let is_gpu = |operation| ir::name(operation).starts_with("gpu.");
         if ir::nested(module.as_operation()).into_iter().any(is_gpu) {
-            device::outline(self.mlir, &mut module).map_err(lowering)?;
+            device::outline(self.mlir, &mut module, mapping).map_err(lowering)?;
             return Ok(module);
         }
         if find_entry(&module, directives.entry.as_deref()).is_err() {
             let text = "there is no gpu.module, no gpu.launch and no entry in this file";
             return Err(Failure::usage(Complaint::new("opt::device", text)));
         }
-        Ok(host::structure(self.mlir, module, directives).map_err(lowering)?.module)
+        Ok(host::structure(self.mlir, module, directives, mapping).map_err(lowering)?.module)
     }
 
     /// Regions, before the optimiser. That there are none is no error where late probes go in.
