@@ -337,6 +337,14 @@ fn tell(session: &mut Session<'_>, noted: &[Noted], replay: &Replay, builds: &Bu
     ))?)
 }
 
+/// Time of calls before one that is taken down, in ns, and how many there are at most.
+const WARMING_NS: f64 = 20e6;
+const MOST_CALLS: f64 = 100.0;
+
+fn warming(clean_ns: Option<f64>) -> u32 {
+    clean_ns.map_or(1.0, |ns| (WARMING_NS / ns).clamp(1.0, MOST_CALLS)) as u32
+}
+
 /// Repeats the launches without probes: how long each takes, and whether they leave what the candidate's own did.
 fn launch_again(session: &mut Session<'_>, builds: &Builds) -> Result<Done, Stop> {
     for workload in 0..session.problem.workloads.len() {
@@ -347,6 +355,8 @@ fn launch_again(session: &mut Session<'_>, builds: &Builds) -> Result<Done, Stop
         let left = outputs(&arena, &session.problem);
         session.clean_outputs[workload] = Some(digest_of(&left));
         let differ = session.replaced.as_ref().is_some_and(|before| before.differs(workload, &left));
+        // The clock of a device that did nothing is not the one that the candidate was timed with.
+        worker.time_calls(warming(session.clean_ns(workload)), true, &[])?;
         let first = worker.trace(1)?;
         let activity = match first.launches.len() > MANY_LAUNCHES as usize {
             true => first,
@@ -364,8 +374,7 @@ fn launch_again(session: &mut Session<'_>, builds: &Builds) -> Result<Done, Stop
         }
         note_share(session, workload, &activity)?;
         // The host is kinstr's, and says nothing of the candidate's.
-        let activity =
-            kinstr_runtime::gpu::Activity { host_calls: Vec::new(), host_calls_lost: 0, ..activity };
+        let activity = Activity { host_calls: Vec::new(), host_calls_lost: 0, ..activity };
         session.push(Event::Launched { workload, build: BuildKind::Clean, activity })?;
     }
     Ok(Done)

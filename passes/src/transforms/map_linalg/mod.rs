@@ -4,7 +4,7 @@
 //! place. There are four kinds of kernels, one file each; an op that fits none stays as it is. What an op computes for one point is
 //! never looked into further than to find its kind: its own ops are cloned into the kernel, flags and all.
 //!
-//! A kernel's frame is MLIR text with calls of `@value` and `@combine` where the op's own code belongs ([`splice`] puts it there).
+//! A kernel's frame is MLIR text with calls of `@value` and `@combine` where the op's own code belongs (`splice` puts it there).
 //! Whatever depends on sizes that are not known yet (whether rows begin at 16 bytes, how many lanes a row deserves) is computed by
 //! the host when it launches.
 
