@@ -34,6 +34,7 @@ use crate::{
 };
 use kinstr_runtime::{arena::Arena, gpu::Activity};
 use kinstr_trace::report::LayerStatus;
+use std::collections::BTreeSet;
 
 /// The layers that rest on it.
 const LAYERS: [&str; 2] = ["kernel-counters", "intra-kernel"];
@@ -309,28 +310,33 @@ fn problem_of(session: &Session<'_>, replay: &Replay, buffers: &[Buffers<'_>]) -
     }
 }
 
+fn counted(count: usize, what: &str) -> String {
+    match (count, what.ends_with('h')) {
+        (1, _) => format!("1 {what}"),
+        (_, true) => format!("{count} {what}es"),
+        (_, false) => format!("{count} {what}s"),
+    }
+}
+
 /// Says what is looked into, and what is not.
 fn tell(session: &mut Session<'_>, noted: &[Noted], replay: &Replay, builds: &Builds) -> Result<(), Stop> {
     let resources = builds.manifest.clean.kernels.clone();
     session.push(Event::Kernels { build: BuildKind::Clean, resources })?;
-    let counts: Vec<String> = noted.iter().map(|noted| noted.launches().to_string()).collect();
-    let kernels = replay.kernels.len();
+    let kernels = counted(replay.kernels.len(), "kernel");
+    let mut launches: Vec<usize> = noted.iter().map(Noted::launches).collect();
+    launches.dedup();
+    let launches: Vec<String> = launches.into_iter().map(|count| counted(count, "launch")).collect();
     session.note_once(format!(
-        "probes are in the Triton kernels alone, {kernels} of them: the launches of one call ({}) are repeated by kinstr, with the same \
-         arguments",
-        counts.join(", ")
+        "probes see what Triton made alone, {kernels}: kinstr repeats what a call launches, with the same arguments ({})",
+        launches.join(", ")
     ))?;
-    let others: Vec<String> =
-        noted.iter().flat_map(|noted| noted.others()).map(|(name, _)| name.clone()).collect();
-    let mut names: Vec<&String> = others.iter().collect();
-    names.sort();
-    names.dedup();
+    let names: BTreeSet<&String> = noted.iter().flat_map(|noted| noted.others().keys()).collect();
     if names.is_empty() {
         return Ok(());
     }
     let more = names.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let named: Vec<&str> = names.iter().take(NAMED).map(|name| name.as_str()).collect();
+    let named: Vec<&str> = names.into_iter().take(NAMED).map(String::as_str).collect();
     Ok(session.note_once(format!(
         "a call has PyTorch do work on the GPU too, which no probe is in: {}{more}",
         named.join(", ")
