@@ -266,15 +266,10 @@ class Candidate(Host):
         from .launches import Launches
 
         if self.kernels is None or not self.kernels.names():
-            raise Refusal("not-replayed", f"{CANDIDATE} has no Triton kernels")
+            raise Refusal("not-replayed", f"{CANDIDATE} has no Triton kernels at the top level of its files")
         if self.kernels.traced():
             raise Refusal("not-replayed", f"{CANDIDATE} uses torch.compile, which launches kernels of its own, unseen")
-        watched = dict(enumerate(self.arguments))
-        for number, (buffer, view) in enumerate(zip(self.state, self.state_views), len(self.inputs)):
-            value = self.model_new.state_dict().get(buffer.name) if self.model_new is not None else None
-            if value is not None and value.is_contiguous() and value.nbytes == view.nbytes:
-                watched[number] = value
-        launches = Launches(self.tensors, watched, self.destinations)
+        launches = Launches(self.tensors, dict(enumerate(self.arguments)), self._known_state(), self.destinations)
         try:
             # What it compiles and tunes is done by the first call.
             self._call()
@@ -287,7 +282,19 @@ class Candidate(Host):
             raise
         except BaseException as error:
             raise from_exception(error, self.own, "its launches being noted", CANDIDATE) from error
+        finally:
+            launches.forget()
         return {"launches": len(launches.launches)}
+
+    def _known_state(self) -> Dict[int, Any]:
+        """The model's tensors that have the reference's values, with these, by the number of the problem's input."""
+        own = self.model_new.state_dict() if self.model_new is not None else {}
+        found = {}
+        for number, (buffer, view) in enumerate(zip(self.state, self.state_views), len(self.inputs)):
+            value = own.get(buffer.name)
+            if value is not None and value.is_contiguous() and value.dtype == view.dtype and value.shape == view.shape:
+                found[number] = (value, view)
+        return found
 
     def oddities(self, _request: Dict[str, Any]) -> Dict[str, Any]:
         """What is the reference's alone to say, and what of PyTorch's was replaced."""

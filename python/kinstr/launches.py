@@ -18,6 +18,7 @@ Triton's profiler; and `memory-N` for contents that are none of the problem's in
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import sys
@@ -28,10 +29,16 @@ from .triton_stages import compile_to_llvm_ir, options_of
 
 #: Launches of a call, and bytes of contents, that are written down at most.
 MOST_LAUNCHES, MOST_BYTES = 4096, 2 << 30
+MOST_KERNELS, MOST_ALLOCATIONS, LARGEST = 64, 1024, 4 << 30
 #: Operations that allocate and write nothing.
-EMPTY = ("aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided")
-#: Names of PyTorch's operations that are told.
-NAMED = 8
+EMPTY = (
+    "aten::empty",
+    "aten::empty_like",
+    "aten::empty_permuted",
+    "aten::empty_strided",
+    "aten::new_empty",
+    "aten::new_empty_strided",
+)
 WARP = 32
 
 
@@ -41,6 +48,10 @@ class Memory:
     def __init__(self, storage: Any) -> None:
         self.storage = storage
         self.input: Optional[int] = None
+        #: What the problem's tensor held that it is to be, of one that the call may change.
+        self.original: Any = None
+        #: Whether it holds integers that are wide enough for addresses.
+        self.wide = False
         self.output: Optional[int] = None
         self.content: Any = None
         self.changed = False
@@ -53,11 +64,20 @@ class Memory:
 class Launches:
     """The launches of one call."""
 
-    def __init__(self, tensors: Any, inputs: Dict[int, Any], destinations: Sequence[Any] = ()) -> None:
-        """`inputs` are the tensors that hold the problem's, by their number; what is in `destinations` does not matter."""
+    def __init__(
+        self,
+        tensors: Any,
+        inputs: Dict[int, Any],
+        state: Optional[Dict[int, Tuple[Any, Any]]] = None,
+        destinations: Sequence[Any] = (),
+    ) -> None:
+        """`inputs` are the tensors that hold the problem's, by their number; `state` the same of a model's own, each with what it holds at
+        first, for calls may change it. What is in `destinations` does not matter."""
         self.torch, self.finish = tensors.torch, tensors.finish
         self.device = tensors.device or self.torch.device("cpu")
-        self.inputs = {value.untyped_storage().data_ptr(): (index, value) for index, value in inputs.items()}
+        known = {index: (value, None) for index, value in inputs.items()}
+        known.update(state or {})
+        self.inputs = {value.untyped_storage().data_ptr(): (index, value, original) for index, (value, original) in known.items()}
         #: Kernels in the order of their first launch; memory by its address.
         self.kernels: List[Any] = []
         self.memory: Dict[int, Memory] = {}
@@ -67,6 +87,8 @@ class Launches:
         self._empty: Dict[int, Any] = {value.untyped_storage().data_ptr(): value for value in destinations}
         self._kept: List[Any] = []
         self._noted = 0
+        #: Why launches cannot be told: the call goes on undisturbed, and it is raised afterwards.
+        self._why: Optional[Exception] = None
 
     def watch(self, call: Callable[[], Any]) -> List[Any]:
         """Makes the call, and answers what it does."""
@@ -78,8 +100,11 @@ class Launches:
             launch = launcher.fget(kernel)
 
             def noted(x: int, y: int, z: int, *others: Any) -> Any:
-                # Stream, function, metadata and hooks come before the kernel's own arguments.
-                self._note(kernel, (x, y, z), others[6:])
+                try:
+                    # Stream, function, metadata and hooks come before the kernel's own arguments.
+                    self._note(kernel, (int(x), int(y), int(z)), others[6:])
+                except Exception as error:
+                    self._why = self._why or error
                 return launch(x, y, z, *others)
 
             return noted
@@ -91,7 +116,14 @@ class Launches:
             self.finish()
         finally:
             CompiledKernel.run = launcher
+        if self._why is not None:
+            raise self._why
         return result
+
+    def forget(self) -> None:
+        """Lets go of all memory, which is needed by who runs next; the class that watches keeps this alive for a while."""
+        for kept in (self.inputs, self.kernels, self.memory, self._empty, self._kept):
+            kept.clear()
 
     def _mode(self) -> Any:
         from torch.utils._python_dispatch import TorchDispatchMode
@@ -101,7 +133,10 @@ class Launches:
         class Watching(TorchDispatchMode):  # type: ignore[misc]
             def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 result = function(*args, **(kwargs or {}))
-                watching._saw(function._schema, args, kwargs or {}, result)
+                try:
+                    watching._saw(function._schema, args, kwargs or {}, result)
+                except Exception as error:
+                    watching._why = watching._why or error
                 return result
 
         return Watching()
@@ -129,7 +164,8 @@ class Launches:
     def _note(self, kernel: Any, grid: Tuple[int, int, int], arguments: Tuple[Any, ...]) -> None:
         from torch.utils._python_dispatch import _disable_current_modes
 
-        if grid[0] * grid[1] * grid[2] == 0:
+        # As Triton launches nothing.
+        if grid[0] * grid[1] * grid[2] <= 0:
             return
         if len(self.launches) == MOST_LAUNCHES:
             raise _unable(f"a call launches more than {MOST_LAUNCHES} kernels")
@@ -138,6 +174,8 @@ class Launches:
             if getattr(metadata, field, usual) not in (usual, None):
                 raise _unable(f"`{kernel.name}` is launched with `{field}={getattr(metadata, field)}`")
         if kernel not in self.kernels:
+            if len(self.kernels) == MOST_KERNELS:
+                raise _unable(f"a call launches more than {MOST_KERNELS} kernels that differ")
             self.kernels.append(kernel)
         with _disable_current_modes():
             signature = kernel.src.signature
@@ -170,17 +208,34 @@ class Launches:
         storage = value.untyped_storage()
         address = storage.data_ptr()
         if address not in self.memory:
+            if len(self.memory) == MOST_ALLOCATIONS or storage.nbytes() > LARGEST:
+                raise _unable(f"kernels are given more than {MOST_ALLOCATIONS} allocations, or one of more than {LARGEST >> 30} GiB")
             self._kept.append(value)
             memory = self.memory[address] = Memory(storage)
-            known = self.inputs.get(address)
-            if known is not None and known[1].nbytes == storage.nbytes():
-                memory.input = known[0]
-            elif address not in self._empty:
+            memory.wide = value.dtype in (self.torch.int64, self.torch.uint64)
+            if not self._is_input(memory, address) and address not in self._empty:
                 self._noted += storage.nbytes()
                 if self._noted > MOST_BYTES:
                     raise _unable(f"kernels are given more than {MOST_BYTES >> 30} GiB that are none of the problem's inputs")
                 memory.content = memory.bytes(self.torch, self.device).to("cpu", copy=True)
         return list(self.memory).index(address)
+
+    def _is_input(self, memory: Memory, address: int) -> bool:
+        """Whether it is one of the problem's, whole and as that was."""
+        if address not in self.inputs:
+            return False
+        index, value, original = self.inputs[address]
+        if value.nbytes != memory.storage.nbytes():
+            return False
+        if original is not None:
+            memory.original = original.reshape(-1).view(self.torch.uint8)
+            if not self._holds(memory, memory.original):
+                return False
+        memory.input = index
+        return True
+
+    def _holds(self, memory: Memory, content: Any) -> bool:
+        return bool(self.torch.equal(memory.bytes(self.torch, self.device).cpu(), content))
 
     def _scratch(self, metadata: Any, grid: Tuple[int, int, int]) -> List[Dict[str, Any]]:
         """Memory that Triton itself gives a kernel, and none for its profiler."""
@@ -201,9 +256,13 @@ class Launches:
 
     def write(self, folder: str) -> None:
         """Writes all of it to an empty folder."""
+        self._refuse_addresses()
         for number, memory in enumerate(self.memory.values()):
+            if memory.input is not None and memory.original is not None and not self._holds(memory, memory.original):
+                # Who repeats the call may not write to an input.
+                memory.input, memory.content = None, memory.original
             if memory.content is not None:
-                memory.changed = not self.torch.equal(memory.bytes(self.torch, self.device).cpu(), memory.content)
+                memory.changed = not self._holds(memory, memory.content)
                 memory.content.numpy().tofile(os.path.join(folder, f"memory-{number}"))
         told = {
             "kernels": [self._written(folder, number, kernel) for number, kernel in enumerate(self.kernels)],
@@ -218,9 +277,22 @@ class Launches:
                 for memory in self.memory.values()
             ],
             "launches": self.launches,
-            "others": dict(sorted(self.others.items())[:NAMED]),
+            "others": self.others,
         }
         _write(folder, "launches.json", json.dumps(told))
+
+    def _refuse_addresses(self) -> None:
+        """Refuses kernels that are given addresses in other ways than as tensors: they mean nothing to who repeats the call."""
+        known = [value.untyped_storage() for value in self._kept] + [value.untyped_storage() for _, value, _ in self.inputs.values()]
+        ranges = {(storage.data_ptr(), storage.data_ptr() + storage.nbytes()) for storage in known if storage.nbytes() > 0}
+        numbers = {argument["value"] for launch in self.launches for argument in launch["arguments"] if argument.get("bits") == 64}
+        if any(low <= number < high for number in numbers for low, high in ranges):
+            raise _unable("a kernel takes the address of a tensor as a number")
+        for memory in self.memory.values():
+            if memory.wide and memory.content is not None:
+                words = memory.content[: memory.content.nbytes // 8 * 8].view(self.torch.int64)
+                if any(bool(((words >= low) & (words < high)).any()) for low, high in ranges):
+                    raise _unable("a kernel reads addresses of tensors from a tensor")
 
     def _written(self, folder: str, number: int, kernel: Any) -> Dict[str, Any]:
         _write(folder, f"kernel-{number}.ll", kernel.asm["llir"])
@@ -243,10 +315,15 @@ def scalar(kind: str, value: Any) -> Dict[str, Any]:
     packed = {"fp16": ("<e", 16), "fp32": ("<f", 32), "f32": ("<f", 32), "fp64": ("<d", 64)}
     if kind in packed:
         form, bits = packed[kind]
-        return {"bits": bits, "value": int.from_bytes(struct.pack(form, value), "little")}
+        try:
+            word = struct.pack(form, value)
+        except OverflowError:
+            # As a conversion in C.
+            word = struct.pack(form, math.copysign(math.inf, value))
+        return {"bits": bits, "value": int.from_bytes(word, "little")}
     if kind == "bf16":
         # The nearest one, and of two the even one, as PyTorch rounds.
-        word = int.from_bytes(struct.pack("<f", value), "little")
+        word = scalar("fp32", value)["value"]
         return {"bits": 16, "value": ((word + 0x7FFF + ((word >> 16) & 1)) >> 16) & 0xFFFF}
     if kind[:1] in ("i", "u") and kind[1:].isdigit():
         bits = max(8, int(kind[1:]))
@@ -255,7 +332,7 @@ def scalar(kind: str, value: Any) -> Dict[str, Any]:
 
 
 def _unable(why: str) -> Refusal:
-    return Refusal("not-replayed", f"{CANDIDATE}'s launches cannot be repeated on their own: {why}")
+    return Refusal("not-replayed", f"{CANDIDATE} launches kernels in a way that cannot be repeated: {why}")
 
 
 def _flat(value: Any) -> List[Any]:

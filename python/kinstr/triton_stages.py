@@ -1,7 +1,8 @@
 """Triton's own stages, one by one: as far as its LLVM IR, into which probes go, and on from there.
 
-`python -m kinstr.triton_stages FILE` makes PTX of LLVM IR, with neither a GPU nor a candidate: FILE is JSON, `{"jobs": [{"llvm_ir": PATH,
-"ptx": PATH, "metadata": {…}}]}`, with what Triton says of each kernel as its metadata. It answers on standard output, `{"ptxas": PATH}`.
+`python -m kinstr.triton_stages FILE` makes PTX of LLVM IR, with neither a GPU nor a candidate: FILE is JSON, `{"arch_number": 90, "jobs":
+[{"llvm_ir": PATH, "ptx": PATH, "metadata": {…}}]}`, with what Triton says of each kernel as its metadata. It answers on standard output with
+the assembler for that architecture, `{"ptxas": PATH}`.
 """
 
 from __future__ import annotations
@@ -112,13 +113,13 @@ def _main(path: str) -> None:
     from triton.backends.nvidia.compiler import get_ptxas
 
     with open(path, encoding="utf-8") as file:
-        jobs = json.load(file)["jobs"]
-    for job in jobs:
+        asked = json.load(file)
+    for job in asked["jobs"]:
         with open(job["llvm_ir"], encoding="utf-8") as file:
             text = file.read()
         with open(job["ptx"], "w", encoding="utf-8") as file:
             file.write(finish(text, job["metadata"]))
-    print(json.dumps({"ptxas": get_ptxas(jobs[0]["metadata"]["arch_number"]).path if jobs else None}))
+    print(json.dumps({"ptxas": get_ptxas(asked["arch_number"]).path}))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import struct
 import tempfile
 import unittest
+import weakref
 from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, Dict
@@ -42,8 +43,8 @@ class LaunchesTest(unittest.TestCase):
         self.tensors = TorchTensors()
         self.torch = self.tensors.torch
 
-    def noted(self, call: Any, inputs: Dict[int, Any]) -> Dict[str, Any]:
-        launches = Launches(self.tensors, inputs)
+    def noted(self, call: Any, inputs: Dict[int, Any], state: Any = None) -> Dict[str, Any]:
+        launches = Launches(self.tensors, inputs, state)
         with mock.patch("triton.compiler.CompiledKernel", CompiledKernel):
             results = launches.watch(call)
         launches.know_outputs(results)
@@ -122,7 +123,7 @@ class LaunchesTest(unittest.TestCase):
     def test_what_is_in_destinations_does_not_matter(self) -> None:
         y = self.torch.full((4,), 7.0)
         kernel = CompiledKernel("k", {"y": "*fp32"}, lambda y: y.fill_(1))
-        launches = Launches(self.tensors, {}, [y])
+        launches = Launches(self.tensors, {}, destinations=[y])
         with mock.patch("triton.compiler.CompiledKernel", CompiledKernel):
             launches.watch(lambda: kernel.launch(y))
         self.assertEqual([memory.content for memory in launches.memory.values()], [None])
@@ -132,6 +133,63 @@ class LaunchesTest(unittest.TestCase):
         told = self.noted(lambda: kernel.launch() or [], {})
         self.assertEqual(told["launches"][0]["arguments"], [{"memory": 0, "offset": 0}, {"bits": 64, "value": 0}])
         self.assertEqual((told["memory"][0]["bytes"], told["memory"][0]["content"]), (64, False))
+
+    def test_state_that_a_call_changes_is_what_it_was_before(self) -> None:
+        torch = self.torch
+        weights, sums, stale = torch.ones(2), torch.zeros(2), torch.full((2,), 5.0)
+        state = {1: (weights, weights.clone()), 2: (sums, sums.clone()), 3: (stale, torch.zeros(2))}
+        kernel = CompiledKernel("k", {"w": "*fp32", "s": "*fp32", "t": "*fp32"}, lambda w, s, t: s.add_(w))
+        told = self.noted(lambda: kernel.launch(weights, sums, stale) or [], {}, state)
+        shown = [(memory["input"], memory["content"], memory["changed"]) for memory in told["memory"]]
+        self.assertEqual(shown, [(1, False, False), (None, True, True), (None, True, False)])
+        self.assertEqual(told["files"]["memory-1"], struct.pack("<2f", 0, 0))
+        self.assertEqual(told["files"]["memory-2"], struct.pack("<2f", 5, 5))
+
+    def test_addresses_that_are_no_tensors_are_refused(self) -> None:
+        x = self.torch.zeros(4)
+        table = self.torch.tensor([x.data_ptr() + 4])
+        for signature, argument in [({"t": "*i64"}, table), ({"t": "i64"}, x.data_ptr())]:
+            kernel = CompiledKernel("k", {"x": "*fp32", **signature}, lambda x, t: None)
+            with self.assertRaises(Refusal) as refused:
+                self.noted(lambda kernel=kernel, argument=argument: kernel.launch(x, argument) or [], {0: x})
+            self.assertIn("address", refused.exception.message)
+
+    def test_a_call_is_not_disturbed_by_what_cannot_be_told(self) -> None:
+        ran = []
+        kernel = CompiledKernel("k", {"x": "*fp32"}, lambda x: ran.append(x), num_ctas=2)
+
+        def call() -> Any:
+            try:
+                kernel.launch(self.torch.zeros(1))
+            except Exception:
+                ran.append("fallback")
+            return []
+
+        with self.assertRaises(Refusal):
+            self.noted(call, {})
+        self.assertEqual(len(ran), 1)
+        self.assertNotIn("fallback", ran)
+
+    def test_memory_is_let_go(self) -> None:
+        x = self.torch.zeros(4)
+        launches = Launches(self.tensors, {0: x})
+        with mock.patch("triton.compiler.CompiledKernel", CompiledKernel):
+            launches.watch(lambda: [x * 2])
+        made = weakref.ref(launches._kept[0])
+        launches.forget()
+        self.assertIsNone(made())
+
+    def test_grids_of_other_integers_are_numbers_and_empty_ones_nothing(self) -> None:
+        kernel = CompiledKernel("k", {"x": "*fp32"}, lambda x: None)
+        x = self.torch.zeros(1)
+
+        def call() -> Any:
+            for grid in [self.torch.tensor(3), 0, -1]:
+                kernel.run(grid, 1, 1, *[None] * 6, x)
+            return []
+
+        told = self.noted(call, {0: x})
+        self.assertEqual([launch["grid"] for launch in told["launches"]], [[3, 1, 1]])
 
     def test_what_cannot_be_repeated_says_so(self) -> None:
         x = self.torch.zeros(1)
@@ -152,6 +210,8 @@ class ScalarTest(unittest.TestCase):
         self.assertEqual(scalar("fp32", 1.5), {"bits": 32, "value": 0x3FC00000})
         self.assertEqual(scalar("fp16", 1.0), {"bits": 16, "value": 0x3C00})
         self.assertEqual(scalar("bf16", 1.0), {"bits": 16, "value": 0x3F80})
+        self.assertEqual(scalar("fp32", -1e39), {"bits": 32, "value": 0xFF800000})
+        self.assertEqual(scalar("fp16", 1e6), {"bits": 16, "value": 0x7C00})
         with self.assertRaises(Refusal):
             scalar("fp8e5", 1.0)
 

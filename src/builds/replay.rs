@@ -8,6 +8,7 @@ use super::{
     make::{find, relocate, relocate_sites, unavailable, write},
     optimize::memrefs,
 };
+use crate::complaint::Complaint;
 use crate::{
     codegen::{
         self, CodegenError,
@@ -36,6 +37,7 @@ use kinstr_passes::{facts::Passed, probe::Probe};
 use kinstr_trace::{
     device::KernelResources,
     layout::Mode,
+    report::Fault,
     sites::{Choice, Place, SiteTable},
 };
 use rayon::prelude::*;
@@ -58,11 +60,12 @@ pub(super) fn make(
     let (clean, marked) = (clean?, marked?);
     let timing = find(&probes.timing);
     let drafts = vec![
-        maker.draft("timing", &timing, None, Mode::Aggregate, &marked)?,
-        maker.draft("timeline", &timing, None, Mode::Trace, &marked)?,
-        maker.draft("counting", &find(&probes.counting), None, Mode::Aggregate, &clean)?,
-        maker.draft("observing", &find(&probes.observing), None, Mode::Aggregate, &clean)?,
+        maker.draft("timing", &timing, None, Mode::Aggregate, &marked),
+        maker.draft("timeline", &timing, None, Mode::Trace, &marked),
+        maker.draft("counting", &find(&probes.counting), None, Mode::Aggregate, &clean),
+        maker.draft("observing", &find(&probes.observing), None, Mode::Aggregate, &clean),
     ];
+    let drafts = drafts.into_iter().map(or_why_not).collect::<Result<_, _>>()?;
     let places = clean.iter().flat_map(|device| device.kernels.first()).map(|(_, place)| place.clone());
     let Built { clean, instrumented, convention } = maker.build(drafts, &places.collect::<Vec<_>>())?;
     let mut instrumented = instrumented.into_iter();
@@ -96,9 +99,10 @@ pub(super) fn make_chosen(
     let marked = maker.devices(Form::Marked, &llvm)?;
     let timing = find(&probes.timing);
     let drafts = vec![
-        maker.draft("timing", &timing, Some(choice), Mode::Aggregate, &marked)?,
-        maker.draft("timeline", &timing, Some(choice), Mode::Trace, &marked)?,
+        maker.draft("timing", &timing, Some(choice), Mode::Aggregate, &marked),
+        maker.draft("timeline", &timing, Some(choice), Mode::Trace, &marked),
     ];
+    let drafts = drafts.into_iter().map(or_why_not).collect::<Result<_, _>>()?;
     let places: Vec<_> = manifest.clean.kernels.iter().map(|kernel| kernel.place.clone()).collect();
     let mut instrumented = maker.build(drafts, &places)?.instrumented.into_iter();
     let mut next = || instrumented.next().unwrap_or(Instrumented::Unavailable(String::new()));
@@ -126,6 +130,14 @@ impl Form {
 enum Draft {
     Written { name: &'static str, llvm_ir: Vec<String>, sites: SiteTable },
     Unavailable(String),
+}
+
+/// One that fails costs its layer, unless the machine failed it.
+fn or_why_not(draft: Result<Draft, BuildError>) -> Result<Draft, BuildError> {
+    draft.or_else(|error| match error.fault() {
+        Fault::Infrastructure => Err(error),
+        _ => Ok(Draft::Unavailable(format!("its build fails: {}", Complaint::from(&error).summary()))),
+    })
 }
 
 /// What came of drafts.
@@ -241,7 +253,8 @@ impl<'a> Maker<'a> {
     fn finish(&self, kernels: &[Unfinished<'_>]) -> Result<Finished, BuildError> {
         let stages = self.tools.triton.as_ref();
         let stages = stages.ok_or_else(|| TritonError::Stages("nobody said where Triton is".into()))?;
-        Ok(stages.finish(self.dir, kernels)?)
+        let architecture = self.replay.kernels.first().and_then(|kernel| kernel.metadata.get("arch_number"));
+        Ok(stages.finish(self.dir, architecture.unwrap_or(&serde_json::Value::Null), kernels)?)
     }
 
     /// Machine code of all of `ptx`, which are those of every kernel again and again, side by side.
@@ -314,21 +327,9 @@ fn chip_of(ptx: &str) -> &str {
     target.and_then(|rest| rest.trim().split([',', ' ']).next()).unwrap_or_default()
 }
 
-/// `ptx` with another name for its kernel. Names of its parameters begin with the kernel's, and stay.
+/// `ptx` with another name for its kernel, which stands in one place. Names of its parameters begin with the kernel's, and stay.
 fn renamed(ptx: &str, name: &str, symbol: &str) -> String {
-    if name == symbol {
-        return ptx.to_owned();
-    }
-    let is_part = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '$' | '.');
-    let (mut text, mut rest) = (String::with_capacity(ptx.len()), ptx);
-    while let Some(at) = rest.find(name) {
-        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
-        let is_whole = !before.ends_with(is_part) && !after.starts_with(is_part);
-        text += before;
-        text += if is_whole { symbol } else { name };
-        rest = after;
-    }
-    text + rest
+    ptx.replacen(&format!(".entry {name}("), &format!(".entry {symbol}("), 1)
 }
 
 #[cfg(test)]

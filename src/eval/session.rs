@@ -414,6 +414,15 @@ pub enum Ended {
     Fatal(EvalError),
 }
 
+impl From<Stop> for Ended {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Failed(failed) => Self::Failed(failed),
+            Stop::Fatal(error) => Self::Fatal(error),
+        }
+    }
+}
+
 impl From<EvalError> for Ended {
     fn from(error: EvalError) -> Self {
         Self::Fatal(error)

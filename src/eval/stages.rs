@@ -224,10 +224,7 @@ fn build(session: &mut Session<'_>) -> Result<Builds, Ended> {
         Ok(builds)
     };
     if session.is_done(Stage::Build) {
-        return body(session).map_err(|stop| match stop {
-            Stop::Failed(failed) => Ended::Failed(failed),
-            Stop::Fatal(error) => Ended::Fatal(error),
-        });
+        return body(session).map_err(Ended::from);
     }
     session.attempt(Stage::Build, body)
 }

@@ -77,7 +77,9 @@ impl Subject<'_> {
                 Ok(Running::Native(Box::new(worker)))
             }
             Self::Python => {
-                let known = session.python.take().filter(|worker| worker.shares(inputs.workload, arena));
+                let known = session.python.take();
+                // One may have ended when its launches were noted, which costs no verdict.
+                let known = known.filter(|worker| worker.is_alive() && worker.shares(inputs.workload, arena));
                 let mut worker = match known {
                     Some(worker) => worker,
                     None => spawn_for(session, Some((inputs.workload, arena)))?,

@@ -14,6 +14,8 @@ use std::{
 
 /// Name of the entry: the workload's number, the buffers that are read, and those that are written to.
 pub const ENTRY: &str = "replay";
+/// Launches of a function: the time that compiling one takes grows faster than their number.
+const LAUNCHES: usize = 64;
 
 /// Host code with `binaries` in it, each of which holds the kernel of its number.
 ///
@@ -65,28 +67,50 @@ struct Host<'r> {
 
 impl Host<'_> {
     fn write(&mut self) -> fmt::Result {
-        let buffers =
-            (0..self.replay.inputs + self.replay.outputs).map(|index| format!(", %b{index}: memref<?xi8>"));
-        let buffers: String = buffers.collect();
+        let replay = self.replay;
         writeln!(self.text, "module attributes {{gpu.container_module}} {{")?;
+        for (index, call) in replay.calls.iter().enumerate() {
+            for (part, launches) in call.launches.chunks(LAUNCHES).enumerate() {
+                self.part(&format!("@call{index}.{part}"), launches)?;
+            }
+        }
+        let buffers = self.each_buffer(|index| format!(", %b{index}: memref<?xi8>"));
         writeln!(self.text, "func.func @{ENTRY}(%workload: i64{buffers}) {{")?;
         writeln!(self.text, "%which = arith.index_cast %workload : i64 to index")?;
         writeln!(self.text, "scf.index_switch %which")?;
-        let replay = self.replay;
         for (index, call) in replay.calls.iter().enumerate() {
             writeln!(self.text, "case {index} {{")?;
-            self.call(call)?;
+            self.call(index, call)?;
             writeln!(self.text, "scf.yield\n}}")?;
         }
         writeln!(self.text, "default {{\nscf.yield\n}}")?;
         writeln!(self.text, "return\n}}")
     }
 
-    fn call(&mut self, call: &Call) -> fmt::Result {
+    fn each_buffer(&self, text: impl Fn(usize) -> String) -> String {
+        (0..self.replay.inputs + self.replay.outputs).map(text).collect()
+    }
+
+    /// A function with some launches of a call.
+    fn part(&mut self, name: &str, launches: &[Launch]) -> fmt::Result {
+        let buffers =
+            self.each_buffer(|index| format!("{}%b{index}: memref<?xi8>", if index > 0 { ", " } else { "" }));
+        writeln!(self.text, "func.func private {name}({buffers}) attributes {{no_inline}} {{")?;
+        launches.iter().try_for_each(|launch| self.launch(launch))?;
+        writeln!(self.text, "return\n}}")
+    }
+
+    fn call(&mut self, index: usize, call: &Call) -> fmt::Result {
         for (from, to) in &call.copies {
             writeln!(self.text, "gpu.memcpy %b{to}, %b{from} : memref<?xi8>, memref<?xi8>")?;
         }
-        call.launches.iter().try_for_each(|launch| self.launch(launch))
+        let comma = |index: usize| if index > 0 { ", " } else { "" };
+        let values = self.each_buffer(|index| format!("{}%b{index}", comma(index)));
+        let types = self.each_buffer(|index| format!("{}memref<?xi8>", comma(index)));
+        for part in 0..call.launches.len().div_ceil(LAUNCHES) {
+            writeln!(self.text, "func.call @call{index}.{part}({values}) : ({types}) -> ()")?;
+        }
+        Ok(())
     }
 
     fn launch(&mut self, launch: &Launch) -> fmt::Result {

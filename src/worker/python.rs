@@ -193,6 +193,11 @@ impl PythonWorker {
         })
     }
 
+    /// False once it did not answer: it is dead then.
+    pub fn is_alive(&self) -> bool {
+        self.process.is_alive()
+    }
+
     /// Whether the tensors of `workload` lie in `arena`.
     pub fn shares(&self, workload: usize, arena: &Arena) -> bool {
         fstat(arena.fd()).is_ok_and(|status| self.memory.get(workload) == Some(&status.st_ino))

@@ -6,9 +6,11 @@
 
 use super::{
     super::{
+        EvalError,
         arguments::{digest_of, outputs, put_inputs},
         failure::Stop,
         reference::Living,
+        room,
         session::{Done, Ended, Session},
         stages::explain,
         subject::{Inputs, Running, Subject},
@@ -33,13 +35,15 @@ use crate::{
     worker::{Fault, PythonWorker, fault::CandidateFault},
 };
 use kinstr_runtime::{arena::Arena, gpu::Activity};
-use kinstr_trace::report::LayerStatus;
-use std::collections::BTreeSet;
+use kinstr_trace::report::{Fault as Blame, LayerStatus};
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The layers that rest on it.
 const LAYERS: [&str; 2] = ["kernel-counters", "intra-kernel"];
 /// Operations of PyTorch's that a note names.
 const NAMED: usize = 4;
+/// Launches of all workloads together: compiling the code for them takes half a second a hundred.
+const MOST_LAUNCHES: usize = 4096;
 
 /// Looks into the kernels, as far as they can be launched again. Problem and candidate are as before when it ends.
 pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> {
@@ -52,21 +56,17 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
         found = Some(prepare(session, living)?);
         Ok(Done)
     };
-    if session.is_done(Stage::Build) {
+    let failed = if session.is_done(Stage::Build) {
         // What an earlier run built is in the store, but what is in memory is not.
-        if let Err(Stop::Fatal(error)) = prepare_all(session) {
-            return Err(error.into());
-        }
+        prepare_all(session).err().map(Ended::from)
     } else {
-        explain(session, Stage::Build, "intra-kernel", prepare_all)?;
-    }
-    let (stand_in, builds) = match found {
-        Some(Ok(found)) => found,
-        Some(Err(status)) => return say(session, &LAYERS, &status),
-        None => {
-            let status = LayerStatus::Unavailable("its kernels could not be built with probes".into());
-            return say(session, &LAYERS[..1], &status);
-        }
+        session.stage(Stage::Build, prepare_all).err()
+    };
+    let (stand_in, builds) = match (found, failed) {
+        (Some(Ok(found)), None) => found,
+        (Some(Err(status)), None) => return say(session, &status),
+        (_, Some(ended)) => return say(session, &LayerStatus::Failed(why(ended)?)),
+        (None, None) => return Ok(()),
     };
     session.replay(stand_in);
     let looked = look(session, living, &builds);
@@ -74,11 +74,22 @@ pub fn run(session: &mut Session<'_>, living: &mut Living) -> Result<(), Ended> 
     looked
 }
 
-fn say(session: &mut Session<'_>, layers: &[&str], status: &LayerStatus) -> Result<(), Ended> {
-    for name in layers {
-        session.push(Event::Layer { name: (*name).into(), status: status.clone() })?;
+fn say(session: &mut Session<'_>, status: &LayerStatus) -> Result<(), Ended> {
+    for name in LAYERS {
+        session.push(Event::Layer { name: name.into(), status: status.clone() })?;
     }
     Ok(())
+}
+
+/// Why nothing can be looked into, where that costs no more than the layers.
+fn why(ended: Ended) -> Result<String, Ended> {
+    match ended {
+        Ended::Failed(failed) => Ok(failed.failure.message),
+        Ended::Fatal(error @ (EvalError::Reference(_) | EvalError::NativeReference(_))) => {
+            Ok(error.to_string())
+        }
+        fatal => Err(fatal),
+    }
 }
 
 fn look(session: &mut Session<'_>, living: &mut Living, builds: &Builds) -> Result<(), Ended> {
@@ -113,7 +124,7 @@ struct Tensors {
 enum Held {
     /// What the problem's buffer of that number does.
     Buffer(usize),
-    Bytes(Vec<u8>),
+    Bytes(Arc<Vec<u8>>),
 }
 
 impl Session<'_> {
@@ -167,9 +178,12 @@ impl Session<'_> {
 pub fn note(worker: &mut PythonWorker) -> Result<Noted, LayerStatus> {
     let folder = worker.launches().map_err(|fault| match fault {
         Fault::Candidate(CandidateFault::Python(objection)) if objection.kind == "not-replayed" => {
-            LayerStatus::Unavailable(objection.to_string())
+            LayerStatus::Unavailable(format!("the candidate {objection}"))
         }
-        fault => LayerStatus::Failed(format!("its launches could not be noted: the candidate {fault}")),
+        fault => {
+            let subject = if fault.blame() == Blame::Candidate { "the candidate " } else { "" };
+            LayerStatus::Failed(format!("its launches could not be noted: {subject}{fault}"))
+        }
     })?;
     let noted = Noted::read(&folder).map_err(|error| LayerStatus::Failed(error.to_string()))?;
     match noted.launches() {
@@ -190,8 +204,19 @@ fn prepare(
             Err(status) => return Ok(Err(status)),
         }
     }
+    let launches: usize = noted.iter().map(Noted::launches).sum();
+    if launches > MOST_LAUNCHES {
+        let why = format!(
+            "the calls of all workloads launch {launches} kernels, and {MOST_LAUNCHES} can be repeated"
+        );
+        return Ok(Err(LayerStatus::Unavailable(why)));
+    }
     let inputs = u32::try_from(session.problem.inputs.len()).unwrap_or(u32::MAX);
     let (replay, buffers) = Replay::of(&noted, inputs);
+    let problem = problem_of(session, &replay, &buffers);
+    if let Err(error) = room::check(&problem) {
+        return Ok(Err(LayerStatus::Unavailable(format!("launches cannot be repeated: {error}"))));
+    }
     let tensors =
         buffers.iter().enumerate().map(|(workload, buffers)| tensors_of(session, &replay, workload, buffers));
     let tensors: Vec<Tensors> = tensors.collect::<Result<_, TritonError>>().map_err(BuildError::from)?;
@@ -200,7 +225,6 @@ fn prepare(
     let target = session.site.target.clone();
     let builds = builds::build(&source, &session.probes, &session.options.store, &target)?;
     tell(session, &noted, &replay, &builds)?;
-    let problem = problem_of(session, &replay, &buffers);
     let (arenas, clean_outputs) = (tensors.iter().map(|_| None).collect(), vec![None; tensors.len()]);
     Ok(Ok((StandIn { problem, source, arenas, clean_outputs, tensors }, builds)))
 }
@@ -246,13 +270,13 @@ fn tensors_of(
     let mut inputs = Vec::new();
     for (bytes, before) in &buffers.inputs {
         inputs.push(match before {
-            Before::Bytes(held) if held.len() as u64 == *bytes => Held::Bytes(held.to_vec()),
+            Before::Bytes(held) if held.len() as u64 == *bytes => Held::Bytes(Arc::clone(held)),
             Before::Input(input) if is_buffer(*input as usize, *bytes) => Held::Buffer(*input as usize),
             _ => return Err(TritonError::Launches("memory is not as large as it was said to be".into())),
         });
     }
     // Other workloads may have more.
-    inputs.resize_with(replay.inputs, || Held::Bytes(vec![0; UNUSED as usize]));
+    inputs.resize_with(replay.inputs, || Held::Bytes(Arc::new(vec![0; UNUSED as usize])));
     let outputs = buffers.outputs.iter().enumerate().filter_map(|(index, (bytes, output))| {
         let buffer = session.problem.inputs.len() + (*output)? as usize;
         is_buffer(buffer, *bytes).then_some((index, buffer))
@@ -330,6 +354,11 @@ fn tell(session: &mut Session<'_>, noted: &[Noted], replay: &Replay, builds: &Bu
         "probes see what Triton made alone, {kernels}: kinstr repeats what a call launches, with the same arguments ({})",
         launches.join(", ")
     ))?;
+    if replay.calls.iter().any(|call| !call.copies.is_empty()) {
+        session.note_once(
+            "tensors that kernels change in place are set back before each repetition: both times of the certificate have that in them".into(),
+        )?;
+    }
     let names: BTreeSet<&String> = noted.iter().flat_map(|noted| noted.others().keys()).collect();
     if names.is_empty() {
         return Ok(());
@@ -370,6 +399,16 @@ fn launch_again(session: &mut Session<'_>, builds: &Builds) -> Result<Done, Stop
         };
         session.crew.give_back(Duty::Clean, worker);
         session.arenas[workload] = Some(arena);
+        let compared =
+            session.replaced.as_ref().is_some_and(|before| !before.tensors[workload].outputs.is_empty());
+        if !compared {
+            let name = &session.problem.workloads[workload].name;
+            let text = format!(
+                "{name}: no kernel of Triton's writes an output of the problem as a whole, so that repeated launches are compared with nothing of the \
+                 candidate's"
+            );
+            session.push(Event::Note { text })?;
+        }
         if differ && !session.is_unsteady(workload) {
             let name = &session.problem.workloads[workload].name;
             let text = format!(

@@ -4,21 +4,27 @@
 use super::TritonError;
 use serde::{Deserialize, Serialize};
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read,
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    sync::Arc,
 };
 
 /// Name of the file that says what is launched.
 const LAUNCHES: &str = "launches.json";
-/// Bytes of a text that the host may have written, and of the content of one allocation.
-const MOST_TEXT: u64 = 64 << 20;
-const MOST_CONTENT: u64 = 4 << 30;
-/// Kernels and launches of a call.
+/// Bytes of all texts that the host may have written, and of all contents.
+const MOST_TEXT: u64 = 256 << 20;
+const MOST_CONTENT: u64 = 2 << 30;
+/// Bytes of one allocation. Whether there is room for all of them is asked before they are made.
+const LARGEST: u64 = 4 << 30;
+/// Kernels, allocations and launches of a call, and arguments of a kernel. The host's own limits are no higher.
 const MOST_KERNELS: usize = 64;
+const MOST_ALLOCATIONS: usize = 1024;
 const MOST_LAUNCHES: usize = 4096;
+const MOST_ARGUMENTS: usize = 1024;
 
 /// One call's launches, as they were written down. The candidate may have written them in its host's name.
 #[derive(Debug)]
@@ -26,7 +32,7 @@ pub struct Noted {
     told: Told,
     kernels: Vec<Texts>,
     /// What is in memory that is none of the problem's inputs, where it matters.
-    contents: Vec<Option<Vec<u8>>>,
+    contents: Vec<Option<Arc<Vec<u8>>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,11 +88,12 @@ impl Noted {
     /// # Errors
     /// [`TritonError::Launches`] for what no host of kinstr's writes.
     pub fn read(folder: &Path) -> Result<Self, TritonError> {
-        let told: Told = serde_json::from_slice(&read(folder, LAUNCHES, MOST_TEXT)?)
+        let (texts_left, contents_left) = (Cell::new(MOST_TEXT), Cell::new(MOST_CONTENT));
+        let told: Told = serde_json::from_slice(&read(folder, LAUNCHES, &texts_left)?)
             .map_err(|error| TritonError::Launches(error.to_string()))?;
         told.check()?;
         let text = |name: String| {
-            let bytes = read(folder, &name, MOST_TEXT)?;
+            let bytes = read(folder, &name, &texts_left)?;
             String::from_utf8(bytes).map_err(|_| TritonError::Launches(format!("{name} is no text")))
         };
         let texts = |(number, kernel): (usize, &ToldKernel)| {
@@ -96,8 +103,14 @@ impl Noted {
             Ok(Texts { llvm_ir, marked, ptx })
         };
         let content = |(number, memory): (usize, &ToldMemory)| {
-            let bytes = || read(folder, &format!("memory-{number}"), MOST_CONTENT.min(memory.bytes));
-            memory.content.then(bytes).transpose()
+            let name = format!("memory-{number}");
+            let bytes = memory.content.then(|| read(folder, &name, &contents_left)).transpose()?;
+            match bytes {
+                Some(bytes) if bytes.len() as u64 != memory.bytes => {
+                    Err(TritonError::Launches(format!("{name} does not hold {} bytes", memory.bytes)))
+                }
+                bytes => Ok(bytes.map(Arc::new)),
+            }
         };
         let kernels = told.kernels.iter().enumerate().map(texts).collect::<Result<_, TritonError>>()?;
         let contents = told.memory.iter().enumerate().map(content).collect::<Result<_, TritonError>>()?;
@@ -117,7 +130,7 @@ impl Noted {
     /// Every allocation in the order of the replay's buffers.
     fn slots(&self) -> Vec<Slot<'_>> {
         let all = self.told.memory.iter().zip(&self.contents);
-        all.map(|(memory, content)| Slot::of(memory, content.as_deref())).collect()
+        all.map(|(memory, content)| Slot::of(memory, content.as_ref())).collect()
     }
 }
 
@@ -130,7 +143,9 @@ impl Told {
                 }
                 ToldArgument::Number { bits, .. } => matches!(bits, 8 | 16 | 32 | 64),
             };
-            launch.kernel < self.kernels.len() && launch.arguments.iter().all(known)
+            launch.kernel < self.kernels.len()
+                && launch.arguments.len() <= MOST_ARGUMENTS
+                && launch.arguments.iter().all(known)
         };
         let is_symbol = |kernel: &ToldKernel| {
             !kernel.name.is_empty()
@@ -138,25 +153,29 @@ impl Told {
         };
         let sound = self.launches.iter().all(fits)
             && self.kernels.iter().all(is_symbol)
-            && self.memory.iter().all(|memory| memory.bytes <= MOST_CONTENT)
+            && self.memory.iter().all(|memory| memory.bytes <= LARGEST)
+            && self.memory.len() <= MOST_ALLOCATIONS
             && self.kernels.len() <= MOST_KERNELS
             && self.launches.len() <= MOST_LAUNCHES;
         if sound { Ok(()) } else { Err(TritonError::Launches("they do not fit each other".into())) }
     }
 }
 
-/// Reads a file of a folder that somebody else may write to: itself, and not what a link in its place points to.
-fn read(folder: &Path, name: &str, most: u64) -> Result<Vec<u8>, TritonError> {
+/// Reads a file of a folder that somebody else may write to: itself, and not what a link in its place points to. Of the bytes that are
+/// `left` for all such files it takes its own.
+fn read(folder: &Path, name: &str, left: &Cell<u64>) -> Result<Vec<u8>, TritonError> {
+    let most = left.get();
     let failed = |error: std::io::Error| TritonError::Launches(format!("{name}: {error}"));
     let file =
         File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(folder.join(name));
     let file = file.map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() || metadata.len() > most {
-        return Err(TritonError::Launches(format!("{name} is no file of {most} bytes at most")));
+        return Err(TritonError::Launches(format!("{name} is no file, or there is more than can be read")));
     }
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    left.set(most - bytes.len() as u64);
     Ok(bytes)
 }
 
@@ -178,7 +197,7 @@ pub enum Before<'n> {
     /// The problem's input of that number.
     Input(u32),
     /// These bytes.
-    Bytes(&'n [u8]),
+    Bytes(&'n Arc<Vec<u8>>),
 }
 
 impl<'n> Slot<'n> {
@@ -190,7 +209,7 @@ impl<'n> Slot<'n> {
         }
     }
 
-    fn of(memory: &ToldMemory, content: Option<&'n [u8]>) -> Self {
+    fn of(memory: &ToldMemory, content: Option<&'n Arc<Vec<u8>>>) -> Self {
         let before = match memory.input {
             Some(input) => Some(Before::Input(input)),
             None => content.map(Before::Bytes),
@@ -198,7 +217,10 @@ impl<'n> Slot<'n> {
         Self {
             bytes: memory.bytes,
             before,
-            written: memory.changed || before.is_none(),
+            // An output that holds what it held before was written to all the same.
+            written: memory.changed
+                || before.is_none()
+                || (memory.input.is_none() && memory.output.is_some()),
             output: memory.output,
         }
     }

@@ -61,11 +61,16 @@ impl Stages {
         })
     }
 
-    /// PTX of all of `kernels`, by files in `dir`.
+    /// PTX of all of `kernels`, by files in `dir`, for an `architecture` such as 90.
     ///
     /// # Errors
     /// [`TritonError::Stages`] with what Triton said.
-    pub fn finish(&self, dir: &Path, kernels: &[Unfinished<'_>]) -> Result<Finished, TritonError> {
+    pub fn finish(
+        &self,
+        dir: &Path,
+        architecture: &Value,
+        kernels: &[Unfinished<'_>],
+    ) -> Result<Finished, TritonError> {
         let failed = |error: std::io::Error| TritonError::Stages(error.to_string());
         let place = |index: usize, kind: &str| dir.join(format!("stages-{index}.{kind}"));
         for (index, kernel) in kernels.iter().enumerate() {
@@ -73,7 +78,8 @@ impl Stages {
         }
         let job = |(index, kernel): (usize, &Unfinished<'_>)| json!({ "llvm_ir": place(index, "ll"), "ptx": place(index, "ptx"), "metadata": kernel.metadata });
         let jobs: Vec<Value> = kernels.iter().enumerate().map(job).collect();
-        std::fs::write(dir.join(JOBS), json!({ "jobs": jobs }).to_string()).map_err(failed)?;
+        let asked = json!({ "arch_number": architecture, "jobs": jobs });
+        std::fs::write(dir.join(JOBS), asked.to_string()).map_err(failed)?;
         let answer = self.run(dir)?;
         let ptx = (0..kernels.len()).map(|index| std::fs::read_to_string(place(index, "ptx")));
         let ptx = ptx.collect::<Result<_, _>>().map_err(failed)?;
@@ -86,6 +92,8 @@ impl Stages {
     fn run(&self, dir: &Path) -> Result<Answer, TritonError> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(dir.join(JOBS)).envs(self.variables.iter().cloned());
+        // Python looks for modules where it runs: not beside the candidate.
+        command.current_dir(dir);
         // Triton looks for a place for its cache, and is not to find anybody's.
         command.env("HOME", dir).env("TRITON_CACHE_DIR", dir.join("triton"));
         let output = command.output().map_err(|error| TritonError::Stages(error.to_string()))?;

@@ -59,6 +59,20 @@ fn workloads_share_kernels_and_others_of_one_name_get_symbols_of_their_own() {
 }
 
 #[test]
+fn an_output_is_written_to_even_if_it_held_the_same_before() {
+    let folder = written("k", &[1; 8]);
+    let path = folder.path().join(LAUNCHES);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kept = r#""output": 0, "content": false, "changed": false"#;
+    std::fs::write(path, text.replace(kept, r#""output": 0, "content": true, "changed": false"#)).unwrap();
+    std::fs::write(folder.path().join("memory-3"), [9; 64]).unwrap();
+    let noted = [Noted::read(folder.path()).unwrap()];
+    let (replay, buffers) = Replay::of(&noted, 1);
+    assert_eq!(buffers[0].outputs, [(4, None), (64, Some(0))]);
+    assert_eq!(replay.calls[0].copies, [(2, 4), (3, 5)]);
+}
+
+#[test]
 fn what_no_host_writes_is_refused() {
     let refused = |change: &dyn Fn(&Path)| {
         let folder = written("k", &[1; 8]);
@@ -84,5 +98,10 @@ fn what_no_host_writes_is_refused() {
     });
     assert!(linked.contains("memory-1"), "{linked}");
     let large = refused(&|folder| std::fs::write(folder.join("memory-1"), [0; 9]).unwrap());
-    assert!(large.contains("8 bytes at most"), "{large}");
+    assert!(large.contains("does not hold 8 bytes"), "{large}");
+    // Holes cost nobody anything, and would be memory here.
+    let sparse = refused(&|folder| {
+        std::fs::File::create(folder.join("kernel-0.ll")).unwrap().set_len(MOST_TEXT).unwrap();
+    });
+    assert!(sparse.contains("more than can be read"), "{sparse}");
 }
