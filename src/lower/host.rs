@@ -140,12 +140,23 @@ fn check_host(module: &Module<'_>) -> Result<(), LowerError> {
         let name = ir::name(*operation);
         TOUCHING.iter().any(|prefix| name.starts_with(prefix)) && !operation.operands().any(is_stack)
     });
-    match touching {
+    match touching.or_else(|| host_operations(module).into_iter().find(|op| passes_host_memory(*op))) {
         None => Ok(()),
         Some(operation) => {
             Err(LowerError::OnHost { name: ir::name(operation), place: ir::place_of(operation.location()) })
         }
     }
+}
+
+/// True for a launch that is given memory of the host: its stack, or a constant.
+fn passes_host_memory(operation: OperationRef<'_, '_>) -> bool {
+    let is_host_memory = |value: Value<'_, '_>| {
+        value.is_operation_result()
+            && OperationResult::try_from(value).is_ok_and(|result| {
+                ["memref.get_global", "memref.alloca"].iter().any(|name| ir::is(result.owner(), name))
+            })
+    };
+    ir::is(operation, "gpu.launch_func") && operation.operands().any(is_host_memory)
 }
 
 /// True for what `memref.alloca` answers.

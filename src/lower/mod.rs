@@ -61,7 +61,7 @@ pub enum LowerError {
     Left { names: Vec<String>, place: Option<kinstr_trace::sites::Place> },
     /// Nothing in it would run on a GPU.
     #[error(
-        "nothing in this candidate runs on a GPU: no gpu.launch, no gpu.module, no linalg op and no parallel loop"
+        "nothing in this candidate runs on a GPU: no gpu.launch, no gpu.module, and no linalg op or parallel loop over more than one point"
     )]
     NoKernel,
     /// Host code of a candidate for a GPU that touches memory of the device.

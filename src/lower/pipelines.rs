@@ -73,8 +73,10 @@ pub fn gpu_mapping(dimensions: usize) -> String {
         3 => "4,8,8",
         _ => "1,4,8,8",
     };
+    // A loop over tiles must not be joined with the one in a tile: both together would go to blocks, of a thread each.
+    let separate = "canonicalize{disable-patterns=\"(anonymous namespace)::MergeNestedParallelLoops\"}";
     format!(
-        "func.func(scf-parallel-loop-tiling{{parallel-loop-tile-sizes={sizes}}}),canonicalize,\
+        "func.func(scf-parallel-loop-tiling{{parallel-loop-tile-sizes={sizes}}}),{separate},\
          func.func(gpu-map-parallel-loops{{mapping-policy=innermost-first}},convert-parallel-loops-to-gpu),lower-affine,canonicalize,cse"
     )
 }

@@ -95,7 +95,10 @@ impl Host<'_> {
     fn part(&mut self, name: &str, launches: &[Launch]) -> fmt::Result {
         let buffers =
             self.each_buffer(|index| format!("{}%b{index}: memref<?xi8>", if index > 0 { ", " } else { "" }));
-        writeln!(self.text, "func.func private {name}({buffers}) attributes {{passthrough = [\"noinline\"]}} {{")?;
+        writeln!(
+            self.text,
+            "func.func private {name}({buffers}) attributes {{passthrough = [\"noinline\"]}} {{"
+        )?;
         launches.iter().try_for_each(|launch| self.launch(launch))?;
         writeln!(self.text, "return\n}}")
     }

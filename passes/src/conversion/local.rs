@@ -111,8 +111,8 @@ impl<'c, 'a> Locals<'c, 'a> {
                     let local = locals.add(site);
                     let ends = local.blocks.entry(block_of(*operation)).or_default();
                     *ends += 1;
-                    // Two in one block are passed on one path.
-                    let again = looping.contains(operation) || *ends > 1;
+                    // Two in one block are passed on one path, and two in blocks of which one may follow the other: copies of a loop's body.
+                    let again = looping.contains(operation) || *ends > 1 || local.blocks.len() > 1;
                     local.shape.widen(again);
                 }
                 Op::AddTrips if table.mode == Mode::Aggregate => locals.add(site).counts_trips = true,

@@ -376,13 +376,25 @@ fn when_idle<'c, 'a>(interval: OperationRef<'c, 'a>) -> OperationRef<'c, 'a> {
         match Op::of(&next) {
             Some(Op::StoreUnit) => return next,
             Some(Op::ReadClock) if waits => (follows, waits) = (true, false),
-            Some(Op::ReadClock) if follows => waits = true,
+            Some(Op::ReadClock) if follows => waits = begins_interval(next),
             Some(Op::ReadClock) => return next,
             _ => follows &= waits || takes_no_time(&next),
         }
         at = next;
     }
     at
+}
+
+/// Whether a read of the clock is where an interval begins.
+fn begins_interval(read: OperationRef<'_, '_>) -> bool {
+    let Ok(clock) = read.result(0) else { return false };
+    let is_begin = |operation: OperationRef<'_, '_>| {
+        Op::of(&operation) == Some(Op::RecordInterval)
+            && operation
+                .operand(1)
+                .is_ok_and(|begin| begin.to_raw().ptr == melior::ir::ValueLike::to_raw(&clock).ptr)
+    };
+    std::iter::successors(Some(read), |operation| operation.next_in_block()).any(is_begin)
 }
 
 /// Whether nothing is between two reads of the clock but what is done later, or is no instruction.

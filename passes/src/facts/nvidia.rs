@@ -41,7 +41,8 @@ const ARITHMETIC: [(&str, u32, bool); 17] = [
     ("rcp.", 1, true),
     ("rsqrt.", 1, true),
     ("sqrt.", 1, true),
-    ("div.", 1, true),
+    // Of a divisor that many share one reciprocal is computed.
+    ("div.", 1, false),
     ("fma.", 2, false),
     ("add.", 1, false),
     ("sub.", 1, false),

@@ -6,6 +6,9 @@ use kinstr_trace::layout::LaunchHeader;
 pub const OWN_UNITS: u32 = u32::MAX;
 /// [`LaunchHeader::block_shift`] with which no block but the first can record.
 const NO_BLOCKS: u32 = 31;
+/// Units of one launch at most: half a wave of the largest devices there are. What warps write at their end is most of what probes cost, and
+/// with twice as many it doubles.
+const MOST_OF_A_LAUNCH: u32 = 4 << 10;
 
 /// The units that are left while launches take theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub(super) struct Grant {
 impl Units {
     /// `capacity` units for about `launches` launches; `mask` says whether warps share them, see [`LaunchHeader`].
     pub(super) fn new(capacity: u32, mask: u32, launches: u32) -> Self {
-        let share = (capacity / launches.max(1)).max(1);
+        let share = (capacity / launches.max(1)).clamp(1, MOST_OF_A_LAUNCH);
         Self { capacity, mask, share, next: 0, launches: 0, refused: 0 }
     }
 
@@ -143,6 +146,15 @@ mod tests {
         // 62 blocks of 8 warps fit into half of the units; a million over 2^14 is 62.
         assert_eq!((large.block_shift, large.units), (14, 62 * 8));
         assert!(units.grant(4, 8).units == 32);
+    }
+
+    #[test]
+    fn of_a_large_launch_alone_no_more_warps_record_and_many_small_ones_all_do() {
+        let granted = Units::new(9 << 10, OWN_UNITS, 1).grant(1 << 20, 8).units;
+        assert!(granted > MOST_OF_A_LAUNCH / 2 && granted <= MOST_OF_A_LAUNCH, "{granted}");
+        let mut many = Units::new(9 << 10, OWN_UNITS, 1000);
+        (0..1000).for_each(|_| drop(many.grant(1, 8)));
+        assert_eq!((many.used(), many.refused()), (8000, 0));
     }
 
     #[test]

@@ -33,9 +33,9 @@ use std::time::{Duration, Instant};
 
 /// Time an observed call may take, of a kernel that takes a few ms when it is not observed.
 pub const OBSERVING: Duration = Duration::from_secs(10);
-/// Warps that record in a unit of their own, at most; of larger launches a sample of the blocks does. Half a wave of the largest
-/// devices there are: what these write at their end is most of what the probes cost, and with twice as many it doubles.
-const OWN: u64 = 4 << 10;
+/// Warps that record in a unit of their own, at most, of all launches of a call together; of one launch fewer do
+/// (`MOST_OF_A_LAUNCH` in `runtime/src/gpu/units.rs`).
+const OWN: u64 = 9 << 10;
 /// The same where timing sites had to be left out: some warps for each SM.
 const FEW: u32 = 2 << 10;
 /// Bytes of records at most.

@@ -135,7 +135,10 @@ fn kernel(inputs: &DeviceInputs, of: &Of, launches: &[Launch], calls: u32) -> Ke
     let on_device: Option<f64> = own.iter().map(|launch| launch.device_ns).sum();
     let spanned = timeline.as_ref().map(|timeline| timeline.span_ns * launches);
     let occupancy = occupancy::of(&inputs.facts, resources, &largest);
-    let warps = occupancy.map_or(1.0, |occupancy| occupancy.resident * f64::from(occupancy.max_warps));
+    // The mean over all SMs, but those that have a block have all of its warps.
+    let warps = occupancy.map_or(1.0, |occupancy| {
+        (occupancy.resident * f64::from(occupancy.max_warps)).max(f64::from(occupancy.warps_per_block))
+    });
     let cost = |kind| inputs.costs.of(kind, warps);
     KernelTable {
         kernel: of.name.to_owned(),

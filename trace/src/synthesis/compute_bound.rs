@@ -78,12 +78,12 @@ fn judge_device(subject: &Subject) -> Option<Diagnosis> {
         false => "ordinary arithmetic",
     };
     let kernel = subject.device.kernels.first();
-    Finding {
+    let finding = Finding {
         code: CODE,
         name: NAME,
         class: Class::Compute,
         // The nearer to the peak, the surer that arithmetic and not its surroundings is the limit.
-        confidence: (0.4 + 0.6 * share, "operations are exact and the peak is measured"),
+        confidence: (0.4 + 0.6 * share.min(1.0), "operations are exact and the peak is measured"),
         message: format!(
             "the counted operations take {:.0} % of the time at the measured peak of {unit}, moving the data {:.0} %",
             share * 100.0,
@@ -96,10 +96,11 @@ fn judge_device(subject: &Subject) -> Option<Diagnosis> {
         ],
         place: hottest(work, is_special).or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
-        speedup: limits.headroom(),
+        speedup: limits.headroom().max(1.0),
         model: "time / roofline floor",
-    }
-    .on(subject)
+    };
+    // At their peak there is nothing to gain, and that is worth knowing.
+    if is_special { Some(finding.whatever_the_gain(subject)) } else { finding.on(subject) }
 }
 
 /// The line with the most instructions, or with the most special functions if it is about these.

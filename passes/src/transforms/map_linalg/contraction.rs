@@ -28,7 +28,7 @@ const PADDING: usize = 4;
 pub(super) fn kernel(generic: &Generic<'_, '_>) -> Option<Kernel> {
     let product = Product::read(generic)?;
     let is_indexed = generic.body().into_iter().any(|op| crate::ir::is(op, "linalg.index"));
-    if is_indexed || !generic.operands.iter().all(|operand| operand.is_read) {
+    if is_indexed || !generic.is_pure() || !generic.operands.iter().all(|operand| operand.is_read) {
         return None;
     }
     // Sixteen results of 8 bytes fill as many registers as sixty-four of 4 would, with what else is needed.
@@ -59,7 +59,7 @@ impl Contraction<'_, '_, '_> {
         self.block(&mut text, &extents, true);
         text.put("} else {");
         self.block(&mut text, &extents, false);
-        text.put("}\ngpu.terminator\n}");
+        text.put("}\ngpu.terminator\n}\n}");
         Some(text.finish())
     }
 

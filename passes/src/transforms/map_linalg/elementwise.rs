@@ -19,6 +19,7 @@ pub(super) fn kernel(generic: &Generic<'_, '_>) -> Option<Kernel> {
     let inner = generic.parallel.len().checked_sub(1)?;
     let reach: Vec<Reach> = generic.operands.iter().map(|operand| operand.reach(inner)).collect();
     let fits = generic.parallel.iter().all(|parallel| *parallel)
+        && generic.inputs < generic.operands.len()
         && !reach.contains(&Reach::Apart)
         && generic.operands[generic.inputs..]
             .iter()
@@ -60,12 +61,14 @@ impl Map<'_, '_, '_> {
         let across = t.index("ceildivui", &chunks, &lanes);
         let down = t.index("ceildivui", &rows, &lines);
         let down = t.index("minui", &down, &format!("%c{MOST_DOWN}"));
+        let blocks = t.index("muli", &across, &down);
+        t.unless_none(&blocks);
         t.put(&format!(
             "gpu.launch blocks(%bx, %by, %bz) in (%gx = {across}, %gy = {down}, %gz = %c1) \
              threads(%tx, %ty, %tz) in (%sx = {lanes}, %sy = {lines}, %sz = %c1) {{"
         ));
         self.thread(outer, inner, &rows, &aligned);
-        self.text.put("gpu.terminator\n}");
+        self.text.put("gpu.terminator\n}\n}");
         Some(self.text.finish())
     }
 

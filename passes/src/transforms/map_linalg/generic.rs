@@ -1,6 +1,6 @@
 //! A `linalg.generic` on memrefs, read.
 
-use crate::ir::{blocks, body, is, operations};
+use crate::ir::{blocks, body, is, name, operations};
 use melior::ir::{
     Attribute, BlockLike, BlockRef, OperationRef, Value, ValueLike,
     attribute::{ArrayAttribute, DenseI32ArrayAttribute},
@@ -118,6 +118,12 @@ impl<'c, 'a> Generic<'c, 'a> {
         self.block.terminator().map(|last| last.operands().collect()).unwrap_or_default()
     }
 
+    /// Whether the body computes and does nothing else, so that it may run for points that there are not.
+    pub fn is_pure(&self) -> bool {
+        const PURE: [&str; 4] = ["arith.", "math.", "complex.", "linalg.index"];
+        self.body().iter().all(|op| PURE.iter().any(|own| name(*op).starts_with(own)))
+    }
+
     /// Ops of the body but its terminator.
     pub fn body(&self) -> Vec<OperationRef<'c, 'a>> {
         operations(self.block).filter(|op| op.next_in_block().is_some()).collect()
@@ -131,9 +137,11 @@ impl<'c, 'a> Operand<'c, 'a> {
         let element = match inner {
             None => ty.clone(),
             // `4x?xf32`, or that with a layout or memory space behind it.
-            Some(inner) => inner.split(',').next()?.rsplit('x').next()?.to_owned(),
+            Some(inner) => element_of(inner.split(',').next()?).to_owned(),
         };
-        let is_plain = inner.is_none_or(|inner| !inner.contains('<') || inner.contains("strided<"));
+        let is_plain = inner.is_none_or(|inner| {
+            is_number(&element) && inner.split_once(',').is_none_or(|(_, rest)| is_layout(rest))
+        });
         let is_dense = inner.is_some_and(|inner| !inner.contains(','));
         let map = loops_of(map)?;
         let is_memref = inner.is_some();
@@ -172,6 +180,27 @@ impl<'c, 'a> Operand<'c, 'a> {
             _ => Reach::Apart,
         }
     }
+}
+
+/// What is left of `4x?xf32` without its extents.
+fn element_of(mut shaped: &str) -> &str {
+    while let Some((extent, rest)) = shaped.split_once('x')
+        && (extent == "?" || (!extent.is_empty() && extent.bytes().all(|digit| digit.is_ascii_digit())))
+    {
+        shaped = rest;
+    }
+    shaped
+}
+
+/// Whether it is the type of a plain number, which needs no more than its name.
+fn is_number(element: &str) -> bool {
+    element.starts_with(['i', 'f', 'b']) && element.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether what follows a memref's element is strides and nothing else.
+fn is_layout(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.starts_with("strided<") && rest.find('>') == Some(rest.len() - 1)
 }
 
 /// Bytes of a type that has a power of two of them and that vectors in memory are made of.
@@ -232,5 +261,16 @@ mod tests {
         assert_eq!(loops_of("affine_map<(d0, d1) -> ()>"), Some(vec![]));
         assert_eq!(loops_of("affine_map<(d0, d1) -> (d0 + d1)>"), None);
         assert_eq!(loops_of("affine_map<(d0) -> (0)>"), None);
+    }
+
+    #[test]
+    fn elements_are_what_follows_the_extents() {
+        assert_eq!(element_of("4x?xf32"), "f32");
+        assert_eq!(element_of("8xindex"), "index");
+        assert_eq!(element_of("index"), "index");
+        assert_eq!(element_of("2xcomplex<f32>"), "complex<f32>");
+        assert!(is_number("bf16") && is_number("index") && !is_number("complex<f32>") && !is_number(""));
+        assert!(is_layout(" strided<[4, 1], offset: ?>"));
+        assert!(!is_layout(" strided<[4, 1]>, 3") && !is_layout(" #gpu.address_space<workgroup>"));
     }
 }

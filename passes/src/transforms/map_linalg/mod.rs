@@ -49,8 +49,11 @@ pub fn map_linalg<'c>(
     has_mma: bool,
 ) -> Result<bool, TransformError> {
     let rewriter = IrRewriter::new(context);
-    let ops =
-        nested(module.as_operation()).into_iter().filter(|op| is(*op, "linalg.generic") && on_host(*op));
+    // All of them before any is erased, with its body.
+    let ops: Vec<_> = nested(module.as_operation())
+        .into_iter()
+        .filter(|op| is(*op, "linalg.generic") && on_host(*op))
+        .collect();
     let mut mapped = false;
     for op in ops {
         if let Some((generic, kernel)) = Generic::read(op).and_then(|generic| {

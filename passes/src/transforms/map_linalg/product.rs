@@ -112,6 +112,7 @@ impl Tiles {
         let down = text.index("ceildivui", &extents[0], &format!("%c{side}"));
         let tiles = text.index("muli", &across, &down);
         let blocks = text.index("muli", &tiles, &matrices);
+        text.unless_none(&blocks);
         text.put(&format!(
             "gpu.launch blocks(%bx, %by, %bz) in (%gx = {blocks}, %gy = %c1, %gz = %c1) \
              threads(%tx, %ty, %tz) in (%sx = %c{}, %sy = %c1, %sz = %c1) workgroup({shared}) {{\n\

@@ -12,7 +12,7 @@ use super::{
     text::{Text, zeros},
 };
 use crate::ir::name;
-use melior::ir::{BlockLike, OperationRef, Value, operation::OperationLike};
+use melior::ir::{BlockLike, OperationRef, Value, ValueLike, operation::OperationLike};
 
 /// Lanes of a warp.
 const WARP: usize = 32;
@@ -31,7 +31,7 @@ pub(super) fn kernel(generic: &Generic<'_, '_>) -> Option<Kernel> {
         && output.is_read
         && bytes_of(&output.element).is_some()
         && generic.operands.iter().all(reads);
-    let (combiner, op) = fits.then(|| combiner(generic))??;
+    let (combiner, op) = (fits && generic.is_pure()).then(|| combiner(generic))??;
     let kept = neutral(op, &output.element).filter(|_| output.element.ends_with("32"));
     let rows = Rows { generic, text: Text::folding(generic), element: output.element.clone() };
     let text = match kept {
@@ -41,11 +41,15 @@ pub(super) fn kernel(generic: &Generic<'_, '_>) -> Option<Kernel> {
     Some(Kernel { text: text?, combiner: Some(combiner) })
 }
 
-/// The body's last op, if it is all that sees the sum so far.
+/// The body's last op, if it is all that sees the sum so far, and makes one value of two that are alike.
 fn combiner<'c, 'a>(generic: &Generic<'c, 'a>) -> Option<(Combiner, OperationRef<'c, 'a>)> {
     let sum: Value<'c, 'a> = generic.block.argument(generic.inputs).ok()?.into();
     let op = defining(*generic.yielded().first()?)?;
     let [one, other] = op.operands().collect::<Vec<_>>().try_into().ok()?;
+    let is_alike = |value: Value<'c, 'a>| value.r#type() == sum.r#type();
+    if op.result_count() != 1 || !is_alike(one) || !is_alike(other) || !is_alike(op.result(0).ok()?.into()) {
+        return None;
+    }
     let is_last = uses(generic.block, sum) == 1 && generic.body().last().is_some_and(|last| *last == op);
     let place = [one, other].iter().position(|operand| is_same(*operand, sum))?;
     is_last.then_some((Combiner { sum: place }, op))
@@ -55,6 +59,13 @@ fn combiner<'c, 'a>(generic: &Generic<'c, 'a>) -> Option<(Combiner, OperationRef
 fn neutral(op: OperationRef<'_, '_>, element: &str) -> Option<String> {
     let flags = op.attribute("fastmath").map(|flags| flags.to_string()).unwrap_or_default();
     let is_free = flags.contains("reassoc") || flags.contains("<fast>");
+    // A promise that holds in the order of the loop alone, or that what changes nothing would break.
+    let overflow = op.attribute("overflowFlags").map(|flags| flags.to_string()).unwrap_or_default();
+    let promises = ["nnan", "ninf", "<fast>"].iter().any(|flag| flags.contains(flag));
+    if ["nsw", "nuw"].iter().any(|flag| overflow.contains(flag)) || (promises && !name(op).ends_with(".addf"))
+    {
+        return None;
+    }
     let (minimum, maximum) = match element {
         "i32" => ("-2147483648", "2147483647"),
         _ => ("0xFF800000", "0x7F800000"),
@@ -99,6 +110,7 @@ impl Rows<'_, '_, '_> {
     }
 
     fn launch(&mut self, [blocks, lanes, lines]: [&str; 3], shared: &str) {
+        self.text.unless_none(blocks);
         self.text.put(&format!(
             "gpu.launch blocks(%bx, %by, %bz) in (%gx = {blocks}, %gy = %c1, %gz = %c1) \
              threads(%tx, %ty, %tz) in (%sx = {lanes}, %sy = {lines}, %sz = %c1) \
@@ -151,7 +163,7 @@ impl Rows<'_, '_, '_> {
         let sum = self.text.combine("%sum", "%other");
         self.text.put(&format!("scf.yield {sum} : {element}\n}}"));
         self.text.store("%all", self.generic.inputs, &indices);
-        self.text.put("}\ngpu.terminator\n}");
+        self.text.put("}\ngpu.terminator\n}\n}");
         Some(self.text.finish())
     }
 
@@ -286,7 +298,7 @@ impl Rows<'_, '_, '_> {
         ));
         let row = self.indices("%line", &outer);
         self.text.store("%all", self.generic.inputs, &row);
-        self.text.put("}\ngpu.terminator\n}");
+        self.text.put("}\ngpu.terminator\n}\n}");
         Some(self.text.finish())
     }
 

@@ -106,7 +106,7 @@ impl TensorCore<'_, '_, '_> {
         self.block(&mut text, &extents, true);
         text.put("} else {");
         self.block(&mut text, &extents, false);
-        text.put("}\ngpu.terminator\n}");
+        text.put("}\ngpu.terminator\n}\n}");
         Some(text.finish())
     }
 

@@ -73,6 +73,12 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
         self.value(&format!("arith.cmpi {how}, {one}, {other} : index"))
     }
 
+    /// What follows is done if there are any `blocks`: a launch of none is an error. To be closed by a bracket.
+    pub(super) fn unless_none(&mut self, blocks: &str) {
+        let some = self.compare("ne", blocks, "%c0");
+        self.put(&format!("scf.if {some} {{"));
+    }
+
     /// Both bits.
     pub(super) fn both(&mut self, one: &str, other: &str) -> String {
         self.value(&format!("arith.andi {one}, {other} : i1"))

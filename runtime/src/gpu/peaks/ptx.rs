@@ -57,7 +57,7 @@ pub(super) const FMA: [Loop; 3] = [
     scalar("kinstr_peak_f64", "f64", 2.0),
     scalar("kinstr_peak_f16x2", "f16x2", 4.0),
 ];
-/// The loop of reciprocals: units of their own compute them, and exponentials, logarithms, roots and sines at the same rate.
+/// The loop of exponentials: units of their own compute them, and logarithms, reciprocals, roots and sines at the same rate.
 pub(super) const SPECIAL: Loop = scalar("kinstr_peak_special", "special", 1.0);
 /// Loops of `mma.sync`.
 pub(super) const MMA: [Loop; 3] = [
@@ -81,7 +81,7 @@ pub(super) fn module() -> String {
     text.push_str(&arithmetic("kinstr_peak_f32", "f32", "fma.rn.f32", "f"));
     text.push_str(&arithmetic("kinstr_peak_f64", "f64", "fma.rn.f64", "d"));
     text.push_str(&arithmetic("kinstr_peak_f16x2", "b32", "fma.rn.f16x2", "h"));
-    text.push_str(&special("kinstr_peak_special", "rcp.approx.ftz.f32"));
+    text.push_str(&special("kinstr_peak_special", "ex2.approx.ftz.f32"));
     text.push_str(&mma("kinstr_peak_mma_f16", "m16n8k16.row.col.f32.f16.f16.f32"));
     text.push_str(&mma("kinstr_peak_mma_bf16", "m16n8k16.row.col.f32.bf16.bf16.f32"));
     text.push_str(&mma("kinstr_peak_mma_tf32", "m16n8k8.row.col.f32.tf32.tf32.f32"));
@@ -172,16 +172,17 @@ fn arithmetic(name: &str, register: &str, operation: &str, kind: &str) -> String
     kernel(name, &declare, &prepare, &body, &fold)
 }
 
-/// Chains of one operation of one operand, which gives it back every second time.
+/// Chains of `x = f(-x)`, whose sign is part of the operation. For the exponential that stays bounded, and nothing undoes it: of reciprocals
+/// `ptxas` leaves every second one out, and so all of them.
 fn special(name: &str, operation: &str) -> String {
     let declare = format!("    .reg .f32 %v<{CHAINS}>;\n    .reg .b32 %half;");
     let (mut prepare, mut fold) = (String::new(), "    mov.u32 %x, 0;\n".to_owned());
     for chain in 0..CHAINS {
-        let _ = writeln!(prepare, "    cvt.rn.f32.s32 %v{chain}, %hash;");
+        let _ = writeln!(prepare, "    cvt.rn.f32.s32 %v{chain}, %thread;");
         let _ = writeln!(fold, "    mov.b32 %half, %v{chain};\n    xor.b32 %x, %x, %half;");
     }
-    let round =
-        (0..CHAINS).map(|chain| format!("    {operation} %v{chain}, %v{chain};\n")).collect::<String>();
+    let step = |chain| format!("    neg.f32 %v{chain}, %v{chain};\n    {operation} %v{chain}, %v{chain};\n");
+    let round = (0..CHAINS).map(step).collect::<String>();
     kernel(name, &declare, &prepare, round.repeat(DEPTH).trim_end(), &fold)
 }
 
