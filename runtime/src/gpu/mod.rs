@@ -35,6 +35,7 @@ pub use fault::DeviceFault;
 pub use log::Activity;
 pub use mirror::Trespass;
 pub use nvml::state;
+pub use peaks::loops;
 pub use timing::CallTimes;
 pub use units::OWN_UNITS;
 

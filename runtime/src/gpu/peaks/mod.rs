@@ -37,6 +37,11 @@ const BLOCKS_PER_SM: u32 = 8;
 /// The chip that has `wgmma`.
 const HOPPER: &str = "sm_90";
 
+/// The PTX that peaks are measured with on any device since compute capability 8.0, for who wants to know what an assembler makes of it.
+pub fn loops() -> String {
+    ptx::module().trim_end_matches('\0').to_owned()
+}
+
 /// Measures the peaks of the open device.
 pub(super) fn measure(host: &Host, date: String) -> Result<DevicePeaks, DeviceFault> {
     let chip = &host.facts().chip;
