@@ -65,3 +65,20 @@ func.func @f(%a: memref<1024x1024xf32>, %b: memref<1024x1024xf32>, %x: memref<64
   }
   return
 }
+
+// A sum of everything: a thread begins it, and a block folds all rows as one.
+// CHECK-LABEL: gpu.func @all_kernel(
+// CHECK: memref.store
+// CHECK-LABEL: gpu.func @all_kernel_1(
+// CHECK: gpu.shuffle
+#all = affine_map<(i, j) -> ()>
+func.func private @all(%x: memref<64x64xf32>, %sum: memref<f32>) {
+  %zero = arith.constant 0.0 : f32
+  linalg.fill ins(%zero : f32) outs(%sum : memref<f32>)
+  linalg.generic {indexing_maps = [#rows, #all], iterator_types = ["reduction", "reduction"]} ins(%x : memref<64x64xf32>) outs(%sum : memref<f32>) {
+  ^bb0(%in: f32, %out: f32):
+    %0 = arith.addf %out, %in fastmath<reassoc> : f32
+    linalg.yield %0 : f32
+  }
+  return
+}

@@ -17,6 +17,7 @@
 //!
 //!    Wide accesses need tensors and rows that begin at multiples of 16 bytes. The host looks; where one does not, the same
 //!    kernel takes single elements, neighbours together.
+//!    - *single values*: one thread. Where no loop is parallel and tensors are dense, all loops are one, as in a sum of everything.
 //! 4. [`GPU_LOOPS`] and [`gpu_mapping`]: loops for what is left, such as transposes, folds of an outer loop, stencils.
 //! 5. [`GPU_OUTLINE`].
 //!

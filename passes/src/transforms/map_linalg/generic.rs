@@ -83,17 +83,17 @@ impl<'c, 'a> Generic<'c, 'a> {
             .then_some(Self { op, parallel, operands, inputs, block }.collapsed())
     }
 
-    /// One loop in the place of all, where every tensor is dense and follows them in order.
+    /// One loop in the place of all, where these are of one kind and every tensor is dense and follows them in order.
     fn collapsed(mut self) -> Self {
         let loops = self.parallel.len();
         let in_order =
             |operand: &Operand<'_, '_>| operand.is_dense && operand.map.iter().copied().eq(0..loops);
         let fits = loops > 1
-            && self.parallel.iter().all(|parallel| *parallel)
+            && self.parallel.iter().all(|parallel| *parallel == self.parallel[0])
             && self.operands.iter().all(|operand| operand.map.is_empty() || in_order(operand))
             && !operations(self.block).any(|op| is(op, "linalg.index"));
         if fits {
-            self.parallel = vec![true];
+            self.parallel.truncate(1);
             self.operands.iter_mut().filter(|operand| !operand.map.is_empty()).for_each(Operand::collapse);
         }
         self

@@ -1,7 +1,7 @@
 //! `map-linalg`: kernels for structured ops, tiled for a GPU.
 //!
 //! Takes `linalg.generic` on memrefs in host code, as `linalg-generalize-named-ops` leaves it, and puts a `gpu.launch` in its
-//! place. There are four kinds of kernels, one file each; an op that fits none stays as it is. What an op computes for one point is
+//! place. There are five kinds of kernels, one file each; an op that fits none stays as it is. What an op computes for one point is
 //! never looked into further than to find its kind: its own ops are cloned into the kernel, flags and all.
 //!
 //! A kernel's frame is MLIR text with calls of `@value` and `@combine` where the op's own code belongs (`splice` puts it there).
@@ -11,6 +11,7 @@
 mod contraction;
 mod elementwise;
 mod generic;
+mod point;
 mod product;
 mod reduction;
 mod splice;
@@ -75,6 +76,7 @@ fn kernel_for(generic: &Generic<'_, '_>, has_mma: bool) -> Option<Kernel> {
         .or_else(|| contraction::kernel(generic))
         .or_else(|| reduction::kernel(generic))
         .or_else(|| elementwise::kernel(generic))
+        .or_else(|| point::kernel(generic))
 }
 
 /// False within parallel loops, which are kernels of their own, and within anything that MLIR may not launch from.
