@@ -153,7 +153,9 @@ mod tests {
         let granted = Units::new(9 << 10, OWN_UNITS, 1).grant(1 << 20, 8).units;
         assert!(granted > MOST_OF_A_LAUNCH / 2 && granted <= MOST_OF_A_LAUNCH, "{granted}");
         let mut many = Units::new(9 << 10, OWN_UNITS, 1000);
-        (0..1000).for_each(|_| drop(many.grant(1, 8)));
+        for _ in 0..1000 {
+            many.grant(1, 8);
+        }
         assert_eq!((many.used(), many.refused()), (8000, 0));
     }
 
