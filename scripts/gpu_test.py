@@ -17,7 +17,7 @@ import gpu_streams
 from gpu_run import Runner
 
 parser = argparse.ArgumentParser(prog="scripts/gpu-test", description=__doc__)
-parser.add_argument("--only", metavar="NAME", help="doctor, faults, examples, figures, python (which a whole run leaves out) or a part of it such as python-times, or a part of an example's path")
+parser.add_argument("--only", metavar="NAME", help="doctor, faults, examples, figures, python and triton (which a whole run leaves out), a part of these such as python-times, or a part of an example's path")
 parser.add_argument("--target", default="cuda:0", help="where to run (default: cuda:0)")
 parser.add_argument("--reference", choices=["numpy", "torch", "mlir"], default="numpy", help="which references to compare with (default: numpy)")
 parser.add_argument("--budget", default="0.5", metavar="SECONDS", help="measuring time for each example (default: 0.5)")
