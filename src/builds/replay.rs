@@ -129,14 +129,17 @@ impl Form {
 /// The LLVM IR of a build with probes, kernel by kernel, or why there is none.
 enum Draft {
     Written { name: &'static str, llvm_ir: Vec<String>, sites: SiteTable },
-    Unavailable(String),
+    Not(Instrumented),
 }
 
 /// One that fails costs its layer, unless the machine failed it.
 fn or_why_not(draft: Result<Draft, BuildError>) -> Result<Draft, BuildError> {
     draft.or_else(|error| match error.fault() {
         Fault::Infrastructure => Err(error),
-        _ => Ok(Draft::Unavailable(format!("its build fails: {}", Complaint::from(&error).summary()))),
+        _ => {
+            let why = format!("its build fails: {}", Complaint::from(&error).summary());
+            Ok(Draft::Not(Instrumented::Unavailable(why)))
+        }
     })
 }
 
@@ -199,15 +202,13 @@ impl<'a> Maker<'a> {
         code: &[Device<'_>],
     ) -> Result<Draft, BuildError> {
         if probes.is_empty() {
-            return Ok(Draft::Unavailable(format!("no {name} probe was asked for")));
+            return Ok(Draft::Not(Instrumented::Unavailable(format!("no {name} probe was asked for"))));
         }
         let before = SiteTable { mode, ..SiteTable::default() };
         let inserted = device::insert(self.mlir, code, device::Probes { probes, before, choice });
-        let (modules, sites) = match inserted.map_err(unavailable) {
+        let (modules, sites) = match inserted {
             Ok(inserted) => inserted,
-            Err(Ok(Instrumented::Unavailable(reason))) => return Ok(Draft::Unavailable(reason)),
-            Err(Ok(Instrumented::Built(_))) => unreachable!("what is unavailable is not built"),
-            Err(Err(error)) => return Err(error),
+            Err(error) => return unavailable(error).map(Draft::Not),
         };
         for module in &modules {
             device::convert(self.mlir, module, &sites)?;
@@ -226,7 +227,7 @@ impl<'a> Maker<'a> {
         let kernels = &self.replay.kernels;
         let unfinished = drafts.iter().flat_map(|draft| match draft {
             Draft::Written { llvm_ir, .. } => llvm_ir.as_slice(),
-            Draft::Unavailable(_) => &[],
+            Draft::Not(_) => &[],
         });
         let unfinished = unfinished.zip(kernels.iter().cycle());
         let unfinished: Vec<_> = unfinished
@@ -240,7 +241,7 @@ impl<'a> Maker<'a> {
         let mut some = || assembled.by_ref().take(kernels.len()).collect::<Vec<_>>();
         let (clean, convention) = self.emit("clean", some(), places, None)?;
         let instrumented = drafts.into_iter().map(|draft| match draft {
-            Draft::Unavailable(reason) => Ok(Instrumented::Unavailable(reason)),
+            Draft::Not(instrumented) => Ok(instrumented),
             Draft::Written { name, sites, .. } => {
                 self.emit(name, some(), places, Some(sites)).map(|(build, _)| Instrumented::Built(build))
             }

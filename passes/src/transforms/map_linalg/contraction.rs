@@ -53,13 +53,10 @@ impl Contraction<'_, '_, '_> {
             Tiles::launch(&mut text, self.generic, &self.product, self.side, &shared)?;
         text.put(&format!(
             "%line = arith.divui %tx, %c{ACROSS} : index\n%lane = arith.remui %tx, %c{ACROSS} : index\n\
-             %down = arith.muli %line, %c{QUAD} : index\n%across = arith.muli %lane, %c{QUAD} : index\n\
-             scf.if {aligned} {{"
+             %down = arith.muli %line, %c{QUAD} : index\n%across = arith.muli %lane, %c{QUAD} : index"
         ));
-        self.block(&mut text, &extents, true);
-        text.put("} else {");
-        self.block(&mut text, &extents, false);
-        text.put("}\ngpu.terminator\n}\n}");
+        text.either(&aligned, |text, is_aligned| self.block(text, &extents, is_aligned));
+        text.end_launch();
         Some(text.finish())
     }
 

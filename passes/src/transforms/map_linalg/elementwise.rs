@@ -68,7 +68,7 @@ impl Map<'_, '_, '_> {
              threads(%tx, %ty, %tz) in (%sx = {lanes}, %sy = {lines}, %sz = %c1) {{"
         ));
         self.thread(outer, inner, &rows, &aligned);
-        self.text.put("gpu.terminator\n}\n}");
+        self.text.end_launch();
         Some(self.text.finish())
     }
 

@@ -163,7 +163,8 @@ impl Rows<'_, '_, '_> {
         let sum = self.text.combine("%sum", "%other");
         self.text.put(&format!("scf.yield {sum} : {element}\n}}"));
         self.text.store("%all", self.generic.inputs, &indices);
-        self.text.put("}\ngpu.terminator\n}\n}");
+        self.text.put("}");
+        self.text.end_launch();
         Some(self.text.finish())
     }
 
@@ -298,7 +299,8 @@ impl Rows<'_, '_, '_> {
         ));
         let row = self.indices("%line", &outer);
         self.text.store("%all", self.generic.inputs, &row);
-        self.text.put("}\ngpu.terminator\n}\n}");
+        self.text.put("}");
+        self.text.end_launch();
         Some(self.text.finish())
     }
 

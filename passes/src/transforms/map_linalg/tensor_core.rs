@@ -102,11 +102,8 @@ impl TensorCore<'_, '_, '_> {
             WARP[1],
             per_row = SIDE / WARP[1],
         ));
-        text.put(&format!("scf.if {aligned} {{"));
-        self.block(&mut text, &extents, true);
-        text.put("} else {");
-        self.block(&mut text, &extents, false);
-        text.put("}\ngpu.terminator\n}\n}");
+        text.either(&aligned, |text, is_aligned| self.block(text, &extents, is_aligned));
+        text.end_launch();
         Some(text.finish())
     }
 

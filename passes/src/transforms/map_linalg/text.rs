@@ -73,10 +73,24 @@ impl<'g, 'c, 'a> Text<'g, 'c, 'a> {
         self.value(&format!("arith.cmpi {how}, {one}, {other} : index"))
     }
 
-    /// What follows is done if there are any `blocks`: a launch of none is an error. To be closed by a bracket.
+    /// What follows, a launch, is done if there are any `blocks`: a launch of none is an error. [`Text::end_launch`] closes both.
     pub(super) fn unless_none(&mut self, blocks: &str) {
         let some = self.compare("ne", blocks, "%c0");
         self.put(&format!("scf.if {some} {{"));
+    }
+
+    /// The end of a launch, and of what it depends on.
+    pub(super) fn end_launch(&mut self) {
+        self.put("gpu.terminator\n}\n}");
+    }
+
+    /// What `write` writes where `condition` holds, and what it writes where it does not.
+    pub(super) fn either(&mut self, condition: &str, write: impl Fn(&mut Self, bool)) {
+        self.put(&format!("scf.if {condition} {{"));
+        write(self, true);
+        self.put("} else {");
+        write(self, false);
+        self.put("}");
     }
 
     /// Both bits.
