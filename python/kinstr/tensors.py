@@ -15,6 +15,7 @@ from time import perf_counter_ns as clock
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from .refusal import CANDIDATE, Refusal
+from .streams import AllStreams
 
 #: kinstr's names of element types, with those NumPy and PyTorch share.
 DTYPES: Dict[str, str] = {
@@ -50,8 +51,8 @@ SETS = 6
 OVERWRITTEN = 256 << 20
 #: Bytes that are copied at a time to be compared.
 AT_ONCE = 1 << 28
-#: Waiting for a GPU that has nothing to do takes less.
-SYNCHRONIZING_NS = 30_000
+#: A GPU whose other streams have nothing to do is idle sooner after the last work of its own.
+AT_ONCE_NS = 30_000
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class TorchTensors:
             # Makes the context, and finds out whether the device works.
             torch.zeros(1, device=self.device)
         self._scratch: Any = None
+        self._streams: Any = None
 
     def limit_memory(self, memory: int, tensors: int) -> None:
         """Lets the process allocate `memory` bytes on the GPU beyond several sets of tensors of so many bytes."""
@@ -227,8 +229,9 @@ class TorchTensors:
         if self._scratch is None:
             words = overwritten(torch.cuda.get_device_properties(self.device).L2_cache_size) // 4
             self._scratch = torch.empty(words, dtype=torch.int32, device=self.device)
+            self._streams = AllStreams()
         sets = [[value.clone() for value in arguments] for _ in range(2)]
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin, end, last = (torch.cuda.Event(enable_timing=True) for _ in range(3))
         times = []
         for left in reversed(range(calls)):
             current = sets[left % 2]
@@ -241,13 +244,26 @@ class TorchTensors:
             begin.record()
             call(current)
             end.record()
-            end.synchronize()
-            waited = clock()
-            torch.cuda.synchronize(self.device)
-            late = clock() - waited
-            # Work on other streams, which the event does not wait for.
-            times.append(begin.elapsed_time(end) * 1e6 + (late if late > SYNCHRONIZING_NS else 0))
+            # Work on other streams, which that event does not wait for.
+            if self._streams.join(torch.cuda.current_stream(self.device).cuda_stream):
+                last.record()
+                last.synchronize()
+                beyond = end.elapsed_time(last) * 1e6
+            else:
+                end.synchronize()
+                beyond = float(self._waited())
+            times.append(begin.elapsed_time(end) * 1e6 + (beyond if beyond > AT_ONCE_NS else 0))
         return times
+
+    def _waited(self) -> int:
+        """Nanoseconds until the GPU has nothing to do, by the host's clock: without what waiting takes even then, which is what
+        waiting again takes."""
+        return max(0, self._waiting() - self._waiting())
+
+    def _waiting(self) -> int:
+        begin = clock()
+        self.finish()
+        return clock() - begin
 
     def view(self, memory: mmap.mmap, buffer: Buffer) -> Any:
         """The buffer itself; writing to the view writes to the arena."""

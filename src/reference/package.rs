@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The files of the package, by name.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 17] = [
     ("__init__.py", include_str!("../../python/kinstr/__init__.py")),
     ("bytecode.py", include_str!("../../python/kinstr/bytecode.py")),
     ("candidate.py", include_str!("../../python/kinstr/candidate.py")),
@@ -19,6 +19,7 @@ const FILES: [(&str, &str); 16] = [
     ("loading.py", include_str!("../../python/kinstr/loading.py")),
     ("plain.py", include_str!("../../python/kinstr/plain.py")),
     ("refusal.py", include_str!("../../python/kinstr/refusal.py")),
+    ("streams.py", include_str!("../../python/kinstr/streams.py")),
     ("tensors.py", include_str!("../../python/kinstr/tensors.py")),
     ("triton_compiler.py", include_str!("../../python/kinstr/triton_compiler.py")),
     ("triton_stages.py", include_str!("../../python/kinstr/triton_stages.py")),

@@ -28,7 +28,7 @@ pub struct Limits {
     pub tensor_ns: f64,
     /// Exponentials, reciprocals and the like.
     pub special_ns: f64,
-    /// Roofline floor, and no less than it takes to launch an empty kernel.
+    /// Roofline floor, with what an empty kernel takes: no kernel begins sooner.
     pub floor_ns: f64,
 }
 
@@ -53,7 +53,7 @@ impl Limits {
             fma_ns,
             tensor_ns,
             special_ns,
-            floor_ns: memory_ns.max(fma_ns).max(tensor_ns).max(special_ns).max(peaks.launch_ns),
+            floor_ns: memory_ns.max(fma_ns).max(tensor_ns).max(special_ns) + peaks.launch_ns,
         })
     }
 
@@ -86,12 +86,23 @@ impl Limits {
         (self.time_ns / (self.time_ns - saved_ns).max(self.floor_ns).max(LEAST * self.time_ns)).max(1.0)
     }
 
+    /// Time over time in which every place for blocks has one until the end of a kernel of `kernel_ns`, of whose places a part of `empty`
+    /// has none. Where device memory is the limit, fewer blocks than there are places keep it busy, and what it explains of the rest of the
+    /// time is not gained.
+    pub fn speedup_without_empty_places(&self, empty: f64, kernel_ns: f64) -> f64 {
+        let memory = self.share(self.traffic_ns);
+        let busy = if memory >= MEMORY_BOUND { (memory / (1.0 - empty.min(0.99))).min(1.0) } else { 0.0 };
+        self.speedup_without(empty * kernel_ns * (1.0 - busy))
+    }
+
     /// Time over floor.
     pub fn headroom(&self) -> f64 {
         self.time_ns / self.floor_ns.max(LEAST * self.time_ns)
     }
 }
 
+/// Part of the time that bytes explain from which on device memory is the limit, if nothing else explains more.
+pub(crate) const MEMORY_BOUND: f64 = 0.5;
 /// No model is good enough to promise more than 50 times.
 const LEAST: f64 = 0.02;
 

@@ -15,16 +15,18 @@
 //! vector math calls handle at least one element per output element while memory explains less than half.
 //! On a GPU the counted arithmetic, at the measured rate of ordinary arithmetic or of tensor cores, explains between 30 % and
 //! 75 % of the time, and more of it than device memory and the L2 cache; or exponentials, reciprocals and roots, which units of their own
-//! compute, explain 30 % or more at the measured rate of these.
+//! compute, explain 30 % or more at the measured rate of these. Where no unit does so alone: two or more of them, one after the other,
+//! explain at least 60 % of the time, and more of it than device memory and the L2 cache.
 //!
 //! ## Potential
 //! Where the flops are counted, time over the larger of roofline floor (the same arithmetic at the
 //! vector FMA peak) and the time that the kernel's sweeps take at measured bandwidth. Where the flops are
-//! inside library calls no gain is claimed: 1.
+//! inside library calls no gain is claimed: 1. Of units that take turns, time over the roofline floor: all of them at work at once.
 //!
 //! ## What to try
 //! More independent accumulators, fused multiply-adds, register tiling so that loads do not take
-//! issue slots; a cheaper polynomial; fewer divisions and exponentials; a narrower element type.
+//! issue slots; a cheaper polynomial; fewer divisions and exponentials; a narrower element type. On a GPU, where units take turns: more
+//! warps, or groups of warps half a step apart, so that one's exponentials run beside the other's matrix products.
 
 use super::{Need, Tables, Target, WorkloadTable};
 use crate::device::{Finding, Subject};
@@ -50,6 +52,15 @@ const FRACTION: f64 = 0.3;
 const MEMORY_SHARE: f64 = 0.5;
 /// Issuing vector instructions explains the time if it takes this part of it or more.
 const ISSUE_SHARE: f64 = 0.5;
+/// Units of a GPU that take turns explain the time if together they take this part of it or more.
+const TURNS_SHARE: f64 = 0.6;
+/// A unit that takes less of the time takes no turn worth naming.
+const TURN: f64 = 0.1;
+
+/// Units of a GPU, as reports name them.
+const SPECIAL: &str = "special functions (exponentials, reciprocals, roots)";
+const TENSOR: &str = "tensor cores";
+const ORDINARY: &str = "ordinary arithmetic";
 
 /// The model where flops are counted.
 const MODEL: &str = "time / larger of roofline floor and streaming time";
@@ -62,20 +73,24 @@ pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
 }
 
 fn judge_device(subject: &Subject) -> Option<Diagnosis> {
+    at_one_unit(subject).or_else(|| in_turns(subject))
+}
+
+fn at_one_unit(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let share = limits.share(limits.arithmetic_ns());
     let is_special = limits.special_ns >= limits.fma_ns.max(limits.tensor_ns);
     // The roofline knows nothing of special functions, so that no rule speaks of those at their peak but this one.
     let most = if is_special { super::at_roofline::IMPOSSIBLE } else { super::at_roofline::FRACTION };
-    let memory = limits.share(limits.traffic_ns.max(limits.l2_ns.min(limits.time_ns)));
+    let memory = memory_share(subject);
     if !(FRACTION..most).contains(&share) || memory > share {
         return None;
     }
     let work = subject.device.work.as_ref()?;
     let unit = match limits.tensor_ns > limits.fma_ns {
-        _ if is_special => "special functions (exponentials, reciprocals, roots)",
-        true => "tensor cores",
-        false => "ordinary arithmetic",
+        _ if is_special => SPECIAL,
+        true => TENSOR,
+        false => ORDINARY,
     };
     let kernel = subject.device.kernels.first();
     let finding = Finding {
@@ -101,6 +116,52 @@ fn judge_device(subject: &Subject) -> Option<Diagnosis> {
     };
     // At their peak there is nothing to gain, and that is worth knowing.
     if is_special { Some(finding.whatever_the_gain(subject)) } else { finding.on(subject) }
+}
+
+/// Units that wait for each other: none is the limit alone, and what they take one after the other is the time.
+fn in_turns(subject: &Subject) -> Option<Diagnosis> {
+    let limits = &subject.limits;
+    let memory = memory_share(subject);
+    let units = [(TENSOR, limits.tensor_ns), (SPECIAL, limits.special_ns), (ORDINARY, limits.fma_ns)];
+    let mut shares: Vec<_> = units.map(|(unit, ns)| (unit, limits.share(ns))).into_iter().filter(|(_, share)| *share >= TURN).collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let together: f64 = shares.iter().map(|(_, share)| share).sum();
+    let longest = shares.first()?.1;
+    if shares.len() < 2 || together < TURNS_SHARE || longest >= super::at_roofline::FRACTION || memory > together {
+        return None;
+    }
+    let work = subject.device.work.as_ref()?;
+    let kernel = subject.device.kernels.first();
+    let told: Vec<_> = shares.iter().map(|(unit, share)| format!("{unit} {:.0} %", share * 100.0)).collect();
+    Finding {
+        code: CODE,
+        name: NAME,
+        class: Class::Compute,
+        confidence: (0.6, "operations are exact and peaks are measured; how far units work side by side is not"),
+        message: format!(
+            "units of arithmetic take turns: one after the other they explain {:.0} % of the time ({}), moving the data {:.0} %",
+            together * 100.0,
+            told.join(", "),
+            memory * 100.0
+        ),
+        evidence: vec![
+            Evidence::new("arithmetic-time-share", together, "1", "peaks").against(TURNS_SHARE),
+            Evidence::new("longest-unit-share", longest, "1", "peaks").against(super::at_roofline::FRACTION),
+            Evidence::new("memory-time-share", memory, "1", "peaks").against(together),
+            Evidence::new("flops", work.per_launch(work.total.flops()) as f64, "flop", "kernel-counters"),
+        ],
+        place: work.hottest_line().or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
+        kernel: kernel.map(|kernel| kernel.kernel.clone()),
+        speedup: limits.headroom(),
+        model: "time / roofline floor",
+    }
+    .on(subject)
+}
+
+/// Part of the time that bytes explain, on their way to device memory or to the L2 cache.
+fn memory_share(subject: &Subject) -> f64 {
+    let limits = &subject.limits;
+    limits.share(limits.traffic_ns.max(limits.l2_ns.min(limits.time_ns)))
 }
 
 /// The line with the most instructions, or with the most special functions if it is about these.

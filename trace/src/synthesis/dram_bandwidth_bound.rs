@@ -10,8 +10,7 @@
 //!
 //! ## When it fires
 //! The larger of the two explains at least 50 % of the time, and the compulsory bytes less than 75 % (above, it is
-//! `at-roofline`); no other limit explains more. It is silent where nothing is moved twice and the kernel would be at its roof but for
-//! the places for blocks that stay empty at its end. `uncoalesced-access`, `occupancy-limited`, `barrier-stall` and `latency-bound` are causes
+//! `at-roofline`); no other limit explains more. `uncoalesced-access`, `occupancy-limited`, `barrier-stall` and `latency-bound` are causes
 //! of it and replace it.
 //!
 //! ## Potential
@@ -22,7 +21,7 @@
 //! element type; fusing the kernel with its neighbours so that the bytes need not move at all.
 
 use super::{Need, Tables, Target, at_roofline};
-use crate::device::{Finding, Subject};
+use crate::device::{Finding, MEMORY_BOUND, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence};
 
 /// Stable code.
@@ -32,11 +31,6 @@ pub const NEEDS: &[Need] = &[Need::Kernels, Need::Peaks];
 /// What it explains.
 pub const TARGETS: &[Target] = &[Target::Gpu];
 const NAME: &str = "dram-bandwidth-bound";
-/// Least part of the time that bytes must account for.
-const SHARE: f64 = 0.5;
-
-/// Moved over compulsory bytes up to which nothing is moved twice.
-const TWICE: f64 = 1.1;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
@@ -48,13 +42,10 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
     let (compulsory, share) = (limits.share(limits.dram_ns), limits.share(limits.traffic_ns));
     // The L2 cache is passed by these bytes too, so that it may explain as much without being the limit.
     let other = limits.share(limits.arithmetic_ns().max(limits.shared_ns));
-    if share < SHARE || compulsory >= at_roofline::FRACTION || other > share {
+    if share < MEMORY_BOUND || compulsory >= at_roofline::FRACTION || other > share {
         return None;
     }
     let repeated = limits.traffic_ns / limits.dram_ns;
-    if repeated < TWICE && compulsory / (1.0 - drained(subject)) >= at_roofline::FRACTION {
-        return None;
-    }
     let kernel = subject.device.kernels.first();
     Finding {
         code: CODE,
@@ -67,7 +58,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
             compulsory * 100.0
         ),
         evidence: vec![
-            Evidence::new("memory-time-share", share, "1", "kernel-counters").against(SHARE),
+            Evidence::new("memory-time-share", share, "1", "kernel-counters").against(MEMORY_BOUND),
             Evidence::new("compulsory-time-share", compulsory, "1", "peaks").against(at_roofline::FRACTION),
             Evidence::new("moved-over-compulsory", repeated, "1", "kernel-counters"),
             Evidence::new("other-limits-share", other, "1", "peaks").against(share),
@@ -78,10 +69,4 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         model: "time / roofline floor",
     }
     .on(subject)
-}
-
-/// Part of the time in which places for blocks stay empty at the end of a kernel.
-fn drained(subject: &Subject) -> f64 {
-    let each = subject.device.kernels.iter().filter_map(|kernel| Some(kernel.timeline.as_ref()?.idle * kernel.share));
-    each.sum::<f64>().min(0.9)
 }

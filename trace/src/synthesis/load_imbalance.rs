@@ -15,7 +15,7 @@
 //!
 //! ## Potential
 //! Time over time without what the longest works beyond the mean; where the peaks are known, at most time over roofline floor.
-//! On a GPU, without the places for blocks that stay empty at the end.
+//! On a GPU, without the places for blocks that stay empty at the end, as far as device memory is not busy all the same.
 //!
 //! ## What to try
 //! Smaller chunks, a dynamic or guided schedule, or a split by work rather than by index, where iterations differ. On a GPU the
@@ -125,7 +125,7 @@ fn judge_blocks(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         ],
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
-        speedup: subject.limits.speedup_without(timeline.idle * subject.kernel_ns(kernel)),
+        speedup: subject.limits.speedup_without_empty_places(timeline.idle, subject.kernel_ns(kernel)),
         model: "time / time without the places for blocks that stay empty at the end, at most time / roofline floor",
     }
     .on(subject)

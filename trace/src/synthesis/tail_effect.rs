@@ -13,7 +13,7 @@
 //! it is `load-imbalance`), and the places that stay empty at the end are 10 % of all or more.
 //!
 //! ## Potential
-//! Time over time without the empty places.
+//! Time over time without the empty places, as far as device memory is not busy all the same: fewer blocks do for that.
 //!
 //! ## What to try
 //! Smaller blocks of work, a grid that fills whole waves, or as many blocks as the GPU holds at once which take their work
@@ -64,7 +64,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         ],
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
-        speedup: subject.limits.speedup_without(timeline.idle * subject.kernel_ns(kernel)),
+        speedup: subject.limits.speedup_without_empty_places(timeline.idle, subject.kernel_ns(kernel)),
         model: "time / time without the places for blocks that stay empty at the end",
     }
     .on(subject)
