@@ -131,6 +131,11 @@ class Launches:
         watching = self
 
         class Watching(TorchDispatchMode):  # type: ignore[misc]
+            @classmethod
+            def _should_skip_dynamo(cls) -> bool:
+                """What Dynamo would do with this is no matter, and keeping it off takes an import of a second, or five."""
+                return False
+
             def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
                 result = function(*args, **(kwargs or {}))
                 try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
+import sys
 import tempfile
 import unittest
 import weakref
@@ -17,6 +19,7 @@ from kinstr.launches import Launches, scalar
 from kinstr.refusal import Refusal
 from kinstr.tensors import TorchTensors
 
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 Metadata = namedtuple("Metadata", "num_warps num_ctas shared global_scratch_size target")
 
 
@@ -169,6 +172,15 @@ class LaunchesTest(unittest.TestCase):
             self.noted(call, {})
         self.assertEqual(len(ran), 1)
         self.assertNotIn("fallback", ran)
+
+    def test_watching_does_not_import_what_compiles_models(self) -> None:
+        # `torch._dynamo` takes a second, and five on a machine that has not read it yet.
+        code = "import sys, torch\nfrom types import SimpleNamespace\nfrom kinstr.launches import Launches\n"
+        code += "tensors = SimpleNamespace(torch=torch, finish=lambda: None, device=None)\n"
+        code += "with Launches(tensors, {})._mode(): torch.empty(4).add_(1)\n"
+        code += "sys.exit('torch._dynamo' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": PACKAGE}, check=False)
+        self.assertEqual(done.returncode, 0)
 
     def test_memory_is_let_go(self) -> None:
         x = self.torch.zeros(4)

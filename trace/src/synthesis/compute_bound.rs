@@ -123,9 +123,10 @@ fn in_turns(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let memory = memory_share(subject);
     let units = [(TENSOR, limits.tensor_ns), (SPECIAL, limits.special_ns), (ORDINARY, limits.fma_ns)];
-    let mut shares: Vec<_> = units.map(|(unit, ns)| (unit, limits.share(ns))).into_iter().filter(|(_, share)| *share >= TURN).collect();
-    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shares = units.map(|(unit, ns)| (unit, limits.share(ns)));
     let together: f64 = shares.iter().map(|(_, share)| share).sum();
+    let mut shares: Vec<_> = shares.into_iter().filter(|(_, share)| *share >= TURN).collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     let longest = shares.first()?.1;
     if shares.len() < 2 || together < TURNS_SHARE || longest >= super::at_roofline::FRACTION || memory > together {
         return None;
