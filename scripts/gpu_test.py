@@ -169,7 +169,8 @@ def probes(run: Runner, reports: dict[pathlib.Path, dict]) -> None:
     run.row("examples with a certificate", f"{len(reports) - len(bare)} of {len(reports)}", "all", not bare, " ".join(bare))
     run.row("examples of which a layer failed", str(len(unwell)), "0", not unwell, " ".join(unwell))
     if ratios:
-        mean, worst = geometric_mean(list(ratios.values())), max(ratios, key=ratios.get)
+        # No kernel is faster for its probes: what is below 1 is the host's doing, or luck, and outweighs nothing.
+        mean, worst = geometric_mean([max(1.0, ratio) for ratio in ratios.values()]), max(ratios, key=ratios.get)
         run.row("instrumented / clean, timing probes, geometric mean", f"{mean:.3f}", "<= 1.03", mean <= 1.03)
         run.row("instrumented / clean, timing probes, largest", f"{ratios[worst]:.3f}", f"<= 1.10, {worst}", ratios[worst] <= 1.10)
         run.row("instrumented outputs bit-identical to clean", str(not different), "True", not different, " ".join(different))
