@@ -77,6 +77,10 @@ def right(run) -> None:
         code, report, errors = evaluate(run, FOLDER / f"{name}.py", [], environment(run))
         notes = " ".join(report["notes"]) if report else errors[-1500:]
         run.row(f"python: {name}", f"exit {code}", f"0, says {said}", code == 0 and re.search(said, notes) is not None, notes)
+        if name == "other-stream":
+            # It does its work ten times over, where a clock of one stream sees none of it.
+            slower = 1 / report["speedup"] if code == 0 and report else 0.0
+            run.row(f"python: {name}, time over the reference's", f"{slower:.1f}", ">= 5", slower >= 5)
         show(report)
 
 

@@ -51,7 +51,8 @@ SETS = 6
 OVERWRITTEN = 256 << 20
 #: Bytes that are copied at a time to be compared.
 AT_ONCE = 1 << 28
-#: A GPU whose other streams have nothing to do is idle sooner after the last work of its own.
+#: A GPU whose other streams have nothing to do is idle sooner after the last work of its own. As much work on another stream, or what a
+#: thread of the candidate's launches after its model has returned, is not seen.
 AT_ONCE_NS = 30_000
 
 
@@ -187,8 +188,9 @@ class TorchTensors:
             torch.backends.cudnn.allow_tf32 = False
             # Makes the context, and finds out whether the device works.
             torch.zeros(1, device=self.device)
+            # Of the context that is current before any file of the user's has run, and could make another one so.
+            self._streams = AllStreams()
         self._scratch: Any = None
-        self._streams: Any = None
 
     def limit_memory(self, memory: int, tensors: int) -> None:
         """Lets the process allocate `memory` bytes on the GPU beyond several sets of tensors of so many bytes."""
@@ -229,7 +231,6 @@ class TorchTensors:
         if self._scratch is None:
             words = overwritten(torch.cuda.get_device_properties(self.device).L2_cache_size) // 4
             self._scratch = torch.empty(words, dtype=torch.int32, device=self.device)
-            self._streams = AllStreams()
         sets = [[value.clone() for value in arguments] for _ in range(2)]
         begin, end, last = (torch.cuda.Event(enable_timing=True) for _ in range(3))
         times = []
@@ -258,7 +259,8 @@ class TorchTensors:
     def _waited(self) -> int:
         """Nanoseconds until the GPU has nothing to do, by the host's clock: without what waiting takes even then, which is what
         waiting again takes."""
-        return max(0, self._waiting() - self._waiting())
+        first = self._waiting()
+        return max(0, first - min(self._waiting(), AT_ONCE_NS))
 
     def _waiting(self) -> int:
         begin = clock()

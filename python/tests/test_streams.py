@@ -6,7 +6,7 @@ import unittest
 from kinstr.streams import AllStreams
 
 
-def driver(context=7, recorded=0):
+def driver(context=7, made=0, recorded=0, waits=0):
     """One that notes what it is asked."""
     asked = []
 
@@ -20,10 +20,10 @@ def driver(context=7, recorded=0):
 
     def wait(stream, _event, flags):
         asked.append(("wait", stream.value, flags))
-        return 0
+        return waits
 
     return types.SimpleNamespace(
-        cuCtxGetCurrent=current, cuEventCreate=lambda *_: 0, cuCtxRecordEvent=record, cuStreamWaitEvent=wait, asked=asked
+        cuCtxGetCurrent=current, cuEventCreate=lambda *_: made, cuCtxRecordEvent=record, cuStreamWaitEvent=wait, asked=asked
     )
 
 
@@ -35,6 +35,8 @@ class AllStreamsTest(unittest.TestCase):
 
     def test_a_driver_that_cannot_is_not_relied_on(self):
         self.assertFalse(AllStreams(driver(context=None)).join(0))
+        self.assertFalse(AllStreams(driver(made=2)).join(0))
+        self.assertFalse(AllStreams(driver(waits=400)).join(0))
         old = driver()
         del old.cuCtxRecordEvent
         self.assertFalse(AllStreams(old).join(0))

@@ -15,7 +15,6 @@ mod watched;
 pub use inputs::{DeviceInputs, DeviceRecords};
 pub(crate) use limits::Arithmetic;
 pub use limits::Limits;
-pub(crate) use limits::MEMORY_BOUND;
 pub use occupancy::WARP;
 pub(crate) use subject::{Finding, Subject};
 pub use table::{

@@ -231,7 +231,28 @@ fn units_that_take_turns_are_compute_bound_though_none_is_the_limit() {
         "{}",
         first.message
     );
-    assert!(!synthesize(&attention(1 << 20)).diagnoses.iter().any(|row| row.message.contains("take turns")));
+    let in_turns =
+        |tables: &Tables| synthesize(tables).diagnoses.iter().any(|row| row.message.contains("take turns"));
+    // A unit of which there is next to nothing takes no turns; and together units take no more than all of the time, and no more than
+    // moving the bytes does.
+    assert!(!in_turns(&attention(1 << 20)));
+    assert!(!in_turns(&attention(300 << 20)));
+    let mut streaming = attention(134 << 20);
+    streaming.workloads[0].buffers[0].bytes = 340 * MIB;
+    assert!(!in_turns(&streaming), "{:?}", names(&streaming));
+}
+
+#[test]
+fn empty_places_are_lost_in_full_where_memory_is_not_what_limits() {
+    let shaped = |flops: u64| {
+        let kernel = tables(128, 135.0).counted("f32", flops, 0, WARPS).moves(BYTES, BYTES, 1.0);
+        let shaped = kernel.kernel(|kernel| kernel.timeline = Some(timeline(5.0, 0.28)));
+        let found = synthesize(&shaped).diagnoses;
+        found.iter().find(|row| row.name == "load-imbalance").map(|row| row.potential.speedup)
+    };
+    let arithmetic = shaped(6 * G).expect("load-imbalance");
+    let memory = shaped(G / 10).expect("load-imbalance");
+    assert!(arithmetic > 1.3 && memory < 1.2, "{arithmetic} {memory}");
 }
 
 #[test]

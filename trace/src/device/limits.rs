@@ -87,11 +87,12 @@ impl Limits {
     }
 
     /// Time over time in which every place for blocks has one until the end of a kernel of `kernel_ns`, of whose places a part of `empty`
-    /// has none. Where device memory is the limit, fewer blocks than there are places keep it busy, and what it explains of the rest of the
-    /// time is not gained.
+    /// has none. Where device memory comes nearest to being the limit of a kernel that is most of the call, fewer blocks than there are
+    /// places move bytes all the same: as large a part of the empty places as memory explains of the time is not gained.
     pub fn speedup_without_empty_places(&self, empty: f64, kernel_ns: f64) -> f64 {
-        let memory = self.share(self.traffic_ns);
-        let busy = if memory >= MEMORY_BOUND { (memory / (1.0 - empty.min(0.99))).min(1.0) } else { 0.0 };
+        let by_memory = self.traffic_ns >= self.arithmetic_ns().max(self.shared_ns);
+        let alone = kernel_ns >= MOST_OF_THE_CALL * self.time_ns;
+        let busy = if by_memory && alone { self.share(self.traffic_ns).min(1.0) } else { 0.0 };
         self.speedup_without(empty * kernel_ns * (1.0 - busy))
     }
 
@@ -101,8 +102,8 @@ impl Limits {
     }
 }
 
-/// Part of the time that bytes explain from which on device memory is the limit, if nothing else explains more.
-pub(crate) const MEMORY_BOUND: f64 = 0.5;
+/// What the call moves is one kernel's if that takes this part of the call or more.
+const MOST_OF_THE_CALL: f64 = 0.5;
 /// No model is good enough to promise more than 50 times.
 const LEAST: f64 = 0.02;
 

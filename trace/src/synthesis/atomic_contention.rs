@@ -12,7 +12,7 @@
 //! On average 1.5 lanes or more of a warp are on one address, and the operations explain at least 20 % of the kernel's time.
 //!
 //! ## Potential
-//! Time over time without them (but for one a warp), at most time over roofline floor.
+//! Time over time without them (but for one a warp), at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! A sum by shuffles in the warp and shared memory in the block, with one atomic a block; a copy of the table in shared
@@ -74,7 +74,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: worst.place.clone().or_else(|| kernel.place.clone()),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without(lost_ns.min(MOST * subject.kernel_ns(kernel))),
-        model: "time / time without all atomics but one a warp, at most time / roofline floor",
+        model: "time / time without all atomics but one a warp, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

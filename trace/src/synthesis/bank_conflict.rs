@@ -13,7 +13,7 @@
 //! least 10 % of its time. Atomics are `atomic-contention`'s.
 //!
 //! ## Potential
-//! Time over time without the turns beyond, at most time over roofline floor.
+//! Time over time without the turns beyond, at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! A padding word after each row of the tile; an exclusive-or of row and column as the index; 128-bit accesses.
@@ -73,7 +73,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: worst.place.clone().or_else(|| kernel.place.clone()),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without(lost_ns.min(MOST * subject.kernel_ns(kernel))),
-        model: "time / time without the turns beyond those needed, at most time / roofline floor",
+        model: "time / time without the turns beyond those needed, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

@@ -13,7 +13,7 @@
 //! It is at least 20 %.
 //!
 //! ## Potential
-//! Time over time without the waits, at most time over roofline floor. Some of a wait is what the last warp waits for itself, so that
+//! Time over time without the waits, at most time over roofline floor with a launch. Some of a wait is what the last warp waits for itself, so that
 //! confidence is not full.
 //!
 //! ## What to try
@@ -63,7 +63,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: waits.longest.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without(waits.share * subject.kernel_ns(kernel)),
-        model: "time / time without the waits at barriers, at most time / roofline floor",
+        model: "time / time without the waits at barriers, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

@@ -16,12 +16,13 @@
 //! On a GPU the counted arithmetic, at the measured rate of ordinary arithmetic or of tensor cores, explains between 30 % and
 //! 75 % of the time, and more of it than device memory and the L2 cache; or exponentials, reciprocals and roots, which units of their own
 //! compute, explain 30 % or more at the measured rate of these. Where no unit does so alone: two or more of them, one after the other,
-//! explain at least 60 % of the time, and more of it than device memory and the L2 cache.
+//! explain between 60 % and 115 % of the time, more of it than the L2 cache, and device memory not more than the longest of them.
 //!
 //! ## Potential
 //! Where the flops are counted, time over the larger of roofline floor (the same arithmetic at the
 //! vector FMA peak) and the time that the kernel's sweeps take at measured bandwidth. Where the flops are
-//! inside library calls no gain is claimed: 1. Of units that take turns, time over the roofline floor: all of them at work at once.
+//! inside library calls no gain is claimed: 1. Of units that take turns on a GPU, time over
+//! roofline floor with a launch, or over what moving bytes takes if that is longer: all of them at work at once.
 //!
 //! ## What to try
 //! More independent accumulators, fused multiply-adds, register tiling so that loads do not take
@@ -56,6 +57,8 @@ const ISSUE_SHARE: f64 = 0.5;
 const TURNS_SHARE: f64 = 0.6;
 /// A unit that takes less of the time takes no turn worth naming.
 const TURN: f64 = 0.1;
+/// Together they cannot take more of the time than all, but for what peaks are off by.
+const OVERLAPPING: f64 = 1.15;
 
 /// Units of a GPU, as reports name them.
 const SPECIAL: &str = "special functions (exponentials, reciprocals, roots)";
@@ -112,7 +115,7 @@ fn at_one_unit(subject: &Subject) -> Option<Diagnosis> {
         place: hottest(work, is_special).or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
         speedup: limits.headroom().max(1.0),
-        model: "time / roofline floor",
+        model: "time / roofline floor with a launch",
     };
     // At their peak there is nothing to gain, and that is worth knowing.
     if is_special { Some(finding.whatever_the_gain(subject)) } else { finding.on(subject) }
@@ -124,11 +127,14 @@ fn in_turns(subject: &Subject) -> Option<Diagnosis> {
     let memory = memory_share(subject);
     let units = [(TENSOR, limits.tensor_ns), (SPECIAL, limits.special_ns), (ORDINARY, limits.fma_ns)];
     let shares = units.map(|(unit, ns)| (unit, limits.share(ns)));
-    let together: f64 = shares.iter().map(|(_, share)| share).sum();
     let mut shares: Vec<_> = shares.into_iter().filter(|(_, share)| *share >= TURN).collect();
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let together: f64 = shares.iter().map(|(_, share)| share).sum();
     let longest = shares.first()?.1;
-    if shares.len() < 2 || together < TURNS_SHARE || longest >= super::at_roofline::FRACTION || memory > together {
+    // What device memory explains better is its own, and units that add up to more than the time do overlap.
+    let by_memory = limits.share(limits.traffic_ns) > longest.max(MEMORY_SHARE) || memory > together;
+    let explained = (TURNS_SHARE..OVERLAPPING).contains(&together) && longest < super::at_roofline::FRACTION;
+    if shares.len() < 2 || by_memory || !explained {
         return None;
     }
     let work = subject.device.work.as_ref()?;
@@ -153,8 +159,8 @@ fn in_turns(subject: &Subject) -> Option<Diagnosis> {
         ],
         place: work.hottest_line().or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
-        speedup: limits.headroom(),
-        model: "time / roofline floor",
+        speedup: limits.headroom().min(1.0 / memory),
+        model: "time / the longest of roofline floor with a launch and the time that bytes explain",
     }
     .on(subject)
 }

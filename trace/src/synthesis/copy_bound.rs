@@ -11,7 +11,7 @@
 //! They take at least 20 % of the clean time.
 //!
 //! ## Potential
-//! Time over time without them, at most time over roofline floor.
+//! Time over time without them, at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! Kernels that write where the result belongs; the fill inside the kernel that needs it; data that stays on the device.
@@ -65,7 +65,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         place: subject.device.kernels.first().and_then(|kernel| kernel.place.clone()),
         kernel: None,
         speedup: limits.speedup_without(copying),
-        model: "time / time without the copies, at most time / roofline floor",
+        model: "time / time without the copies, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

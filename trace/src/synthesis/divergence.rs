@@ -13,7 +13,7 @@
 //! device memory nor the L2 cache explains 60 % of the time.
 //!
 //! ## Potential
-//! Time over time without the part of the kernel's instructions that idle lanes take, at most time over roofline floor.
+//! Time over time without the part of the kernel's instructions that idle lanes take, at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! Sort or group the elements by the way they go, so that warps agree; arithmetic or a select in place of a short branch;
@@ -69,7 +69,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: branch.place.clone().or_else(|| kernel.place.clone()),
         kernel: Some(kernel.kernel.clone()),
         speedup: limits.speedup_without(idle * subject.kernel_ns(kernel)),
-        model: "time / time without the instructions that idle lanes take, at most time / roofline floor",
+        model: "time / time without the instructions that idle lanes take, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

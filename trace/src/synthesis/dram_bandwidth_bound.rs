@@ -14,14 +14,14 @@
 //! of it and replace it.
 //!
 //! ## Potential
-//! Time over roofline floor: the compulsory bytes alone, at full measured bandwidth.
+//! Time over roofline floor with a launch: the compulsory bytes alone, at full measured bandwidth, or the arithmetic where that takes longer.
 //!
 //! ## What to try
 //! One kernel in place of several sweeps; 128-bit loads and stores, more loads under way a thread, asynchronous copies; a smaller
 //! element type; fusing the kernel with its neighbours so that the bytes need not move at all.
 
 use super::{Need, Tables, Target, at_roofline};
-use crate::device::{Finding, MEMORY_BOUND, Subject};
+use crate::device::{Finding, Subject};
 use crate::diagnosis::{Class, Diagnosis, Evidence};
 
 /// Stable code.
@@ -31,6 +31,8 @@ pub const NEEDS: &[Need] = &[Need::Kernels, Need::Peaks];
 /// What it explains.
 pub const TARGETS: &[Target] = &[Target::Gpu];
 const NAME: &str = "dram-bandwidth-bound";
+/// Least part of the time that bytes must account for.
+const SHARE: f64 = 0.5;
 
 /// See the module's documentation.
 pub fn diagnose(tables: &Tables) -> Vec<Diagnosis> {
@@ -42,7 +44,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
     let (compulsory, share) = (limits.share(limits.dram_ns), limits.share(limits.traffic_ns));
     // The L2 cache is passed by these bytes too, so that it may explain as much without being the limit.
     let other = limits.share(limits.arithmetic_ns().max(limits.shared_ns));
-    if share < MEMORY_BOUND || compulsory >= at_roofline::FRACTION || other > share {
+    if share < SHARE || compulsory >= at_roofline::FRACTION || other > share {
         return None;
     }
     let repeated = limits.traffic_ns / limits.dram_ns;
@@ -58,7 +60,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
             compulsory * 100.0
         ),
         evidence: vec![
-            Evidence::new("memory-time-share", share, "1", "kernel-counters").against(MEMORY_BOUND),
+            Evidence::new("memory-time-share", share, "1", "kernel-counters").against(SHARE),
             Evidence::new("compulsory-time-share", compulsory, "1", "peaks").against(at_roofline::FRACTION),
             Evidence::new("moved-over-compulsory", repeated, "1", "kernel-counters"),
             Evidence::new("other-limits-share", other, "1", "peaks").against(share),
@@ -66,7 +68,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         place: kernel.and_then(|kernel| kernel.place.clone()),
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
         speedup: limits.headroom(),
-        model: "time / roofline floor",
+        model: "time / roofline floor with a launch",
     }
     .on(subject)
 }

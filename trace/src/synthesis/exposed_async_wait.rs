@@ -12,7 +12,7 @@
 //! It is at least 20 %.
 //!
 //! ## Potential
-//! Time over time without the waits, at most time over roofline floor.
+//! Time over time without the waits, at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! One more stage of the pipeline, so that the copy for a later trip is under way; the copy issued before the arithmetic of the trip,
@@ -59,7 +59,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: waits.longest.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without(waits.share * subject.kernel_ns(kernel)),
-        model: "time / time without the waits, at most time / roofline floor",
+        model: "time / time without the waits, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

@@ -12,7 +12,7 @@
 //! There are at least two waits, or an allocation, and that time is at least 15 % of the clean time.
 //!
 //! ## Potential
-//! Time over time without it, at most time over roofline floor.
+//! Time over time without it, at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! One wait at the end; events between streams in place of waits of the host; buffers that live longer than a call.
@@ -69,7 +69,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         place: kernel.and_then(|kernel| kernel.place.clone()),
         kernel: None,
         speedup: limits.speedup_without(lost),
-        model: "time / time without the restarts after waits and the allocations, at most time / roofline floor",
+        model: "time / time without the restarts after waits and the allocations, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

@@ -13,7 +13,7 @@
 //! arithmetic do. `uncoalesced-access` and `register-spill` are causes of it and replace it where they gain 10 %.
 //!
 //! ## Potential
-//! Time over time without the sectors beyond the compulsory bytes, at most time over roofline floor.
+//! Time over time without the sectors beyond the compulsory bytes, at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! Tiles in shared memory, larger tiles, more results a thread, so that each byte is fetched once a tile; an order of
@@ -75,7 +75,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         place: kernel.and_then(|kernel| kernel.place.clone()),
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
         speedup: limits.speedup_without(limits.l2_ns.min(MOST * limits.time_ns) - limits.l2_floor_ns),
-        model: "time / time without the sectors beyond the compulsory bytes, at most time / roofline floor",
+        model: "time / time without the sectors beyond the compulsory bytes, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

@@ -12,7 +12,7 @@
 //! There are at least four launches a call, and launching them, but for the first, takes at least 30 % of the time.
 //!
 //! ## Potential
-//! Time over time without the launches but one, at most time over roofline floor.
+//! Time over time without the launches but one, at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! One kernel that does the work of many, a loop inside the kernel, a batch dimension in the grid; a graph of launches.
@@ -69,7 +69,7 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         place: most.and_then(|kernel| kernel.place.clone()),
         kernel: most.map(|kernel| kernel.kernel.clone()),
         speedup: limits.speedup_without(launching),
-        model: "time / time without the launches but one, at most time / roofline floor",
+        model: "time / time without the launches but one, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

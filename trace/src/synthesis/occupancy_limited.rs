@@ -72,7 +72,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: limits.headroom().min(most),
-        model: "time / time with all warps resident, at most time / roofline floor",
+        model: "time / time with all warps resident, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

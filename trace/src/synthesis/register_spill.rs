@@ -13,7 +13,7 @@
 //! time.
 //!
 //! ## Potential
-//! Time over time without them, at most half of the kernel's time saved, and at most time over roofline floor.
+//! Time over time without them, at most half of the kernel's time saved, and at most time over roofline floor with a launch.
 //!
 //! ## What to try
 //! Fewer results a thread, less unrolling, no dynamic index into a local array, a larger launch bound; recomputing instead of keeping.
@@ -70,7 +70,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without(spilled_ns.min(MOST * subject.kernel_ns(kernel))),
-        model: "time / time without the spills, at most half of the kernel's time, at most time / roofline floor",
+        model: "time / time without the spills, at most half of the kernel's time, at most time / roofline floor with a launch",
     }
     .on(subject)
 }

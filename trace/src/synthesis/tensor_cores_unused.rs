@@ -76,8 +76,8 @@ fn judge(subject: &Subject) -> Option<Diagnosis> {
         ],
         place: work.hottest_line().or_else(|| kernel.and_then(|kernel| kernel.place.clone())),
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
-        speedup: ratio.min(limits.time_ns / limits.dram_ns.max(peaks.launch_ns)),
-        model: "rate of tensor cores / rate of ordinary arithmetic, at most time / time of the compulsory bytes",
+        speedup: ratio.min(limits.time_ns / (limits.dram_ns + peaks.launch_ns)),
+        model: "rate of tensor cores / rate of ordinary arithmetic, at most time / time of the compulsory bytes and a launch",
     }
     .on(subject)
 }
