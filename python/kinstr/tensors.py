@@ -51,9 +51,10 @@ SETS = 6
 OVERWRITTEN = 256 << 20
 #: Bytes that are copied at a time to be compared.
 AT_ONCE = 1 << 28
-#: A GPU whose other streams have nothing to do is idle sooner after the last work of its own. As much work on another stream, or what a
-#: thread of the candidate's launches after its model has returned, is not seen.
+#: A GPU whose other streams have nothing to do is idle sooner after the last work of its own: less is not seen. Where the device's clock has
+#: looked, the host's, which adds its own pauses to every wait, is believed only from far more on.
 AT_ONCE_NS = 30_000
+LATER_NS = 200_000
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ class TorchTensors:
             words = overwritten(torch.cuda.get_device_properties(self.device).L2_cache_size) // 4
             self._scratch = torch.empty(words, dtype=torch.int32, device=self.device)
         sets = [[value.clone() for value in arguments] for _ in range(2)]
-        begin, end, last = (torch.cuda.Event(enable_timing=True) for _ in range(3))
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
         times = []
         for left in reversed(range(calls)):
             current = sets[left % 2]
@@ -242,19 +243,26 @@ class TorchTensors:
             self._scratch.fill_(left)
             # Read as well, so that a call does not wait until what was written has left the cache.
             self._scratch.sum()
-            begin.record()
-            call(current)
-            end.record()
-            # Work on other streams, which that event does not wait for.
-            if self._streams.join(torch.cuda.current_stream(self.device).cuda_stream):
-                last.record()
-                last.synchronize()
-                beyond = end.elapsed_time(last) * 1e6
-            else:
-                end.synchronize()
-                beyond = float(self._waited())
-            times.append(begin.elapsed_time(end) * 1e6 + (beyond if beyond > AT_ONCE_NS else 0))
+            times.append(self._timed(events, call, current))
         return times
+
+    def _timed(self, events: List[Any], call: Callable[[List[Any]], Any], arguments: List[Any]) -> float:
+        """Nanoseconds of one call. Work on other streams, which no event on one of them waits for, is seen by the device's clock as far as
+        it was launched when the call returned, and by the host's what came later."""
+        begin, end, last = events
+        begin.record()
+        call(arguments)
+        end.record()
+        if self._streams.join(self.torch.cuda.current_stream(self.device).cuda_stream):
+            last.record()
+            last.synchronize()
+            beyond, least = end.elapsed_time(last) * 1e6, LATER_NS
+        else:
+            end.synchronize()
+            beyond, least = 0.0, AT_ONCE_NS
+        late = self._waited()
+        elsewhere = (beyond if beyond > AT_ONCE_NS else 0) + (late if late > least else 0)
+        return float(begin.elapsed_time(end) * 1e6 + elsewhere)
 
     def _waited(self) -> int:
         """Nanoseconds until the GPU has nothing to do, by the host's clock: without what waiting takes even then, which is what
