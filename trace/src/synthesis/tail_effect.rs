@@ -13,7 +13,8 @@
 //! it is `load-imbalance`), and the places that stay empty at the end are 10 % of all or more.
 //!
 //! ## Potential
-//! Time over time without the empty places, as far as device memory is not busy all the same: fewer blocks do for that.
+//! Time over time without the empty places, as far as device memory is not busy all the same: fewer blocks do for that. At most time
+//! over roofline floor with a launch.
 //!
 //! ## What to try
 //! Smaller blocks of work, a grid that fills whole waves, or as many blocks as the GPU holds at once which take their work
