@@ -9,11 +9,19 @@ from typing import Any, Optional
 WITHOUT_TIME = 2
 
 
+def opened() -> Optional[Any]:
+    """The driver, if there is one."""
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+
+
 class AllStreams:
     """Makes a stream wait for what all the others were given, on the device and so without the host's clock."""
 
     def __init__(self, driver: Optional[Any] = None) -> None:
-        self._driver = driver or _opened()
+        self._driver = driver or opened()
         self._context, self._event = ctypes.c_void_p(), ctypes.c_void_p()
         # From CUDA 12.5 on. An older driver knows streams one by one only.
         usable = self._driver is not None and hasattr(self._driver, "cuCtxRecordEvent") and self._made()
@@ -34,10 +42,3 @@ class AllStreams:
             and driver.cuCtxRecordEvent(self._context, self._event) == 0
             and driver.cuStreamWaitEvent(ctypes.c_void_p(stream), self._event, 0) == 0
         )
-
-
-def _opened() -> Optional[Any]:
-    try:
-        return ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None

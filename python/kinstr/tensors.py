@@ -15,7 +15,7 @@ from time import perf_counter_ns as clock
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from .refusal import CANDIDATE, Refusal
-from .streams import AllStreams
+from .streams import AllStreams, opened
 
 #: kinstr's names of element types, with those NumPy and PyTorch share.
 DTYPES: Dict[str, str] = {
@@ -53,8 +53,8 @@ OVERWRITTEN = 256 << 20
 AT_ONCE = 1 << 28
 #: A GPU whose other streams have nothing to do is idle sooner after the last work of its own: less is not seen. Where the device's clock has
 #: looked, the host's, which adds its own pauses to every wait, is believed only from far more on.
-AT_ONCE_NS = 30_000
-LATER_NS = 200_000
+UNSEEN_NS = 30_000
+PAUSES_NS = 200_000
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,8 @@ def _open(device: Optional[int]) -> None:
         return
     # As PyTorch sets it, and the driver reads once.
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
+    driver = opened()
+    if driver is None:
         return
     handle, context = ctypes.c_int(), ctypes.c_void_p()
     if driver.cuInit(0) == 0 and driver.cuDeviceGet(ctypes.byref(handle), device) == 0:
@@ -256,19 +255,19 @@ class TorchTensors:
         if self._streams.join(self.torch.cuda.current_stream(self.device).cuda_stream):
             last.record()
             last.synchronize()
-            beyond, least = end.elapsed_time(last) * 1e6, LATER_NS
+            beyond, least = end.elapsed_time(last) * 1e6, PAUSES_NS
         else:
             end.synchronize()
-            beyond, least = 0.0, AT_ONCE_NS
+            beyond, least = 0.0, UNSEEN_NS
         late = self._waited()
-        elsewhere = (beyond if beyond > AT_ONCE_NS else 0) + (late if late > least else 0)
+        elsewhere = (beyond if beyond > UNSEEN_NS else 0) + (late if late > least else 0)
         return float(begin.elapsed_time(end) * 1e6 + elsewhere)
 
     def _waited(self) -> int:
         """Nanoseconds until the GPU has nothing to do, by the host's clock: without what waiting takes even then, which is what
         waiting again takes."""
         first = self._waiting()
-        return max(0, first - min(self._waiting(), AT_ONCE_NS))
+        return max(0, first - min(self._waiting(), UNSEEN_NS))
 
     def _waiting(self) -> int:
         begin = clock()

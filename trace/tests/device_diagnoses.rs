@@ -256,7 +256,7 @@ fn empty_places_are_lost_in_full_where_memory_is_not_what_limits() {
 }
 
 #[test]
-fn empty_places_at_the_end_cost_nothing_where_memory_is_busy_all_the_same() {
+fn empty_places_at_the_end_cost_little_where_memory_is_busy_all_the_same() {
     let shaped = |us, longest| {
         stream(us).kernel(|kernel| {
             kernel.timeline = Some(timeline(longest, 0.15));

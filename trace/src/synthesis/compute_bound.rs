@@ -81,8 +81,8 @@ fn judge_device(subject: &Subject) -> Option<Diagnosis> {
 
 fn at_one_unit(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
-    let share = limits.share(limits.arithmetic_ns());
-    let is_special = limits.special_ns >= limits.fma_ns.max(limits.tensor_ns);
+    let [(unit, share), ..] = units(subject);
+    let is_special = unit == SPECIAL;
     // The roofline knows nothing of special functions, so that no rule speaks of those at their peak but this one.
     let most = if is_special { super::at_roofline::IMPOSSIBLE } else { super::at_roofline::FRACTION };
     let memory = memory_share(subject);
@@ -90,11 +90,6 @@ fn at_one_unit(subject: &Subject) -> Option<Diagnosis> {
         return None;
     }
     let work = subject.device.work.as_ref()?;
-    let unit = match limits.tensor_ns > limits.fma_ns {
-        _ if is_special => SPECIAL,
-        true => TENSOR,
-        false => ORDINARY,
-    };
     let kernel = subject.device.kernels.first();
     let finding = Finding {
         code: CODE,
@@ -125,10 +120,7 @@ fn at_one_unit(subject: &Subject) -> Option<Diagnosis> {
 fn in_turns(subject: &Subject) -> Option<Diagnosis> {
     let limits = &subject.limits;
     let memory = memory_share(subject);
-    let units = [(TENSOR, limits.tensor_ns), (SPECIAL, limits.special_ns), (ORDINARY, limits.fma_ns)];
-    let shares = units.map(|(unit, ns)| (unit, limits.share(ns)));
-    let mut shares: Vec<_> = shares.into_iter().filter(|(_, share)| *share >= TURN).collect();
-    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shares: Vec<_> = units(subject).into_iter().filter(|(_, share)| *share >= TURN).collect();
     let together: f64 = shares.iter().map(|(_, share)| share).sum();
     let longest = shares.first()?.1;
     // What device memory explains better is its own, and units that add up to more than the time do overlap.
@@ -163,6 +155,15 @@ fn in_turns(subject: &Subject) -> Option<Diagnosis> {
         model: "time / the longest of roofline floor with a launch and the time that bytes explain",
     }
     .on(subject)
+}
+
+/// Part of the time that each unit takes at its measured peak, the largest first.
+fn units(subject: &Subject) -> [(&'static str, f64); 3] {
+    let limits = &subject.limits;
+    let units = [(SPECIAL, limits.special_ns), (TENSOR, limits.tensor_ns), (ORDINARY, limits.fma_ns)];
+    let mut shares = units.map(|(unit, ns)| (unit, limits.share(ns)));
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
 }
 
 /// Part of the time that bytes explain, on their way to device memory or to the L2 cache.

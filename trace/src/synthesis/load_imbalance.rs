@@ -43,6 +43,9 @@ const GAIN: f64 = 1.1;
 
 /// Longest over median block that a GPU's scheduler evens out.
 pub(super) const SPREAD: f64 = 2.0;
+/// How empty places are weighed.
+pub(super) const WITHOUT_EMPTY_PLACES: &str = "time / time without the places for blocks that stay empty at the end, as far as device memory is not \
+     busy, at most time / roofline floor with a launch";
 /// Part of the places for blocks that may be empty: what draining a launch takes.
 const IDLE: f64 = 0.1;
 
@@ -126,7 +129,7 @@ fn judge_blocks(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without_empty_places(timeline.idle, subject.kernel_ns(kernel)),
-        model: "time / time without the places for blocks that stay empty at the end, as far as device memory is not busy, at most time / roofline floor with a launch",
+        model: WITHOUT_EMPTY_PLACES,
     }
     .on(subject)
 }

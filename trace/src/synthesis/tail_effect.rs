@@ -66,7 +66,7 @@ fn judge(subject: &Subject, kernel: &KernelTable) -> Option<Diagnosis> {
         place: kernel.place.clone(),
         kernel: Some(kernel.kernel.clone()),
         speedup: subject.limits.speedup_without_empty_places(timeline.idle, subject.kernel_ns(kernel)),
-        model: "time / time without the places for blocks that stay empty at the end, as far as device memory is not busy, at most time / roofline floor with a launch",
+        model: load_imbalance::WITHOUT_EMPTY_PLACES,
     }
     .on(subject)
 }
